@@ -1,0 +1,51 @@
+"""The Lambda function that archives exports: decorators outside, one call inside.
+
+What it does is in the layer: archiver.archive is the use case, archiver.delivery what becomes of a
+message. The application is built at the first invocation, so that a wrong setting is an error with
+a name and not a failed import.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Metrics
+
+from archiver.reception import receive
+from archiver.settings import Settings
+from archiver.telemetry import (
+    NAMESPACE,
+    SERVICE,
+    Counters,
+    NoSteps,
+    TraceSteps,
+    make_logger,
+    make_tracer,
+)
+from archiver.wiring import Application
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+__all__ = ["handle"]
+
+logger = make_logger()
+metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
+tracer = make_tracer()
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False, capture_error=False)
+@metrics.log_metrics(capture_cold_start_metric=True)
+def handle(event: dict[str, Any], context: LambdaContext) -> Any:  # noqa: ANN401 - JSON for Lambda
+    """Take an SQS batch or an EventBridge event."""
+    return receive(event, context, _application())
+
+
+@cache
+def _application() -> Application:
+    settings = Settings.from_environ(os.environ)
+    steps = TraceSteps(tracer) if settings.traced else NoSteps()
+    return Application(settings, log=logger, outcomes=Counters(metrics), steps=steps)

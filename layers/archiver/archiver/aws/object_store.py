@@ -1,0 +1,263 @@
+"""The archive bucket: committing an object once, and asking what is there.
+
+Every commit is one conditional request (`If-None-Match: *`): no reader ever sees a partial object,
+and nothing that exists is overwritten. Parts are sent by part_writer.py, whose bytes botocore would
+hash and copy. S3-compatible servers differ (local-cloud-facts): judge by status and length, never
+by one header alone; after an empty or missing ETag, HEAD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from archiver.aws.part_writer import PartWriter
+from archiver.aws.translate import code_of, status_of, translated
+from archiver.https import ByteConnection
+from archiver.transfer.checksum import encode_crc64nvme
+from archiver.transfer.contract import (
+    CommitConflict,
+    Committed,
+    Found,
+    ObjectExists,
+    ObjectSpec,
+    Part,
+    SourceNotGranted,
+    UncertainCommit,
+    Upload,
+)
+
+if TYPE_CHECKING:
+    import ssl
+
+    from botocore.credentials import Credentials
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+__all__ = ["ObjectStore"]
+
+_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1"})
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectStore:
+    """One bucket of an S3, and how to reach it with bytes of our own sending."""
+
+    client: S3Client
+    credentials: Credentials
+    bucket: str
+    kms_key_arn: str | None
+    tls: ssl.SSLContext
+
+    def find(self, key: str) -> Found | None:
+        """Return what is at a key (HEAD), or None."""
+        with translated("Looking at the archived object"):
+            try:
+                head = self.client.head_object(Bucket=self.bucket, Key=key, ChecksumMode="ENABLED")
+            except ClientError as error:
+                if status_of(error) == 404:
+                    return None
+                raise
+        return Found(
+            size_bytes=head["ContentLength"],
+            etag=head.get("ETag", ""),
+            version_id=head.get("VersionId"),
+            checksum_crc64nvme=head.get("ChecksumCRC64NVME"),
+            metadata=head.get("Metadata", {}),
+        )
+
+    def put(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed:
+        """Commit an object in one request, its checksum in the header, checked by S3 on receipt.
+
+        Raises ObjectExists, CommitConflict (409: try again) and UncertainCommit.
+        """
+        with _committing("Writing the object"):
+            answer = self.client.put_object(
+                Bucket=self.bucket,
+                Key=spec.key,
+                Body=body,  # type: ignore[arg-type] # boto3 takes it; bytes would be a copy
+                IfNoneMatch="*",
+                ChecksumCRC64NVME=encode_crc64nvme(crc),
+                **self._described(spec),
+            )
+        return Committed(
+            etag=answer.get("ETag", ""),
+            version_id=answer.get("VersionId"),
+            checksum_crc64nvme=answer.get("ChecksumCRC64NVME"),
+        )
+
+    def begin_upload(self, spec: ObjectSpec) -> Upload:
+        """Create a multipart upload whose checksum will be a CRC64NVME of the whole object."""
+        with translated("Beginning a multipart upload"):
+            answer = self.client.create_multipart_upload(
+                Bucket=self.bucket,
+                Key=spec.key,
+                ChecksumAlgorithm="CRC64NVME",
+                ChecksumType="FULL_OBJECT",
+                **self._described(spec),
+            )
+        return Upload(key=spec.key, upload_id=answer["UploadId"])
+
+    def part_writer(self) -> PartWriter:
+        """Return a writer of parts with a connection of its own; one for each worker."""
+        url = self.client.generate_presigned_url(
+            "put_object", Params={"Bucket": self.bucket, "Key": "k"}, ExpiresIn=60
+        )
+        # Only its scheme, host and path are used: botocore alone knows how it addresses a bucket.
+        base = url.partition("?")[0].removesuffix("k")
+        scheme, _, rest = base.partition("://")
+        authority, slash, path = rest.partition("/")
+        host, _, port = authority.partition(":")
+        if scheme != "https" and host not in _LOOPBACK_HOSTS:
+            raise ValueError(
+                f"the S3 endpoint {scheme}://{authority} is neither https nor loopback"
+            )
+        tls = self.tls if scheme == "https" else None
+        connection = ByteConnection(host, int(port or (443 if tls else 80)), tls)
+        return PartWriter(
+            connection=connection,
+            base_url=f"{scheme}://{authority}{slash}{path}",
+            credentials=self.credentials,
+            region=self.client.meta.region_name,
+        )
+
+    def copy_part(
+        self,
+        upload: Upload,
+        number: int,
+        source: Mapping[str, str],
+        etag: str,
+        byte_range: str | None,
+    ) -> Part:
+        """Let S3 copy one part from another bucket; raises SourceNotGranted where it will not."""
+        extra: dict[str, Any] = {} if byte_range is None else {"CopySourceRange": byte_range}
+        with _asking_for_source("Copying a part server-side"):
+            answer = self.client.upload_part_copy(
+                Bucket=self.bucket,
+                Key=upload.key,
+                UploadId=upload.upload_id,
+                PartNumber=number,
+                CopySource={**source},  # type: ignore[arg-type] # Bucket, Key, maybe VersionId
+                CopySourceIfMatch=etag,
+                **extra,
+            )
+        result = answer["CopyPartResult"]
+        return Part(number, result.get("ETag", ""), 0, None, result.get("ChecksumCRC64NVME"))
+
+    def part_sizes(self, upload: Upload) -> dict[int, int]:
+        """Return the size that S3 holds of each finished part, by part number."""
+        sizes: dict[int, int] = {}
+        pages = self.client.get_paginator("list_parts").paginate(
+            Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id
+        )
+        with translated("Listing an upload's parts"):
+            for page in pages:
+                sizes |= {part["PartNumber"]: part["Size"] for part in page.get("Parts", [])}
+        return sizes
+
+    def commit_upload(
+        self, upload: Upload, parts: Sequence[Part], size_bytes: int, crc: int | None
+    ) -> Committed:
+        """Complete a multipart upload in one conditional request.
+
+        Raises ObjectExists, CommitConflict (409: the upload is gone, begin anew) and
+        UncertainCommit.
+        """
+        # A size and a checksum let S3 itself refuse a Complete that is not what we copied.
+        checksum: dict[str, Any] = (
+            {} if crc is None else {"ChecksumCRC64NVME": encode_crc64nvme(crc)}
+        )
+        with _committing("Completing the multipart upload"):
+            answer = self.client.complete_multipart_upload(
+                Bucket=self.bucket,
+                Key=upload.key,
+                UploadId=upload.upload_id,
+                IfNoneMatch="*",
+                MpuObjectSize=size_bytes,
+                ChecksumType="FULL_OBJECT",
+                MultipartUpload={"Parts": [_completed(part) for part in parts]},
+                **checksum,
+            )
+        return Committed(
+            etag=answer.get("ETag", ""),
+            version_id=answer.get("VersionId"),
+            checksum_crc64nvme=answer.get("ChecksumCRC64NVME"),
+        )
+
+    def abort_upload(self, upload: Upload) -> None:
+        """Give an upload up; one that is gone already is fine."""
+        with translated("Aborting a multipart upload"):
+            try:
+                self.client.abort_multipart_upload(
+                    Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id
+                )
+            except ClientError as error:
+                if code_of(error) != "NoSuchUpload":
+                    raise
+
+    def describe_source(self, source: Mapping[str, str]) -> tuple[int, str]:
+        """Return the size and ETag of an object elsewhere; raises SourceNotGranted."""
+        with _asking_for_source("Looking at the source"):
+            head = self.client.head_object(**source)  # type: ignore[arg-type] # as in copy_part
+        return head["ContentLength"], head["ETag"]
+
+    def _described(self, spec: ObjectSpec) -> dict[str, Any]:
+        described: dict[str, Any] = {
+            "ContentType": spec.content_type,
+            "Metadata": dict(spec.metadata),
+        }
+        if (
+            spec.content_encoding
+        ):  # the bytes stay as they are; readers are told as the source told us
+            described["ContentEncoding"] = spec.content_encoding
+        if self.kms_key_arn:
+            described |= {
+                "ServerSideEncryption": "aws:kms",
+                "SSEKMSKeyId": self.kms_key_arn,
+                "BucketKeyEnabled": True,
+            }
+        return described
+
+
+@contextmanager
+def _committing(doing: str) -> Iterator[None]:
+    """Sort what a commit can answer; what may have happened all the same is UncertainCommit."""
+    with translated(doing):
+        try:
+            yield
+        except ClientError as error:
+            code, status = code_of(error), status_of(error)
+            if status == 412:
+                raise ObjectExists from error
+            if status == 409:
+                raise CommitConflict from error
+            if code == "NoSuchUpload" or status >= 500:
+                raise UncertainCommit(f"{doing}: {code}.") from error
+            raise
+        except BotoCoreError as error:  # timed out or torn off: it may have been done
+            raise UncertainCommit(f"{doing}: {type(error).__name__}.") from error
+
+
+@contextmanager
+def _asking_for_source(doing: str) -> Iterator[None]:
+    """Any 4xx (no grant, another region, gone, changed) means: not server-side."""
+    with translated(doing):
+        try:
+            yield
+        except ClientError as error:
+            if 300 <= status_of(error) < 500:
+                raise SourceNotGranted(code_of(error)) from error
+            raise
+
+
+def _completed(part: Part) -> CompletedPartTypeDef:
+    completed: CompletedPartTypeDef = {"PartNumber": part.number, "ETag": part.etag}
+    if part.crc is not None:
+        completed["ChecksumCRC64NVME"] = encode_crc64nvme(part.crc)
+    elif part.told_checksum:
+        completed["ChecksumCRC64NVME"] = part.told_checksum
+    return completed

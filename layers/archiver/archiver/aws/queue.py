@@ -1,0 +1,50 @@
+"""The queue and its dead-letter queue: sending on, sending later, setting aside, backing off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from archiver.aws.translate import translated
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+
+__all__ = ["MAX_DELAY_SECONDS", "Queue"]
+
+MAX_DELAY_SECONDS = 900  # SQS's own limit on DelaySeconds; longer waits are chained
+
+
+class Queue:
+    """One SQS queue that we send to; the receiving is Lambda's."""
+
+    def __init__(self, client: SQSClient, url: str) -> None:
+        self._client = client
+        self._url = url
+
+    def send(self, body: str, attributes: Mapping[str, str], *, delay_seconds: int = 0) -> None:
+        """Send a message, visible after `delay_seconds` (0 to 900); at most 10 attributes."""
+        with translated("Sending a message"):
+            self._client.send_message(
+                QueueUrl=self._url,
+                MessageBody=body,
+                MessageAttributes=_as_sqs(attributes),
+                DelaySeconds=delay_seconds,
+            )
+
+    def hide(self, receipt_handle: str, *, seconds: int) -> None:
+        """Let a received message come back `seconds` from now."""
+        with translated("Changing a message's visibility"):
+            self._client.change_message_visibility(
+                QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds
+            )
+
+
+def _as_sqs(attributes: Mapping[str, str]) -> dict[str, MessageAttributeValueTypeDef]:
+    # SQS refuses an attribute without a value.
+    return {
+        name: {"DataType": "String", "StringValue": value}
+        for name, value in attributes.items()
+        if value
+    }

@@ -1,0 +1,236 @@
+"""What becomes of a message: the table of outcomes in design.md, one method for each row.
+
+    archived, already archived   acknowledged
+    deferred                     a delayed copy is sent, then acknowledged: no receive is used up
+    ended at the vendor          told by an event, acknowledged
+    rejected                     told by an event, put into the dead-letter queue with its reason
+    failed                       raised: SQS redelivers; on the last receive, dead-lettered by us
+
+Each job's last log line is written here and says what happened to it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from archiver.archive import Archived, Events
+from archiver.errors import (
+    Deferral,
+    EndedAtVendor,
+    Failure,
+    Interruption,
+    Rejection,
+)
+from archiver.message import Message, read_request
+from archiver.receipt import iso_utc
+from archiver.telemetry import Steps
+
+__all__ = ["Delivery", "Outcomes"]
+
+_MAX_DELAY_SECONDS = 900  # SQS's limit on a delay; longer waits are chained
+# The first wait in seconds, doubled with each deferral up to SQS's limit.
+_FIRST_WAIT_SECONDS = {
+    "not_finished": 30,
+    "rate_limited": 30,
+    "in_progress_elsewhere": 5,
+    "out_of_time": 0,
+    "credentials_missing": 60,
+    "credentials_rejected": 300,
+}
+_FIRST_REDELIVERY_SECONDS = 10  # after a failure, doubled with each receive
+_JITTER = 0.2  # of the wait, so that a throttled crowd does not come back as one
+
+
+class SendsMessages(Protocol):
+    """A queue that can be sent to (aws/queue.py)."""
+
+    def send(self, body: str, attributes: Mapping[str, str], *, delay_seconds: int = 0) -> None:
+        """Send a message, perhaps later."""
+
+    def hide(self, receipt_handle: str, *, seconds: int) -> None:
+        """Let a received message come back after some seconds."""
+
+
+class Outcomes(Protocol):
+    """Counts outcomes (telemetry.Counters)."""
+
+    def archived(self, size_bytes: int, seconds: float, copy_method: str) -> None:
+        """Count an archived export."""
+
+    def count(self, name: str) -> None:
+        """Count something that needs no reason."""
+
+    def count_reason(self, name: str, reason: str) -> None:
+        """Count an outcome by reason."""
+
+
+class Log(Protocol):
+    """A structured logger; Powertools' takes fields by keyword."""
+
+    def info(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401 - the logger's own
+    def warning(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401
+    def exception(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Handles one message at a time."""
+
+    archive: Callable[[Message, str, bool], Archived]
+    queue: SendsMessages
+    dead_letters: SendsMessages
+    events: Events
+    outcomes: Outcomes
+    steps: Steps
+    log: Log
+    now: Callable[[], datetime]
+    max_receives: int
+    max_wait: timedelta
+
+    def handle(self, message: Message) -> None:
+        """Bring one message to its outcome; raises only what SQS is to redeliver."""
+        job_id: str | None = None
+        try:
+            job_id, recheck = read_request(message.body)
+            self.steps.annotate("job_id", job_id)
+            self._tell_archived(self.archive(message, job_id, recheck))
+        except Deferral as deferral:
+            self._defer(message, job_id, deferral)
+        except EndedAtVendor as ended:
+            self._tell_ended(job_id, ended)
+        except Rejection as rejection:
+            self._reject(message, job_id, rejection)
+        except Failure as failure:
+            if not self._fail(message, job_id, failure):
+                raise
+        except Exception as error:
+            bug = Failure("bug", f"An unexpected {type(error).__name__}; see the function's log.")
+            if not self._fail(message, job_id, bug):
+                raise
+
+    def enqueue(self, message: Message) -> None:
+        """Put a directly delivered event on the queue, no more; one without a job id is rejected.
+
+        Asynchronous invocation gives up after three tries; the queue does not.
+        """
+        try:
+            read_request(message.body)
+        except Rejection as rejection:
+            self._reject(message, None, rejection)
+            return
+        self.queue.send(message.body, {"first_seen_at": iso_utc(message.first_seen_at)})
+        self.outcomes.count("Queued")
+
+    def _tell_archived(self, archived: Archived) -> None:
+        receipt = archived.receipt
+        outcome = "archived" if archived.now else "already_archived"
+        if archived.now:
+            self.outcomes.archived(
+                receipt.size_bytes, receipt.duration_seconds, receipt.copy_method
+            )
+        else:
+            self.outcomes.count("AlreadyArchived")
+        self.steps.annotate("outcome", outcome)
+        self.steps.note("size_bytes", receipt.size_bytes)
+        self.log.info(
+            outcome,
+            job_id=receipt.job_id,
+            outcome=outcome,
+            bucket=receipt.bucket,
+            key=receipt.key,
+            version_id=receipt.version_id,
+            size_bytes=receipt.size_bytes,
+            copy_method=receipt.copy_method,
+            verified_by=receipt.verified_by,
+            duration_seconds=receipt.duration_seconds,
+        )
+
+    def _defer(self, message: Message, job_id: str | None, deferral: Deferral) -> None:
+        waited = self.now() - message.first_seen_at
+        if waited > self.max_wait:
+            hours = self.max_wait.total_seconds() / 3600
+            why = f"It waited longer than {hours:g} hours, last because: {deferral.detail}"
+            self._reject(message, job_id, Rejection("waited_too_long", why))
+            return
+        delay_seconds = _delay(deferral, message.deferrals)
+        attributes = {
+            "first_seen_at": iso_utc(message.first_seen_at),
+            "deferrals": str(message.deferrals + 1),
+        }
+        self.queue.send(message.body, attributes, delay_seconds=delay_seconds)
+        self.outcomes.count_reason("Deferred", deferral.reason)
+        self._close("deferred", job_id, deferral, next_try_seconds=delay_seconds)
+
+    def _tell_ended(self, job_id: str | None, ended: EndedAtVendor) -> None:
+        self.events.emit("Export Failed At Vendor", _detail(job_id, ended))
+        self.outcomes.count_reason("EndedAtVendor", ended.reason)
+        self._close("ended_at_vendor", job_id, ended)
+
+    def _reject(self, message: Message, job_id: str | None, why: Interruption) -> None:
+        """Tell, then set aside: an event twice is better than a dead letter twice."""
+        self.events.emit("Export Rejected", _detail(job_id, why))
+        self.outcomes.count_reason("Rejected", why.reason)
+        self._close("rejected", job_id, why)
+        self._bury(message, job_id, why)
+
+    def _fail(self, message: Message, job_id: str | None, failure: Failure) -> bool:
+        """Let the message come back with a growing delay; True if it was its last receive.
+
+        Then it is dead-lettered here, with the reason: SQS's own redrive would tell none.
+        """
+        self.outcomes.count_reason("Failed", failure.reason)
+        self.steps.annotate("outcome", "failed")
+        self.log.exception(  # noqa: LOG004 - called from the except blocks of `handle` alone
+            "failed",
+            job_id=job_id,
+            outcome="failed",
+            reason=failure.reason,
+            detail=failure.detail,
+            receive_count=message.receive_count,
+        )
+        if message.receive_count >= self.max_receives:
+            self._bury(message, job_id, failure)
+            return True
+        delay_seconds = _jittered(_FIRST_REDELIVERY_SECONDS * 2 ** (message.receive_count - 1))
+        # If this fails too, the message comes back after the queue's own, longer visibility.
+        with suppress(Failure):
+            self.queue.hide(message.receipt_handle, seconds=delay_seconds)
+        return False
+
+    def _bury(self, message: Message, job_id: str | None, why: Interruption) -> None:
+        attributes = {
+            "reason": why.reason,
+            "job_id": job_id or "",
+            "detail": why.detail,
+            "rejected_at": iso_utc(self.now()),
+        }
+        self.dead_letters.send(message.body, attributes)
+
+    def _close(self, outcome: str, job_id: str | None, why: Interruption, **fields: object) -> None:
+        self.steps.annotate("outcome", outcome)
+        self.log.warning(
+            outcome, job_id=job_id, outcome=outcome, reason=why.reason, detail=why.detail, **fields
+        )
+
+
+def _detail(job_id: str | None, why: Interruption) -> dict[str, Any]:
+    return {"job_id": job_id, "reason": why.reason, "detail": why.detail}
+
+
+def _delay(deferral: Deferral, deferrals: int) -> int:
+    """Return how long to wait, in whole seconds: what the other side asked for, at the least."""
+    growing = _FIRST_WAIT_SECONDS[deferral.reason] * 2 ** min(deferrals, 10)
+    if deferral.wait_seconds is None:
+        return _jittered(growing)
+    least = int(-(-deferral.wait_seconds // 1))
+    return min(_MAX_DELAY_SECONDS, least + random.randint(0, max(1, least // 5)))  # noqa: S311
+
+
+def _jittered(seconds: float) -> int:
+    spread = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret depends on it
+    return min(_MAX_DELAY_SECONDS, max(0, round(seconds * spread)))

@@ -1,0 +1,131 @@
+"""Why a job is not archived now, sorted by what happens to its message next.
+
+    Interruption                  why an attempt ended without an archived export
+    ├── Deferral                  the message waits and comes back by itself
+    ├── EndedAtVendor             nobody here can mend it: the message is deleted, an event tells
+    ├── Rejection                 a person must decide: to the dead-letter queue at once
+    └── Failure                   the world may mend it: redelivered with growing delay
+        └── Transient             tried again inside the attempt first
+
+Anything else that is raised is a bug, and is treated as a Failure with the reason "bug".
+The reasons are settled names (vocabulary): people filter dead letters and build alarms on them.
+
+`detail` is shown to people and travels in events and dead letters. It must never hold a secret, a
+link's query string or text of a vendor's that has not been through `redact`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, get_args
+
+__all__ = [
+    "Deferral",
+    "DeferralReason",
+    "EndReason",
+    "EndedAtVendor",
+    "Failure",
+    "FailureReason",
+    "Interruption",
+    "Rejection",
+    "RejectionReason",
+    "Transient",
+    "redact",
+]
+
+DeferralReason = Literal[
+    "not_finished",
+    "rate_limited",
+    "in_progress_elsewhere",
+    "out_of_time",
+    "credentials_missing",
+    "credentials_rejected",
+]
+EndReason = Literal["job_failed", "job_cancelled"]
+RejectionReason = Literal[
+    "malformed_message",
+    "no_such_job",
+    "forbidden",
+    "quota_exceeded",
+    "untrusted_link",
+    "object_conflict",
+    "waited_too_long",
+]
+FailureReason = Literal["network", "vendor_error", "aws_error", "bug"]
+
+
+class Interruption(Exception):  # noqa: N818 - an outcome, read as a noun; not every one is an error
+    """The attempt ended without an archived export; `reason` is one of the settled names."""
+
+    reasons: tuple[str, ...] = ()
+
+    def __init__(self, reason: str, detail: str) -> None:
+        if reason not in self.reasons:
+            raise ValueError(f"{reason!r} is not a reason of {type(self).__name__}")
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Deferral(Interruption):
+    """Come back later, without a receive being used up.
+
+    `wait_seconds` is the least time to wait if the other side named one (Retry-After).
+    """
+
+    reasons = get_args(DeferralReason)
+
+    def __init__(
+        self, reason: DeferralReason, detail: str, *, wait_seconds: float | None = None
+    ) -> None:
+        super().__init__(reason, detail)
+        self.wait_seconds = wait_seconds
+
+
+class EndedAtVendor(Interruption):
+    """The job will never have an export: it failed or was cancelled at the vendor."""
+
+    reasons = get_args(EndReason)
+
+    def __init__(self, reason: EndReason, detail: str) -> None:
+        super().__init__(reason, detail)
+
+
+class Rejection(Interruption):
+    """Trying again changes nothing until a person has done something."""
+
+    reasons = get_args(RejectionReason)
+
+    def __init__(self, reason: RejectionReason, detail: str) -> None:
+        super().__init__(reason, detail)
+
+
+class Failure(Interruption):
+    """Something that passes by itself, more often than not."""
+
+    reasons = get_args(FailureReason)
+
+    def __init__(self, reason: FailureReason, detail: str) -> None:
+        super().__init__(reason, detail)
+
+
+class Transient(Failure):
+    """A Failure that often passes within seconds: a part that meets one is copied again first."""
+
+
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+# A UUID's longest run without a hyphen has 12 characters; tokens, signatures and secrets have more.
+_LONG_RUN = re.compile(r"[A-Za-z0-9_~+/=%.]{24,}")
+_MAX_REDACTED_CHARACTERS = 200
+
+
+def redact(text: str, *secrets: str) -> str:
+    """Make text of somebody else's fit to be shown: one line, short, without links or secrets.
+
+    Known `secrets` go first, then whatever looks like a URL or like key material.
+    """
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "[hidden]")
+    text = _LONG_RUN.sub("[hidden]", _URL.sub("[link]", text))
+    return " ".join(text.split())[:_MAX_REDACTED_CHARACTERS]

@@ -1,0 +1,137 @@
+"""A message that asks for one job's export, whatever form it arrives in. Pure: text in, values out.
+
+Accepted (vocabulary, "Trigger"): `{"job_id": "<uuid>"}`, an ApartmentIQ job object (which has a
+`job_id` too), or an EventBridge envelope whose `detail` is either; with `"recheck": true` the
+receipt is compared with the object first.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from archiver.errors import Rejection
+from archiver.job import parse_job_id, strip_callback_url
+
+__all__ = ["Message", "read_request", "read_sqs_record", "sanitise_body"]
+
+_MAX_SHOWN_CHARACTERS = 60
+# In a body that is no JSON the token can only be cut out as text: up to the closing quote or the
+# end.
+_CALLBACK_URL_TEXT = re.compile(
+    r"""(callback_url(?:\\*["'])?\s*[:=]\s*)(\\*["'].*?(?:\\*["']|$)|[^\s&,}]+)""",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One delivery of a request to archive a job's export."""
+
+    message_id: str
+    body: str  # as it may be sent on: without any callback_url
+    receipt_handle: str
+    receive_count: int
+    first_seen_at: datetime
+    deferrals: int
+
+
+def read_sqs_record(record: Mapping[str, Any]) -> Message:
+    """Read an SQS record of a Lambda event; its body is not judged here.
+
+    The attributes `first_seen_at` and `deferrals` are ours (vocabulary). Unreadable ones count as
+    absent: they must not keep a job from being archived.
+    """
+    attributes = record.get("attributes") or {}
+    ours = record.get("messageAttributes") or {}
+    return Message(
+        message_id=str(record.get("messageId", "")),
+        body=sanitise_body(str(record.get("body", ""))),
+        receipt_handle=str(record.get("receiptHandle", "")),
+        receive_count=_whole_number(attributes.get("ApproximateReceiveCount"), default=1),
+        first_seen_at=_first_seen(ours, attributes),
+        deferrals=_whole_number(_string_value(ours, "deferrals"), default=0),
+    )
+
+
+def read_request(body: str) -> tuple[str, bool]:
+    """Return the job id that a message's body asks for, and whether it asks for a recheck.
+
+    Raises Rejection("malformed_message") that says what was looked for and what was found.
+    """
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Rejection("malformed_message", f"The body is not JSON{_position(error)}.") from error
+    detail = value.get("detail", value) if isinstance(value, dict) else value
+    if not isinstance(detail, dict):
+        raise Rejection(
+            "malformed_message",
+            'The body must be a JSON object such as {"job_id": "<uuid>"}, a job object, or an '
+            f"EventBridge event with either in `detail`; found {_kind(detail)}.",
+        )
+    job_id = parse_job_id(detail.get("job_id"))
+    if job_id is None:
+        raise Rejection("malformed_message", _describe_missing_id(detail))
+    return job_id, detail.get("recheck") is True
+
+
+def sanitise_body(body: str) -> str:
+    """Return the body without any `callback_url`, byte for byte the same if it has none."""
+    if "callback" not in body.lower() and "\\u" not in body:
+        return body
+    try:
+        value = json.loads(body)
+        stripped = strip_callback_url(value)
+    except (ValueError, RecursionError):
+        return _CALLBACK_URL_TEXT.sub(r"\1[removed]", body)
+    return body if stripped == value else json.dumps(stripped, separators=(",", ":"))
+
+
+def _describe_missing_id(detail: Mapping[str, Any]) -> str:
+    if "job_id" not in detail:
+        return "There is no `job_id` in the body (nor in its `detail`, if it is an event)."
+    found = detail["job_id"]
+    if not isinstance(found, str):
+        return f"`job_id` must be a UUID as text; found {_kind(found)}."
+    shown = "".join(c for c in found[:_MAX_SHOWN_CHARACTERS] if c.isalnum() or c in "-_")
+    return f"`job_id` must be a UUID such as 123e4567-e89b-12d3-a456-426614174000; found {shown!r}."
+
+
+def _kind(value: object) -> str:
+    names = {dict: "an object", list: "a list", str: "text", type(None): "null", bool: "a boolean"}
+    return names.get(type(value), "a number")
+
+
+def _position(error: Exception) -> str:
+    return f" (character {error.pos + 1})" if isinstance(error, json.JSONDecodeError) else ""
+
+
+def _string_value(attributes: Mapping[str, Any], name: str) -> str | None:
+    attribute = attributes.get(name)
+    value = attribute.get("stringValue") if isinstance(attribute, Mapping) else None
+    return value if isinstance(value, str) else None
+
+
+def _whole_number(value: object, *, default: int) -> int:
+    text = str(value)
+    return int(text) if text.isascii() and text.isdigit() else default
+
+
+def _first_seen(ours: Mapping[str, Any], attributes: Mapping[str, Any]) -> datetime:
+    carried = _string_value(ours, "first_seen_at")
+    if carried is not None:
+        try:
+            moment = datetime.fromisoformat(carried)
+        except ValueError:
+            pass
+        else:
+            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    sent_ms = _whole_number(attributes.get("SentTimestamp"), default=-1)
+    if sent_ms < 0:
+        return datetime.now(UTC)
+    return datetime.fromtimestamp(sent_ms / 1000, UTC)

@@ -1,0 +1,85 @@
+"""Where a job's export goes: job → key. Pure, and the only place that makes keys.
+
+The default is one Athena table per report type and format (vocabulary, "Key"). Nothing that comes
+from outside can leave the prefix or add a level to it: every value is escaped as Hive escapes
+partition values (percent-encoding), and a template is checked once, when the settings are read.
+"""
+
+from __future__ import annotations
+
+import string
+from urllib.parse import quote
+
+from archiver.job import UNKNOWN, Job
+
+__all__ = ["DEFAULT_KEY_TEMPLATE", "check_key_template", "object_key"]
+
+DEFAULT_KEY_TEMPLATE = (
+    "report_type={report_type}/format={output_format}"
+    "/start_date={start_date}/end_date={end_date}/{job_id}.{extension}"
+)
+
+_FIELDS = frozenset(
+    {"report_type", "output_format", "start_date", "end_date", "job_id", "extension"}
+)
+_EXTENSIONS = frozenset({"csv", "jsonl", "parquet"})
+_MAX_VALUE_BYTES = 96  # escaped; real values have at most ten
+_MAX_VALUES_BYTES = 4 * _MAX_VALUE_BYTES + 36 + 7  # four escaped fields, a UUID, an extension
+_MAX_KEY_BYTES = 1024  # S3's own limit
+
+
+def object_key(job: Job, *, prefix: str, template: str) -> str:
+    """Return the key for a job's export, at most 1,024 bytes, always below `prefix`.
+
+    `template` must have passed `check_key_template`.
+    """
+    return prefix + template.format(
+        report_type=_escape(job.report_type),
+        output_format=_escape(job.output_format),
+        start_date=_escape(job.start_date),
+        end_date=_escape(job.end_date),
+        job_id=job.job_id,
+        extension=job.output_format if job.output_format in _EXTENSIONS else "bin",
+    )
+
+
+def check_key_template(prefix: str, template: str) -> None:
+    """Raise ValueError, saying what to change, unless each job gets its own key below prefix."""
+    if prefix and (prefix.startswith("/") or not prefix.endswith("/")):
+        raise ValueError(f"the key prefix {prefix!r} must not start with / and must end with /")
+    names = _field_names(template)
+    if "job_id" not in names:
+        raise ValueError("the key template must contain {job_id}: without it two jobs share a key")
+    unknown = sorted(names - _FIELDS)
+    if unknown:
+        raise ValueError(f"the key template has no field {unknown[0]!r}; use {sorted(_FIELDS)}")
+    example = prefix + template.format(**dict.fromkeys(_FIELDS, "x"))
+    if any(segment in {"", ".", ".."} for segment in example.split("/")):
+        raise ValueError(f"the key {example!r} has an empty segment, or one of only dots")
+    if not example.isprintable() or "\\" in example:
+        raise ValueError("the key template has a backslash or a character that cannot be printed")
+    if len((prefix + template).encode()) + _MAX_VALUES_BYTES > _MAX_KEY_BYTES:
+        raise ValueError("the key prefix and template are too long: a key could pass 1,024 bytes")
+
+
+def _field_names(template: str) -> set[str]:
+    names: set[str] = set()
+    try:
+        parsed = list(string.Formatter().parse(template))
+    except ValueError as error:
+        raise ValueError(f"the key template has unbalanced braces: {error}") from error
+    for _, name, specification, conversion in parsed:
+        if name is None:
+            continue
+        if specification or conversion or not name.isidentifier():
+            raise ValueError(f"the key template's field {name!r} must be a plain name")
+        if name in names:
+            raise ValueError(f"the key template names {name!r} twice")
+        names.add(name)
+    return names
+
+
+def _escape(value: str) -> str:
+    """Escape one partition value; no "." or "/" remains, so none makes a segment of dots."""
+    escaped = quote(value, safe="").replace(".", "%2E").replace("~", "%7E")
+    return escaped if 0 < len(escaped) <= _MAX_VALUE_BYTES else UNKNOWN

@@ -1,0 +1,122 @@
+"""What we know of an archived export: the answer to "is it archived, and is it ours?".
+
+A receipt is stored on the job's own item, emitted as the event's detail and kept by Powertools as
+the idempotent result. It holds no secret: not the link, not the callback URL. Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from archiver.job import Job
+
+__all__ = ["Receipt", "StoredObject", "iso_utc"]
+
+
+def iso_utc(moment: datetime) -> str:
+    """Return a moment as ISO 8601 in UTC with milliseconds, e.g. 2026-11-23T10:00:00.000Z."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """The committed object as the store describes it, and how we know that its bytes are right.
+
+    `verified_by`: "crc64nvme" (the store confirmed our checksum of the whole object),
+    "size_and_etag" (it gives no such checksum; size and the ETag that follows from the parts agree)
+    or "size".
+    """
+
+    key: str
+    size_bytes: int
+    etag: str
+    version_id: str | None
+    checksum_crc64nvme: str | None
+    source_etag: str
+    copy_method: str
+    verified_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One archived export. Times are ISO 8601 in UTC, durations in seconds, sizes in bytes."""
+
+    job_id: str
+    report_type: str
+    output_format: str
+    start_date: str
+    end_date: str
+    bucket: str
+    key: str
+    version_id: str | None
+    size_bytes: int
+    etag: str
+    checksum_crc64nvme: str | None
+    source_etag: str
+    copy_method: str
+    verified_by: str
+    archived_at: str
+    duration_seconds: float
+    emitted_at: str | None = None
+
+    @classmethod
+    def of(
+        cls, job: Job, bucket: str, stored: StoredObject, *, archived_at: datetime, seconds: float
+    ) -> Receipt:
+        """Write the receipt for an object that has just been committed, or found committed."""
+        return cls(
+            job_id=job.job_id,
+            report_type=job.report_type,
+            output_format=job.output_format,
+            start_date=job.start_date,
+            end_date=job.end_date,
+            bucket=bucket,
+            key=stored.key,
+            version_id=stored.version_id,
+            size_bytes=stored.size_bytes,
+            etag=stored.etag,
+            checksum_crc64nvme=stored.checksum_crc64nvme,
+            source_etag=stored.source_etag,
+            copy_method=stored.copy_method,
+            verified_by=stored.verified_by,
+            archived_at=iso_utc(archived_at),
+            duration_seconds=round(seconds, 3),
+        )
+
+    @classmethod
+    def from_fields(cls, fields: Mapping[str, Any]) -> Receipt:
+        """Read a receipt back from the fields that `to_fields` wrote."""
+        return cls(**{name: fields[name] for name in cls.__slots__ if name in fields})
+
+    def to_fields(self) -> dict[str, Any]:
+        """Return the receipt as plain JSON values."""
+        return asdict(self)
+
+    def event_detail(self) -> dict[str, Any]:
+        """Return the detail of `Export Archived` (events/schemas, schema_version "1")."""
+        return {
+            "schema_version": "1",
+            "job": {
+                "job_id": self.job_id,
+                "report_type": self.report_type,
+                "output_format": self.output_format,
+                "start_date": self.start_date,
+                "end_date": self.end_date,
+            },
+            "object": {
+                "bucket": self.bucket,
+                "key": self.key,
+                "version_id": self.version_id,
+                "size_bytes": self.size_bytes,
+                "etag": self.etag,
+                "checksum_crc64nvme": self.checksum_crc64nvme,
+            },
+            "source_etag": self.source_etag,
+            "copy_method": self.copy_method,
+            "verified_by": self.verified_by,
+            "archived_at": self.archived_at,
+            "duration_seconds": self.duration_seconds,
+        }

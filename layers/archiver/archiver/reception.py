@@ -1,0 +1,58 @@
+"""What arrives at the function: a batch from the queue, or an event that belongs on it.
+
+No record may touch another: Powertools' batch processor reports each that failed by itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools.utilities.batch import (
+    BatchProcessor,
+    EventType,
+    process_partial_response,
+)
+
+from archiver.message import Message, read_sqs_record, sanitise_body
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+    from archiver.wiring import Application
+
+__all__ = ["receive"]
+
+# A batch in which everything failed is answered like any other: an error of the whole invocation
+# would cost the same redelivery and hide which record failed.
+_PROCESSOR = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
+
+
+def receive(event: dict[str, Any], context: LambdaContext, application: Application) -> Any:  # noqa: ANN401 - Lambda's answer
+    """Handle an SQS batch (answers `batchItemFailures`), or queue an event that came directly."""
+    application.begin_invocation(context)
+    if "Records" not in event:
+        application.delivery.enqueue(_as_message(event))
+        return {"queued": True}
+
+    def handle(record: SQSRecord) -> None:
+        with application.steps.step("record"):
+            application.delivery.handle(read_sqs_record(record.raw_event))
+
+    return process_partial_response(
+        event=event, record_handler=handle, processor=_PROCESSOR, context=context
+    )
+
+
+def _as_message(event: Mapping[str, Any]) -> Message:
+    return Message(
+        message_id=str(event.get("id", "")),
+        body=sanitise_body(json.dumps(event, separators=(",", ":"))),
+        receipt_handle="",
+        receive_count=1,
+        first_seen_at=datetime.now(UTC),
+        deferrals=0,
+    )

@@ -1,0 +1,1 @@
+"""The bytes between the link and the bucket: planned, copied, verified."""

@@ -1,0 +1,152 @@
+"""What the transfer and the object store say to each other. Pure: values and interfaces."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from archiver.errors import Failure
+
+__all__ = [
+    "CommitConflict",
+    "Committed",
+    "Copied",
+    "Found",
+    "ObjectExists",
+    "ObjectSpec",
+    "Part",
+    "PartSender",
+    "SourceNotGranted",
+    "Store",
+    "TrailerRefused",
+    "UncertainCommit",
+    "Upload",
+]
+
+Chunks = Callable[[], Iterator[memoryview]]
+
+
+class ObjectExists(Exception):  # noqa: N818 - a cue to compare, not an error
+    """412: somebody was first at this key. Compare what is there before judging."""
+
+
+class CommitConflict(Exception):  # noqa: N818 - a cue to begin anew, not an error
+    """409: another conditional write was under way. A PUT is tried again, an upload begun anew."""
+
+
+class SourceNotGranted(Exception):  # noqa: N818 - a cue to stream instead, not an error
+    """S3 refuses to copy from the source's bucket, or does not know the source there."""
+
+
+class TrailerRefused(Exception):  # noqa: N818 - a cue to send the part the other way, not an error
+    """The store would not take a part with its checksum in the trailer; try the header."""
+
+
+class UncertainCommit(Failure):
+    """The commit may have happened. Look before judging; nothing there means a Failure."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("aws_error", detail)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectSpec:
+    """Where an export goes and what is written beside its bytes."""
+
+    key: str
+    content_type: str
+    content_encoding: str | None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A multipart upload that S3 keeps for us."""
+
+    key: str
+    upload_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A finished part. `crc` is what we computed, `told_checksum` what the store says (base64)."""
+
+    number: int
+    etag: str
+    size_bytes: int
+    crc: int | None
+    told_checksum: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What the store says of an object that it has just committed."""
+
+    etag: str
+    version_id: str | None
+    checksum_crc64nvme: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """A copy that is committed, and what we know of it ourselves.
+
+    `crc` is our checksum of the whole (None: no byte passed through us); `expected_etag` the ETag
+    that an S3 without KMS makes of these bytes or parts, where we know it.
+    """
+
+    committed: Committed
+    crc: int | None
+    expected_etag: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the store says of an object that was there."""
+
+    size_bytes: int
+    etag: str
+    version_id: str | None
+    checksum_crc64nvme: str | None
+    metadata: Mapping[str, str]
+
+
+class PartSender(Protocol):
+    """Sends parts over a connection of its own."""
+
+    def send_streaming(self, upload: Upload, number: int, size_bytes: int, chunks: Chunks) -> Part:
+        """Send a part as it is read."""
+
+    def send_buffered(self, upload: Upload, number: int, size_bytes: int, chunks: Chunks) -> Part:
+        """Send a part after it was read."""
+
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class Store(Protocol):
+    """The archive bucket; aws/object_store.py says what each does and raises."""
+
+    @property
+    def bucket(self) -> str:
+        """The bucket's name."""
+
+    def find(self, key: str) -> Found | None: ...  # noqa: D102 - described where it is implemented
+    def put(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed: ...  # noqa: D102
+    def begin_upload(self, spec: ObjectSpec) -> Upload: ...  # noqa: D102
+    def part_writer(self) -> PartSender: ...  # noqa: D102
+    def copy_part(  # noqa: D102
+        self,
+        upload: Upload,
+        number: int,
+        source: Mapping[str, str],
+        etag: str,
+        byte_range: str | None,
+    ) -> Part: ...
+    def part_sizes(self, upload: Upload) -> dict[int, int]: ...  # noqa: D102
+    def commit_upload(  # noqa: D102
+        self, upload: Upload, parts: Sequence[Part], size_bytes: int, crc: int | None
+    ) -> Committed: ...
+    def abort_upload(self, upload: Upload) -> None: ...  # noqa: D102
+    def describe_source(self, source: Mapping[str, str]) -> tuple[int, str]: ...  # noqa: D102

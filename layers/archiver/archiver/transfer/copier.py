@@ -1,0 +1,221 @@
+"""Gets one export to its key, by whichever way is open, and says how we know that it is right.
+
+Server-side first where the stack lists the source's bucket; what S3 refuses there is streamed. What
+is at the key already is compared by its metadata: the same job and source means archived, anything
+else is a conflict for a person. Nothing is ever overwritten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from archiver import VERSION
+from archiver.apartmentiq.link import Link
+from archiver.errors import Rejection, Transient
+from archiver.job import Job
+from archiver.receipt import StoredObject, iso_utc
+from archiver.telemetry import Steps
+from archiver.transfer.checksum import encode_crc64nvme
+from archiver.transfer.contract import (
+    CommitConflict,
+    Copied,
+    Found,
+    ObjectExists,
+    ObjectSpec,
+    SourceNotGranted,
+    Store,
+    UncertainCommit,
+)
+from archiver.transfer.plan import SINGLE_PUT_BYTES
+from archiver.transfer.server_side import GrantedSource, ServerSideCopy
+from archiver.transfer.source import ExportSource, SourceChanged
+from archiver.transfer.streaming import StreamingCopy
+
+__all__ = ["Copier", "Destination"]
+
+_CONTENT_TYPES = {
+    "csv": "text/csv",
+    "jsonl": "application/jsonl",
+    "parquet": "application/vnd.apache.parquet",
+}
+_FRESH_STARTS = 3  # a source that changes more often than this is no finished export
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where one job's export goes. `attempt` above 1: an earlier one may have committed it."""
+
+    job: Job
+    key: str
+    attempt: int
+    archived_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Copier:
+    """Chooses between the two ways and verifies the outcome of either."""
+
+    store: Store
+    streaming: StreamingCopy
+    server_side: ServerSideCopy
+    source_buckets: frozenset[str]
+    open_source: Callable[[Link, Callable[[], Link]], ExportSource]
+    steps: Steps
+
+    def copy(
+        self, link: Link, ask_for_link: Callable[[], Link], destination: Destination
+    ) -> StoredObject:
+        """Put the export at its key, exactly once, verified.
+
+        Raises Rejection("object_conflict") where another object is there, Deferral("out_of_time"),
+        and Failure.
+        """
+        stored = self._copy_server_side(link, destination)
+        if stored is not None:
+            return stored
+        source = self.open_source(link, ask_for_link)
+        for _ in range(_FRESH_STARTS):
+            try:
+                return self._stream(source, destination)
+            except (SourceChanged, CommitConflict):
+                continue  # nothing was committed; what was uploaded has been aborted
+        raise Transient("vendor_error", "The export kept changing while it was copied.")
+
+    def _copy_server_side(self, link: Link, destination: Destination) -> StoredObject | None:
+        if link.bucket is None or link.key is None or link.bucket not in self.source_buckets:
+            return None
+        name = {"Bucket": link.bucket, "Key": link.key}
+        if link.version_id:
+            name["VersionId"] = link.version_id
+        try:
+            granted = self.server_side.look(name)
+            if granted.size_bytes == 0:
+                return None  # there is no part to copy: one PUT does it
+            return self._copy_granted(granted, destination)
+        except (SourceNotGranted, CommitConflict):
+            return None
+
+    def _copy_granted(self, source: GrantedSource, destination: Destination) -> StoredObject:
+        spec = _spec(destination, source.etag, "server_side")
+        same = _Same(destination.job.job_id, source.etag, source.size_bytes)
+        earlier = self._find_earlier(destination, same)
+        if earlier is not None:
+            return earlier
+        try:
+            copied = self.server_side.copy(source, spec)
+        except (ObjectExists, UncertainCommit) as cue:
+            return self._settle(destination.key, same, cue)
+        return self._verify(copied, spec, same)
+
+    def _stream(self, source: ExportSource, destination: Destination) -> StoredObject:
+        reader = source.reader()
+        try:
+            with reader.begin(SINGLE_PUT_BYTES) as (head, chunks):
+                spec = _spec(destination, head.etag, "streaming", head.content_encoding)
+                same = _Same(destination.job.job_id, head.etag, head.size_bytes)
+                earlier = self._find_earlier(destination, same)
+                if earlier is not None:
+                    return earlier
+                if head.size_bytes <= SINGLE_PUT_BYTES:
+                    copied = self.streaming.copy_small(head, chunks, spec)
+            if head.size_bytes > SINGLE_PUT_BYTES:
+                copied = self.streaming.copy_large(source, head, spec)
+        except (ObjectExists, UncertainCommit) as cue:
+            return self._settle(destination.key, same, cue)
+        finally:
+            reader.close()
+        return self._verify(copied, spec, same)
+
+    def _find_earlier(self, destination: Destination, same: _Same) -> StoredObject | None:
+        """Look before copying again: an attempt that died may have died after its commit."""
+        if destination.attempt == 1:
+            return None
+        found = self.store.find(destination.key)
+        return None if found is None else same.recognise(destination.key, found)
+
+    def _settle(self, key: str, same: _Same, cue: ObjectExists | UncertainCommit) -> StoredObject:
+        """Resolve "somebody was first" and "it may have happened" by looking."""
+        found = self.store.find(key)
+        if found is not None:
+            return same.recognise(key, found)
+        if isinstance(cue, UncertainCommit):
+            raise cue
+        raise Transient("aws_error", "S3 refused the write as existing, and then knew no object.")
+
+    def _verify(self, copied: Copied, spec: ObjectSpec, same: _Same) -> StoredObject:
+        """Say how we know that the object is right; what is not right is never called archived."""
+        committed = copied.committed
+        told, etag = committed.checksum_crc64nvme, committed.etag
+        version_id = committed.version_id
+        if told is None or not etag:  # an S3-compatible server: look for what S3 itself answers
+            found = self.store.find(spec.key)
+            if found is None or found.size_bytes != same.size_bytes:
+                raise Rejection("object_conflict", f"The store holds another size at {spec.key}.")
+            told, etag = told or found.checksum_crc64nvme, found.etag
+            version_id = version_id or found.version_id
+        if told is not None and copied.crc is not None and told != encode_crc64nvme(copied.crc):
+            raise Rejection("object_conflict", f"The store tells another checksum at {spec.key}.")
+        if told is None and etag.strip('"') == copied.expected_etag:
+            verified_by = "size_and_etag"
+        else:
+            verified_by = "size" if told is None else "crc64nvme"
+        return StoredObject(
+            key=spec.key,
+            size_bytes=same.size_bytes,
+            etag=etag,
+            version_id=version_id,
+            checksum_crc64nvme=told,
+            source_etag=same.source_etag,
+            copy_method=spec.metadata["copy-method"],
+            verified_by=verified_by,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Same:
+    """What makes an object at the key the one that we would put there."""
+
+    job_id: str
+    source_etag: str
+    size_bytes: int
+
+    def recognise(self, key: str, found: Found) -> StoredObject:
+        """Return what was found as our archived object; raises Rejection("object_conflict")."""
+        ours = (
+            found.metadata.get("job-id") == self.job_id
+            and found.metadata.get("source-etag") == self.source_etag
+            and found.size_bytes == self.size_bytes
+        )
+        if not ours:
+            raise Rejection(
+                "object_conflict",
+                f"There is a different object at {key}. It was not touched. Move it away and "
+                "redrive this message, or delete the message if that object is right.",
+            )
+        return StoredObject(
+            key=key,
+            size_bytes=found.size_bytes,
+            etag=found.etag,
+            version_id=found.version_id,
+            checksum_crc64nvme=found.checksum_crc64nvme,
+            source_etag=self.source_etag,
+            copy_method=found.metadata.get("copy-method", "streaming"),
+            verified_by="size" if found.checksum_crc64nvme is None else "crc64nvme",
+        )
+
+
+def _spec(
+    destination: Destination, source_etag: str, method: str, content_encoding: str | None = None
+) -> ObjectSpec:
+    job = destination.job
+    metadata = {
+        "job-id": job.job_id,
+        "source-etag": source_etag,
+        "archived-at": iso_utc(destination.archived_at),
+        "archiver-version": VERSION,
+        "copy-method": method,
+    }
+    content_type = _CONTENT_TYPES.get(job.output_format, "application/octet-stream")
+    return ObjectSpec(destination.key, content_type, content_encoding, metadata)

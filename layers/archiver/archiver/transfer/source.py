@@ -1,0 +1,270 @@
+"""The vendor's side of a streaming copy: ranged reads of a link, judged before a byte is believed.
+
+A link authorises GET on one object, and `Range` and `If-Match` beside it; nothing else may be sent
+(apartmentiq-api, "What a pre-signed S3 URL does and does not do"), least of all our token. An
+answer counts only if status, Content-Range and length say what was asked for. No body is decoded.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from archiver.apartmentiq.link import Link
+from archiver.errors import Failure, Transient
+from archiver.https import NETWORK_ERRORS, ByteConnection
+
+__all__ = ["ExportSource", "LinkReader", "SourceChanged", "SourceHead"]
+
+_T = TypeVar("_T")
+
+CHUNK_BYTES = 256 * 1024  # measured: smaller costs CPU, larger only memory (design.md)
+_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_OK, _PARTIAL, _EMPTY_RANGE, _CHANGED = 200, 206, 416, 412
+_REFUSED = frozenset({400, 401, 403})
+_MAX_RENEWALS = 3
+
+
+class SourceChanged(Exception):  # noqa: N818 - a cue to start afresh, not an error
+    """The object behind the link is not the one that the copy began with."""
+
+
+class _LinkRefused(Exception):  # noqa: N818 - a cue to ask for a fresh link, not an error
+    """400 or 403: the link expired, or the credentials that signed it did."""
+
+    def __init__(self, status: int, generation: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status
+        self.generation = generation
+
+
+@dataclass(frozen=True, slots=True)
+class SourceHead:
+    """What the first answer tells of the export."""
+
+    size_bytes: int
+    etag: str
+    content_encoding: str | None
+    checksum_crc64nvme: str | None
+
+
+class ExportSource:
+    """One job's export behind a link that can be renewed; shared by the readers' threads."""
+
+    def __init__(
+        self,
+        link: Link,
+        ask_for_link: Callable[[], Link],
+        connect: Callable[[Link], ByteConnection],
+    ) -> None:
+        self._link = link
+        self._ask_for_link = ask_for_link
+        self._connect = connect
+        self._lock = threading.Lock()
+        self._generation = 0
+
+    def reader(self) -> LinkReader:
+        """Return a reader with a connection and a buffer of its own; one for each worker."""
+        return LinkReader(self)
+
+    def connect(self) -> tuple[Link, ByteConnection, int]:
+        """Return the current link, a connection to its host, and the link's generation."""
+        with self._lock:
+            return self._link, self._connect(self._link), self._generation
+
+    def generation(self) -> int:
+        """Return how often the link has been renewed."""
+        with self._lock:
+            return self._generation
+
+    def renew(self, refused_generation: int) -> None:
+        """Ask for a fresh link, once for all readers that were refused with the same one.
+
+        Raises Failure("vendor_error") where fresh links are refused again and again.
+        """
+        with self._lock:
+            if self._generation != refused_generation:
+                return  # another reader has already asked
+            if self._generation >= _MAX_RENEWALS:
+                raise Failure("vendor_error", "The link's host refuses every fresh link.")
+            self._link = self._ask_for_link()
+            self._generation += 1
+
+
+class LinkReader:
+    """Reads ranges of the export over one connection, through one buffer that is used again."""
+
+    def __init__(self, source: ExportSource) -> None:
+        self._source = source
+        self._connection: ByteConnection | None = None
+        self._link: Link | None = None
+        self._generation = -1
+        self._buffer = memoryview(bytearray(CHUNK_BYTES))
+
+    @contextmanager
+    def begin(self, first_bytes: int) -> Iterator[tuple[SourceHead, Iterator[memoryview]]]:
+        """Open the export: its head, and the bytes of its first `first_bytes` (or all, if fewer).
+
+        Raises Transient, Failure("vendor_error").
+        """
+        head, answer = self._renewing(lambda: self._begin_now(first_bytes))
+        length = min(first_bytes, head.size_bytes)
+        try:
+            yield head, self._chunks(answer, length)
+        finally:
+            # Read to its end, the connection can be kept; else closing it stops the rest.
+            if not answer.isclosed():
+                self.close()
+
+    def read(self, start: int, size_bytes: int, head: SourceHead) -> Iterator[memoryview]:
+        """Yield exactly this range, in pieces of one reused buffer; each is gone with the next.
+
+        Raises SourceChanged, Transient (broken off, too short) and Failure("vendor_error").
+        """
+        answer = self._renewing(lambda: self._open_range(start, size_bytes, head))
+        try:
+            yield from self._chunks(answer, size_bytes)
+        finally:
+            if not answer.isclosed():
+                self.close()
+
+    def close(self) -> None:
+        """Close the connection; the next read opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _renewing(self, ask: Callable[[], _T]) -> _T:
+        while True:
+            try:
+                return ask()
+            except _LinkRefused as refused:
+                self.close()
+                self._source.renew(refused.generation)
+
+    def _begin_now(self, first_bytes: int) -> tuple[SourceHead, http.client.HTTPResponse]:
+        answer = self._get({"Range": f"bytes=0-{first_bytes - 1}"})
+        if answer.status == _EMPTY_RANGE:
+            # Only an empty object has no first byte; asked without a range, it tells its ETag.
+            self._discard(answer)
+            answer = self._get({})
+        if answer.status not in {_OK, _PARTIAL}:
+            raise self._judge_refusal(answer)
+        spanned = _CONTENT_RANGE.fullmatch(answer.headers.get("content-range", ""))
+        length = _content_length(answer)
+        if spanned is not None:
+            start, end, size_bytes = (int(group) for group in spanned.groups())
+            if (
+                start != 0
+                or end != min(first_bytes, size_bytes) - 1
+                or length not in {None, end + 1}
+            ):
+                raise self._strange(answer, "with another range than was asked for")
+        elif answer.status == _OK and length is not None:
+            size_bytes = length  # the whole object: a server without ranges, or an empty object
+        else:
+            raise self._strange(answer, "that does not tell the export's size")
+        etag = answer.headers.get("etag", "")
+        if not etag:
+            raise self._strange(answer, "without an ETag")
+        head = SourceHead(
+            size_bytes=size_bytes,
+            etag=etag,
+            content_encoding=answer.headers.get("content-encoding"),
+            checksum_crc64nvme=_full_object_checksum(answer),
+        )
+        return head, answer
+
+    def _open_range(
+        self, start: int, size_bytes: int, head: SourceHead
+    ) -> http.client.HTTPResponse:
+        end = start + size_bytes - 1
+        answer = self._get({"Range": f"bytes={start}-{end}", "If-Match": head.etag})
+        if answer.status not in {_OK, _PARTIAL}:
+            raise self._judge_refusal(answer)
+        told = answer.headers.get("content-range", "")
+        whole = start == 0 and size_bytes == head.size_bytes and answer.status == _OK and not told
+        if not whole and told != f"bytes {start}-{end}/{head.size_bytes}":
+            raise self._strange(answer, "with another range than was asked for")
+        if _content_length(answer) not in {None, size_bytes}:
+            raise self._strange(answer, "with another length than was asked for")
+        if answer.headers.get("etag", head.etag) != head.etag:  # rclone ignores If-Match
+            self.close()
+            raise SourceChanged
+        return answer
+
+    def _get(self, extra: dict[str, str]) -> http.client.HTTPResponse:
+        link, connection = self._ready()
+        host = link.host if link.port == 443 else f"{link.host}:{link.port}"
+        headers = {"Host": host, "Accept-Encoding": "identity", **link.headers, **extra}
+        try:
+            connection.begin("GET", link.target, headers)
+            return connection.answer()
+        except NETWORK_ERRORS as error:
+            self.close()
+            raise Transient(
+                "network", f"{link.host} did not answer for the export: {type(error).__name__}."
+            ) from error
+
+    def _ready(self) -> tuple[Link, ByteConnection]:
+        if (
+            self._connection is None
+            or self._link is None
+            or self._generation != self._source.generation()
+        ):
+            self.close()
+            self._link, self._connection, self._generation = self._source.connect()
+        return self._link, self._connection
+
+    def _chunks(self, answer: http.client.HTTPResponse, size_bytes: int) -> Iterator[memoryview]:
+        left = size_bytes
+        while left:
+            try:
+                count = answer.readinto(self._buffer[: min(left, CHUNK_BYTES)])
+            except NETWORK_ERRORS as error:
+                self.close()
+                raise Transient(
+                    "network", f"The export broke off while it was read: {type(error).__name__}."
+                ) from error
+            if not count:
+                self.close()
+                raise Transient("network", f"The export ended {left} bytes too early.")
+            left -= count
+            yield self._buffer[:count]
+
+    def _judge_refusal(self, answer: http.client.HTTPResponse) -> Exception:
+        status, generation = answer.status, self._generation
+        self._discard(answer)
+        if status in _REFUSED:
+            return _LinkRefused(status, generation)
+        if status == _CHANGED:
+            return SourceChanged()
+        if status >= 500 or status in {408, 429}:
+            return Transient("vendor_error", f"The link's host answered {status}.")
+        return Failure("vendor_error", f"The link's host answered {status} instead of the export.")
+
+    def _strange(self, answer: http.client.HTTPResponse, how: str) -> Failure:
+        status = answer.status
+        self.close()
+        return Failure("vendor_error", f"The link's host answered {status} {how}.")
+
+    def _discard(self, answer: http.client.HTTPResponse) -> None:
+        answer.close()
+        self.close()
+
+
+def _content_length(answer: http.client.HTTPResponse) -> int | None:
+    text = answer.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() else None
+
+
+def _full_object_checksum(answer: http.client.HTTPResponse) -> str | None:
+    told = answer.headers.get("x-amz-checksum-crc64nvme")
+    # A composite ("<hash>-<N>") or ranged checksum says nothing of the whole.
+    kind = answer.headers.get("x-amz-checksum-type", "FULL_OBJECT")
+    return told if told and "-" not in told and kind == "FULL_OBJECT" else None
