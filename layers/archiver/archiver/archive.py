@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from archiver.apartmentiq.link import Link
 from archiver.job import Job
 from archiver.object_key import object_key
-from archiver.receipt import Receipt, StoredObject, iso_utc
+from archiver.receipt import Receipt, StoredObject, bare_etag, iso_utc
 from archiver.telemetry import Steps
 from archiver.transfer.contract import Found
 from archiver.transfer.copier import Destination
@@ -136,7 +136,10 @@ class ExportArchiver:
     def _is_gone(self, receipt: Receipt) -> bool:
         """Compare a receipt with the bucket; another object at the key is found out by the copy."""
         found = self.store.find(receipt.key)
-        return found is None or (found.size_bytes, found.etag) != (receipt.size_bytes, receipt.etag)
+        return found is None or (found.size_bytes, bare_etag(found.etag)) != (
+            receipt.size_bytes,
+            receipt.etag,
+        )
 
     def _receipt(self, job: Job, stored: StoredObject, started_at: datetime) -> Receipt:
         archived_at = self.now()

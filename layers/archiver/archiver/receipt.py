@@ -13,7 +13,7 @@ from typing import Any
 
 from archiver.job import Job
 
-__all__ = ["Receipt", "StoredObject", "iso_utc"]
+__all__ = ["Receipt", "StoredObject", "bare_etag", "iso_utc"]
 
 
 def iso_utc(moment: datetime) -> str:
@@ -21,10 +21,16 @@ def iso_utc(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def bare_etag(etag: str) -> str:
+    """Return an ETag without the quotes that HTTP puts around it, as S3's own events write it."""
+    return etag.strip('"')
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
-    """The committed object as the store describes it, and how we know that its bytes are right.
+    """The committed object, and how we know that its bytes are right.
 
+    `checksum_crc64nvme` is the store's word where it gives one, else our own computation.
     `verified_by`: "crc64nvme" (the store confirmed our checksum of the whole object),
     "size_and_etag" (it gives no such checksum; size and the ETag that follows from the parts agree)
     or "size".

@@ -7,6 +7,7 @@ the only one that knows of it (docs/decisions). With tracing off the SDK is not 
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
@@ -104,6 +105,8 @@ def make_logger() -> Logger:
     """Return the function's logger and silence those that would write secrets."""
     for name in _TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
+    # An invocation that only deferred has counted that already, with its reason.
+    warnings.filterwarnings("ignore", message="No application metrics to publish")
     return Logger(service=SERVICE)
 
 

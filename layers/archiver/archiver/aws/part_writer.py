@@ -41,10 +41,10 @@ _CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,64})</Code>")
 
 
 class _Signer(S3SigV4Auth):
-    """SigV4 whose payload hash is the constant that the request's own header names."""
+    """SigV4 that puts the constant we name in the place of the payload's hash."""
 
     def payload(self, request: AWSRequest) -> str:
-        return str(request.headers["X-Amz-Content-SHA256"])
+        return str(request.context["payload"])
 
 
 @dataclass
@@ -66,7 +66,6 @@ class PartWriter:
         head = b"%x\r\n" % size_bytes
         tail_bytes = len(b"\r\n0\r\nx-amz-checksum-crc64nvme:") + 12 + len(b"\r\n\r\n")
         headers = {
-            "X-Amz-Content-SHA256": _TRAILER,
             "X-Amz-Sdk-Checksum-Algorithm": "CRC64NVME",
             "X-Amz-Trailer": "x-amz-checksum-crc64nvme",
             "X-Amz-Decoded-Content-Length": str(size_bytes),
@@ -83,7 +82,7 @@ class PartWriter:
                 yield chunk
             yield f"\r\n0\r\nx-amz-checksum-crc64nvme:{encode_crc64nvme(crc)}\r\n\r\n".encode()
 
-        status, answer_headers, error = self._put(upload, number, headers, body())
+        status, answer_headers, error = self._put(upload, number, _TRAILER, headers, body())
         if _refuses_trailer(status):
             raise TrailerRefused
         return self._judge(number, size_bytes, crc, status, answer_headers, error)
@@ -98,13 +97,12 @@ class PartWriter:
             filled += len(chunk)
             crc = crc64nvme(chunk, crc)
         headers = {
-            "X-Amz-Content-SHA256": _UNSIGNED,
             "X-Amz-Sdk-Checksum-Algorithm": "CRC64NVME",
             "X-Amz-Checksum-Crc64nvme": encode_crc64nvme(crc),
             "Content-Length": str(size_bytes),
         }
         status, answer_headers, error = self._put(
-            upload, number, headers, iter([view[:size_bytes]])
+            upload, number, _UNSIGNED, headers, iter([view[:size_bytes]])
         )
         return self._judge(number, size_bytes, crc, status, answer_headers, error)
 
@@ -116,10 +114,11 @@ class PartWriter:
         self,
         upload: Upload,
         number: int,
+        payload: str,
         headers: dict[str, str],
         body: Iterator[bytes | memoryview],
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        request = self._signed(upload, number, headers)
+        request = self._signed(upload, number, payload, headers)
         target = str(request.url).partition("://")[2]
         target = target[target.index("/") :]
         try:
@@ -147,11 +146,14 @@ class PartWriter:
                 return self.connection.answer()
         return self.connection.answer()
 
-    def _signed(self, upload: Upload, number: int, headers: dict[str, str]) -> AWSRequest:
+    def _signed(
+        self, upload: Upload, number: int, payload: str, headers: dict[str, str]
+    ) -> AWSRequest:
         key = quote(upload.key, safe="/-_.~")
         upload_id = quote(upload.upload_id, safe="-_.~")
         url = f"{self.base_url}{key}?partNumber={number}&uploadId={upload_id}"
         request = AWSRequest("PUT", url, headers=headers)
+        request.context["payload"] = payload
         frozen = self.credentials.get_frozen_credentials()
         _Signer(frozen, "s3", self.region).add_auth(request)
         request.headers["Host"] = self.base_url.partition("://")[2].partition("/")[0]

@@ -15,7 +15,7 @@ from archiver import VERSION
 from archiver.apartmentiq.link import Link
 from archiver.errors import Rejection, Transient
 from archiver.job import Job
-from archiver.receipt import StoredObject, iso_utc
+from archiver.receipt import StoredObject, bare_etag, iso_utc
 from archiver.telemetry import Steps
 from archiver.transfer.checksum import encode_crc64nvme
 from archiver.transfer.contract import (
@@ -99,7 +99,7 @@ class Copier:
 
     def _copy_granted(self, source: GrantedSource, destination: Destination) -> StoredObject:
         spec = _spec(destination, source.etag, "server_side")
-        same = _Same(destination.job.job_id, source.etag, source.size_bytes)
+        same = _Same(destination.job.job_id, bare_etag(source.etag), source.size_bytes)
         earlier = self._find_earlier(destination, same)
         if earlier is not None:
             return earlier
@@ -114,7 +114,7 @@ class Copier:
         try:
             with reader.begin(SINGLE_PUT_BYTES) as (head, chunks):
                 spec = _spec(destination, head.etag, "streaming", head.content_encoding)
-                same = _Same(destination.job.job_id, head.etag, head.size_bytes)
+                same = _Same(destination.job.job_id, bare_etag(head.etag), head.size_bytes)
                 earlier = self._find_earlier(destination, same)
                 if earlier is not None:
                     return earlier
@@ -155,18 +155,19 @@ class Copier:
                 raise Rejection("object_conflict", f"The store holds another size at {spec.key}.")
             told, etag = told or found.checksum_crc64nvme, found.etag
             version_id = version_id or found.version_id
-        if told is not None and copied.crc is not None and told != encode_crc64nvme(copied.crc):
+        ours = None if copied.crc is None else encode_crc64nvme(copied.crc)
+        if told is not None and ours is not None and told != ours:
             raise Rejection("object_conflict", f"The store tells another checksum at {spec.key}.")
-        if told is None and etag.strip('"') == copied.expected_etag:
+        if told is None and bare_etag(etag) == copied.expected_etag:
             verified_by = "size_and_etag"
         else:
             verified_by = "size" if told is None else "crc64nvme"
         return StoredObject(
             key=spec.key,
             size_bytes=same.size_bytes,
-            etag=etag,
+            etag=bare_etag(etag),
             version_id=version_id,
-            checksum_crc64nvme=told,
+            checksum_crc64nvme=told or ours,
             source_etag=same.source_etag,
             copy_method=spec.metadata["copy-method"],
             verified_by=verified_by,
@@ -197,7 +198,7 @@ class _Same:
         return StoredObject(
             key=key,
             size_bytes=found.size_bytes,
-            etag=found.etag,
+            etag=bare_etag(found.etag),
             version_id=found.version_id,
             checksum_crc64nvme=found.checksum_crc64nvme,
             source_etag=self.source_etag,
@@ -212,7 +213,7 @@ def _spec(
     job = destination.job
     metadata = {
         "job-id": job.job_id,
-        "source-etag": source_etag,
+        "source-etag": bare_etag(source_etag),
         "archived-at": iso_utc(destination.archived_at),
         "archiver-version": VERSION,
         "copy-method": method,

@@ -1,0 +1,126 @@
+"""The arrows of design.md: functions → wiring → use case → pure modules, and nothing back.
+
+Read from the source's syntax, so that imports inside functions and under TYPE_CHECKING count too.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[2]
+PACKAGE = PROJECT / "layers" / "archiver" / "archiver"
+MODULES = {
+    ".".join(("archiver", *path.relative_to(PACKAGE).with_suffix("").parts)): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
+PURE = {
+    "archiver.errors",
+    "archiver.job",
+    "archiver.message",
+    "archiver.object_key",
+    "archiver.receipt",
+    "archiver.settings",
+    "archiver.apartmentiq.link",
+    "archiver.apartmentiq.protocol",
+    "archiver.transfer.contract",
+    "archiver.transfer.plan",
+}
+# What a pure module may use beside other pure modules: nothing that opens, sends, waits or looks.
+PURE_LIBRARY = {
+    "__future__",
+    "collections.abc",
+    "contextlib",
+    "dataclasses",
+    "datetime",
+    "json",
+    "re",
+    "string",
+    "typing",
+    "urllib.parse",
+}
+USE_CASES = {"archiver.archive", "archiver.delivery"}
+KNOWS_BOTO3 = {"boto3", "botocore", "mypy_boto3_"}
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the names of all modules that a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found.add(node.module or "")
+    return found
+
+
+def test_every_module_is_seen() -> None:
+    """The lists above name modules that exist: a renamed one cannot slip out of the rules."""
+    assert set(MODULES) >= PURE | USE_CASES | {"archiver.wiring"}
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_pure_modules_import_nothing_that_does_io(module: str) -> None:
+    """A pure module imports pure modules, and of the library only what neither waits nor looks."""
+    allowed = PURE | PURE_LIBRARY | {"archiver"}
+    assert imports_of(MODULES[module]) <= allowed
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_the_adapters_and_the_wiring_know_boto3(module: str) -> None:
+    """boto3 and botocore are named in archiver/aws/ and wiring.py alone."""
+    if module.startswith("archiver.aws") or module == "archiver.wiring":
+        return
+    named = {name for name in imports_of(MODULES[module]) if name.startswith(tuple(KNOWS_BOTO3))}
+    assert not named
+
+
+@pytest.mark.parametrize("module", sorted(USE_CASES))
+def test_the_use_cases_know_no_adapter(module: str) -> None:
+    """What is archived, and what becomes of a message, is decided without knowing AWS or HTTP."""
+    outward = ("archiver.aws", "archiver.https", "archiver.wiring", "archiver.apartmentiq.client")
+    assert not [name for name in imports_of(MODULES[module]) if name.startswith(outward)]
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"archiver.wiring", "archiver.reception"}))
+def test_only_the_reception_knows_the_wiring(module: str) -> None:
+    """Nothing inside builds its own clients: they are handed in."""
+    assert "archiver.wiring" not in imports_of(MODULES[module])
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_only_the_function_reads_the_environment(module: str) -> None:
+    """No module of the layer names `environ`'s home but settings, which is handed a mapping."""
+    names = {
+        node.attr
+        for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+    }
+    assert not names & {"environ", "getenv"}
+
+
+def test_the_handler_holds_one_call() -> None:
+    """Decorators stand outside the handler, one call inside."""
+    source = PROJECT / "functions" / "archive_export" / "archive_export.py"
+    tree = ast.parse(source.read_text(encoding="utf-8"))
+    handler = next(
+        node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "handle"
+    )
+    assert len(handler.decorator_list) >= 3
+    assert [type(node) for node in handler.body] == [ast.Expr, ast.Return]  # docstring, one call
+
+
+def test_the_local_cloud_shares_no_code_with_what_it_judges() -> None:
+    """local/ never imports archiver: a stand-in that shares our code proves nothing about it."""
+    for path in sorted((PROJECT / "local").rglob("*.py")):
+        assert not [name for name in imports_of(path) if name.split(".")[0] == "archiver"], path
+
+
+def test_no_grab_bags() -> None:
+    """No module is called utils, helpers, common, shared or manager."""
+    folders = ("layers", "functions", "local")
+    names = {path.stem for folder in folders for path in (PROJECT / folder).rglob("*.py")}
+    assert not names & {"utils", "util", "helpers", "common", "shared", "manager", "misc", "main"}

@@ -1,0 +1,59 @@
+"""Settings: read once, and every complaint names its variable."""
+
+from __future__ import annotations
+
+import pytest
+
+from archiver.object_key import DEFAULT_KEY_TEMPLATE
+from archiver.settings import Settings, SettingsError
+
+GOOD = {
+    "APARTMENTIQ_API_BASE_URL": "https://data.apartmentiq.io/apartmentiq/api/v1/",
+    "APARTMENTIQ_TOKEN_URL": "https://data.apartmentiq.io/oauth/token",
+    "ARCHIVE_BUCKET": "archive",
+    "CREDENTIALS_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:s",
+    "TABLE_NAME": "table",
+    "EVENT_BUS_NAME": "bus",
+    "QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/queue",
+    "DEAD_LETTER_QUEUE_URL": "https://sqs.us-east-1.amazonaws.com/123456789012/dead",
+}
+
+
+def test_defaults_fill_what_is_empty() -> None:
+    """Empty strings, as CloudFormation passes them, count as not given."""
+    settings = Settings.from_environ(
+        {**GOOD, "KEY_TEMPLATE": "", "KMS_KEY_ARN": "", "SOURCE_BUCKETS": " a, b,,"}
+    )
+    assert settings.key_template == DEFAULT_KEY_TEMPLATE
+    assert settings.kms_key_arn is None
+    assert settings.source_buckets == {"a", "b"}
+    assert settings.api_base_url == "https://data.apartmentiq.io/apartmentiq/api/v1"
+    assert (settings.max_receives, settings.max_wait_hours) == (6, 72)
+
+
+@pytest.mark.parametrize("name", sorted(GOOD))
+def test_a_missing_variable_is_named(name: str) -> None:
+    """The one who deploys reads which variable it is."""
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_environ({**GOOD, name: ""})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("APARTMENTIQ_API_BASE_URL", "http://data.apartmentiq.io/v1"),
+        ("APARTMENTIQ_TOKEN_URL", "ftp://x"),
+        ("TRUSTED_LINK_HOSTS", "https://files.example.com"),
+        ("TRUSTED_LINK_HOSTS", "files.example.com:99999"),
+        ("TRUSTED_LINK_HOSTS", "10.0.0.1"),
+        ("KEY_TEMPLATE", "{report_type}"),
+        ("KEY_PREFIX", "exports"),
+        ("MAX_RECEIVES", "0"),
+        ("MAX_WAIT_HOURS", "three"),
+        ("IDEMPOTENCY_EXPIRY_DAYS", "-1"),
+    ],
+)
+def test_a_wrong_value_is_named(name: str, value: str) -> None:
+    """No setting is quietly replaced by a default."""
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_environ({**GOOD, name: value})
