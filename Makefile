@@ -27,6 +27,77 @@ $(READY): .ci/requirements.txt .ci/find-python
 .PHONY: setup
 setup: $(READY) ## install the locked tools into .venv
 
+# --- see it work ---
+
+SIZE_MIB ?= 256
+
+.PHONY: demo
+demo: build-local ## archive exports of several sizes on the embedded cloud (SIZE_MIB=1024 for more)
+	@$(BIN)/python -m local demo --size-mib $(SIZE_MIB)
+
+.PHONY: local
+local: build-local ## keep the embedded cloud up for people and tools (ARGS="--help")
+	@$(BIN)/python -m local up $(ARGS)
+
+# --- is it right? ---
+
+.PHONY: test
+test: build-local ## all tests: unit, architecture, template, functional, integration, end to end
+	@$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: check
+check: $(READY) check-template ## formatting, lint, types, template, architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest tests/architecture
+
+.PHONY: check-template
+check-template: $(READY) ## lint template.yaml as CloudFormation and as SAM
+	$(BIN)/cfn-lint template.yaml
+	$(BIN)/sam validate --lint --region us-east-1
+
+# --- build and deploy ---
+
+# A build is due when a source changed, came or went. Names are kept in a file of their own, because a
+# file that is gone is newer than nothing.
+BUILD_SOURCES := template.yaml $(shell find layers functions -name __pycache__ -prune -o -type f -print | LC_ALL=C sort)
+ARCHITECTURE ?= arm64
+
+.PHONY: always
+.aws-sam/sources: always
+	@mkdir -p .aws-sam
+	@echo '$(BUILD_SOURCES)' | cmp --quiet - $@ || echo '$(BUILD_SOURCES)' > $@
+
+# SAM empties the build folder first, so a finished build of the other architecture is no longer there.
+# Builds run one after the other: both write .aws-sam/build.toml.
+.aws-sam/build/.finished-$(ARCHITECTURE): $(READY) $(BUILD_SOURCES) .aws-sam/sources
+	PATH="$(CURDIR)/$(BIN):$$PATH" LAYER_PLATFORM=$(ARCHITECTURE) LAYER_PYTHON_VERSION=3.13 \
+	  $(BIN)/sam build --build-dir .aws-sam/build --parameter-overrides Architecture=$(ARCHITECTURE)
+	@touch $@
+
+# The same layout for this machine's interpreter and processor: what the local runtime loads.
+.aws-sam/local/.finished: $(READY) $(BUILD_SOURCES) .aws-sam/sources
+	@echo "building functions and layers for this machine (.aws-sam/local)"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" LAYER_PLATFORM=$$(uname -m) \
+	  LAYER_PYTHON_VERSION=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
+	  $(BIN)/sam build --build-dir .aws-sam/local \
+	  --parameter-overrides Architecture=$$(uname -m | sed s/aarch64/arm64/) > .aws-sam/local.log 2>&1 \
+	  || { cat .aws-sam/local.log >&2; exit 1; }
+	@touch $@
+
+.PHONY: build
+build: .aws-sam/build/.finished-$(ARCHITECTURE) ## build for Lambda (ARCHITECTURE=arm64 or x86_64)
+
+.PHONY: build-local
+build-local: .aws-sam/local/.finished # for this machine's interpreter; demo, local and test need it
+
+STACK ?= apartmentiq-archiver
+
+.PHONY: verify
+verify: $(READY) ## archive one job through a deployed stack: JOB=<uuid> [STACK=name]
+	@$(BIN)/python -m local verify --stack "$(STACK)" --job "$(JOB)"
+
 .PHONY: lock
 lock: $(READY) ## refresh both lock files from pyproject.toml and layers/dependencies/requirements.in
 	$(BIN)/uv pip compile --quiet --upgrade --group dev layers/dependencies/requirements.in \

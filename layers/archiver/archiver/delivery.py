@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 from archiver.archive import Archived, Events
@@ -26,6 +27,7 @@ from archiver.errors import (
     Interruption,
     Rejection,
 )
+from archiver.job import JobState
 from archiver.message import Message, read_request
 from archiver.receipt import iso_utc
 from archiver.telemetry import Steps
@@ -56,6 +58,13 @@ class SendsMessages(Protocol):
         """Let a received message come back after some seconds."""
 
 
+class Notes(Protocol):
+    """The items of jobs, to say why one is not archived now (aws/job_table.py)."""
+
+    def note(self, job_id: str, state: JobState, why: Interruption, at: str) -> None:
+        """Write it down."""
+
+
 class Outcomes(Protocol):
     """Counts outcomes (telemetry.Counters)."""
 
@@ -84,6 +93,7 @@ class Delivery:
     archive: Callable[[Message, str, bool], Archived]
     queue: SendsMessages
     dead_letters: SendsMessages
+    jobs: Notes
     events: Events
     outcomes: Outcomes
     steps: Steps
@@ -98,13 +108,15 @@ class Delivery:
         try:
             job_id, recheck = read_request(message.body)
             self.steps.annotate("job_id", job_id)
-            self._tell_archived(self.archive(message, job_id, recheck))
-        except Deferral as deferral:
-            self._defer(message, job_id, deferral)
-        except EndedAtVendor as ended:
-            self._tell_ended(job_id, ended)
         except Rejection as rejection:
-            self._reject(message, job_id, rejection)
+            self._guarded(message, None, partial(self._reject, message, None, rejection))
+        else:
+            self._guarded(message, job_id, partial(self._attempt, message, job_id, recheck))
+
+    def _guarded(self, message: Message, job_id: str | None, act: Callable[[], None]) -> None:
+        """Do what may fail; telling and setting aside may fail just as archiving may."""
+        try:
+            act()
         except Failure as failure:
             if not self._fail(message, job_id, failure):
                 raise
@@ -112,6 +124,16 @@ class Delivery:
             bug = Failure("bug", f"An unexpected {type(error).__name__}; see the function's log.")
             if not self._fail(message, job_id, bug):
                 raise
+
+    def _attempt(self, message: Message, job_id: str, recheck: bool) -> None:  # noqa: FBT001 - as read
+        try:
+            self._tell_archived(self.archive(message, job_id, recheck))
+        except Deferral as deferral:
+            self._defer(message, job_id, deferral)
+        except EndedAtVendor as ended:
+            self._tell_ended(job_id, ended)
+        except Rejection as rejection:
+            self._reject(message, job_id, rejection)
 
     def enqueue(self, message: Message) -> None:
         """Put a directly delivered event on the queue, no more; one without a job id is rejected.
@@ -162,12 +184,17 @@ class Delivery:
             "first_seen_at": iso_utc(message.first_seen_at),
             "deferrals": str(message.deferrals + 1),
         }
+        if (
+            deferral.reason != "in_progress_elsewhere"
+        ):  # the run that holds the job says what it does
+            self._note(job_id, "waiting", deferral)
         self.queue.send(message.body, attributes, delay_seconds=delay_seconds)
         self.outcomes.count_reason("Deferred", deferral.reason)
         self._close("deferred", job_id, deferral, next_try_seconds=delay_seconds)
 
     def _tell_ended(self, job_id: str | None, ended: EndedAtVendor) -> None:
         self.events.emit("Export Failed At Vendor", _detail(job_id, ended))
+        self._note(job_id, "ended_at_vendor", ended)
         self.outcomes.count_reason("EndedAtVendor", ended.reason)
         self._close("ended_at_vendor", job_id, ended)
 
@@ -185,7 +212,7 @@ class Delivery:
         """
         self.outcomes.count_reason("Failed", failure.reason)
         self.steps.annotate("outcome", "failed")
-        self.log.exception(  # noqa: LOG004 - called from the except blocks of `handle` alone
+        self.log.exception(  # noqa: LOG004 - called from the except blocks of `_guarded` alone
             "failed",
             job_id=job_id,
             outcome="failed",
@@ -200,6 +227,7 @@ class Delivery:
         # If this fails too, the message comes back after the queue's own, longer visibility.
         with suppress(Failure):
             self.queue.hide(message.receipt_handle, seconds=delay_seconds)
+            self._note(job_id, "failing", failure)
         return False
 
     def _bury(self, message: Message, job_id: str | None, why: Interruption) -> None:
@@ -210,6 +238,12 @@ class Delivery:
             "rejected_at": iso_utc(self.now()),
         }
         self.dead_letters.send(message.body, attributes)
+        with suppress(Failure):  # the letter is there: failing now would only write a second one
+            self._note(job_id, "dead_lettered", why)
+
+    def _note(self, job_id: str | None, state: JobState, why: Interruption) -> None:
+        if job_id is not None:
+            self.jobs.note(job_id, state, why, iso_utc(self.now()))
 
     def _close(self, outcome: str, job_id: str | None, why: Interruption, **fields: object) -> None:
         self.steps.annotate("outcome", outcome)

@@ -9,9 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import date
+from typing import Any, Literal
 
-__all__ = ["UNKNOWN", "Job", "parse_job_id", "strip_callback_url"]
+__all__ = ["UNKNOWN", "Job", "JobState", "parse_job_id", "strip_callback_url"]
+
+# Why a job is not archived now, as its item says; its other states are "copying" and "archived".
+JobState = Literal["waiting", "failing", "dead_lettered", "ended_at_vendor"]
 
 UNKNOWN = "unknown"  # settled: what a field reads when the vendor does not tell it
 
@@ -54,11 +58,19 @@ class Job:
             job_id=job_id,
             report_type=text("report_type"),
             output_format=text("output_format"),
-            start_date=text("start_date"),
-            end_date=text("end_date"),
+            start_date=_date(text("start_date")),
+            end_date=_date(text("end_date")),
             status=text("status"),
             error_message=message if isinstance(message, str) else "",
         )
+
+
+def _date(value: str) -> str:
+    """Return a date as YYYY-MM-DD, also out of a timestamp; what is no date reads "unknown"."""
+    try:
+        return date.fromisoformat(value[:10]).isoformat()
+    except ValueError:
+        return UNKNOWN
 
 
 def strip_callback_url(value: Any) -> Any:  # noqa: ANN401 - any JSON in, the same JSON out

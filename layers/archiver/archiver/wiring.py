@@ -84,6 +84,7 @@ class Application:
             archive=self._archive_once,
             queue=Queue(self._sqs, settings.queue_url),
             dead_letters=Queue(self._sqs, settings.dead_letter_queue_url),
+            jobs=self._jobs,
             events=self._events,
             outcomes=self._outcomes,
             steps=self.steps,
@@ -120,7 +121,7 @@ class Application:
                 trusted_hosts=settings.trusted_hosts,
                 steps=self.steps,
             ),
-            jobs=JobTable(self._dynamodb, settings.table_name),
+            jobs=self._jobs,
             store=self._store,
             copier=self._copier,
             events=self._events,
@@ -170,6 +171,10 @@ class Application:
             self._settings.table_name,
             expiry_days=self._settings.idempotency_expiry_days,
         )
+
+    @cached_property
+    def _jobs(self) -> JobTable:
+        return JobTable(self._dynamodb, self._settings.table_name)
 
     @cached_property
     def _events(self) -> EventBus:

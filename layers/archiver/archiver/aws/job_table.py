@@ -12,8 +12,11 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
 
-from archiver.aws.translate import translated
+from archiver.aws.translate import code_of, translated
+from archiver.errors import Interruption
+from archiver.job import JobState
 from archiver.receipt import Receipt
 
 if TYPE_CHECKING:
@@ -58,7 +61,7 @@ class JobTable:
                 UpdateExpression=(
                     "SET #key = if_not_exists(#key, :key), #state = :copying, "
                     "first_seen_at = if_not_exists(first_seen_at, :seen), job_id = :job_id "
-                    "ADD attempts :one"
+                    "REMOVE reason, detail, updated_at ADD attempts :one"
                 ),
                 ExpressionAttributeNames={"#key": "key", "#state": "state"},
                 ExpressionAttributeValues={
@@ -72,6 +75,32 @@ class JobTable:
             )
         item = _plain(answer["Attributes"])
         return Claim(key=item["key"], attempt=int(item["attempts"]))
+
+    def note(self, job_id: str, state: JobState, why: Interruption, at: str) -> None:
+        """Write down why a job is not archived now; a job that is archived stays so."""
+        with translated("Writing down a job's state"):
+            try:
+                self._client.update_item(
+                    TableName=self._table_name,
+                    Key=_item_key(job_id),
+                    UpdateExpression=(
+                        "SET #state = :state, reason = :reason, detail = :detail, "
+                        "updated_at = :at, job_id = :job_id"
+                    ),
+                    ConditionExpression="attribute_not_exists(#state) OR #state <> :archived",
+                    ExpressionAttributeNames={"#state": "state"},
+                    ExpressionAttributeValues={
+                        ":state": {"S": state},
+                        ":archived": {"S": _ARCHIVED},
+                        ":reason": {"S": why.reason},
+                        ":detail": {"S": why.detail},
+                        ":at": {"S": at},
+                        ":job_id": {"S": job_id},
+                    },
+                )
+            except ClientError as error:
+                if code_of(error) != "ConditionalCheckFailedException":
+                    raise
 
     def remember(self, receipt: Receipt) -> None:
         """Store the receipt; from now on the job counts as archived."""

@@ -1,0 +1,69 @@
+"""What cannot be fetched again is encrypted, closed to the public, and outlives the stack."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.template.resolved import Stack
+
+KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
+
+
+@pytest.mark.parametrize("name", ["ArchiveBucket", "ArchiveTable", "CredentialsSecret"])
+def test_data_is_retained_when_the_stack_goes_or_replaces_it(name: str) -> None:
+    """Neither deleting the stack nor an update that needs a new resource deletes data."""
+    resource = Stack().resources[name]
+    assert resource["DeletionPolicy"] == "Retain"
+    assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_bucket_keeps_versions_and_shuts_the_public_out() -> None:
+    """Nothing archived can be lost by an overwrite or seen by a stranger."""
+    bucket = Stack().properties("ArchiveBucket")
+    assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert len(bucket["PublicAccessBlockConfiguration"]) == 4
+    assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
+
+
+def test_unfinished_uploads_are_aborted_after_seven_days() -> None:
+    """Parts that nobody completes do not cost for ever; finished objects never expire."""
+    (rule,) = Stack().properties("ArchiveBucket")["LifecycleConfiguration"]["Rules"]
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert not [name for name in rule if "Expiration" in name]
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"),
+    [("", {"SSEAlgorithm": "AES256"}), (KEY, {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": KEY})],
+    ids=["S3's own keys", "KMS"],
+)
+def test_the_bucket_is_encrypted(key: str, expected: dict[str, str]) -> None:
+    """By S3's own keys, or by the company's where one is given."""
+    encryption = Stack(KmsKeyArn=key).properties("ArchiveBucket")["BucketEncryption"]
+    (rule,) = encryption["ServerSideEncryptionConfiguration"]
+    assert rule["ServerSideEncryptionByDefault"] == expected
+    assert rule["BucketKeyEnabled"] is bool(key)
+
+
+def test_the_bucket_refuses_requests_without_tls() -> None:
+    """For the bucket and for every object in it, whoever asks."""
+    (statement,) = Stack().properties("ArchiveBucketPolicy")["PolicyDocument"]["Statement"]
+    assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
+    assert statement["Resource"] == ["<ArchiveBucket.Arn>", "<ArchiveBucket.Arn>/*"]
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_the_table_fits_powertools_and_can_be_restored() -> None:
+    """Powertools' default names, billed on demand, encrypted, with point-in-time recovery."""
+    table = Stack().properties("ArchiveTable")
+    assert table["KeySchema"] == [{"AttributeName": "id", "KeyType": "HASH"}]
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "expiration", "Enabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+
+
+def test_the_secret_is_made_without_a_value() -> None:
+    """A later edit of the stack cannot overwrite the credentials that a person filled in."""
+    assert Stack().properties("CredentialsSecret").keys() == {"Description"}

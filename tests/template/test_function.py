@@ -1,0 +1,95 @@
+"""The function runs as it was designed to: its environment, logs, traces, layers and limits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from archiver.settings import Settings
+from tests.template.resolved import Stack
+
+SETTLED = {
+    "APARTMENTIQ_API_BASE_URL",
+    "APARTMENTIQ_TOKEN_URL",
+    "TRUSTED_LINK_HOSTS",
+    "ARCHIVE_BUCKET",
+    "KEY_PREFIX",
+    "KEY_TEMPLATE",
+    "KMS_KEY_ARN",
+    "CREDENTIALS_SECRET_ARN",
+    "SOURCE_BUCKETS",
+    "TABLE_NAME",
+    "EVENT_BUS_NAME",
+    "QUEUE_URL",
+    "DEAD_LETTER_QUEUE_URL",
+}
+OURS = {"MAX_RECEIVES", "MAX_WAIT_HOURS", "IDEMPOTENCY_EXPIRY_DAYS"}
+POWERTOOLS = {
+    "POWERTOOLS_SERVICE_NAME": "apartmentiq-archiver",
+    "POWERTOOLS_METRICS_NAMESPACE": "ApartmentIqArchiver",
+    "POWERTOOLS_LOG_LEVEL": "INFO",
+}
+
+
+def function(**parameters: str) -> dict[str, Any]:
+    """Return the function's properties for parameters."""
+    return Stack(**parameters).properties("ArchiveExportFunction")
+
+
+def test_the_environment_has_exactly_the_settled_names() -> None:
+    """Nothing that others build on is missing, and nothing is there that nobody described."""
+    variables = function()["Environment"]["Variables"]
+    assert variables.keys() == SETTLED | OURS | POWERTOOLS.keys()
+    assert {name: variables[name] for name in POWERTOOLS} == POWERTOOLS
+
+
+def test_the_function_understands_the_environment_that_the_template_gives() -> None:
+    """Settings reads it without complaint, and finds the template's values in it."""
+    settings = Settings.from_environ(function()["Environment"]["Variables"])
+    assert settings.api_base_url == "https://data.apartmentiq.io/apartmentiq/api/v1"
+    assert settings.token_url == "https://data.apartmentiq.io/oauth/token"
+    assert (settings.max_receives, settings.max_wait_hours) == (6, 72)
+    assert settings.idempotency_expiry_days == 90
+    assert settings.kms_key_arn is None
+    assert settings.source_buckets == frozenset()
+
+
+def test_it_runs_where_it_was_designed_to() -> None:
+    """Python 3.13, arm64 unless told otherwise, five minutes."""
+    properties = function()
+    assert properties["Runtime"] == "python3.13"
+    assert properties["Architectures"] == ["arm64"]
+    assert properties["Handler"] == "archive_export.handle"
+    assert properties["Timeout"] == "300"
+
+
+def test_layers_are_built_for_the_functions_architecture() -> None:
+    """Both layers come along, and say which processor they are for."""
+    stack = Stack(Architecture="x86_64")
+    layers = stack.of_type("AWS::Lambda::LayerVersion")
+    assert len(layers) == len(stack.properties("ArchiveExportFunction")["Layers"]) == 2
+    assert all(layer["CompatibleArchitectures"] == ["x86_64"] for layer in layers.values())
+
+
+def test_it_is_traced_and_logs_json_to_a_group_that_forgets() -> None:
+    """Logs stay as long as LogRetentionDays says, in a group that the stack owns."""
+    stack = Stack(LogRetentionDays="30")
+    properties = stack.properties("ArchiveExportFunction")
+    assert properties["TracingConfig"] == {"Mode": "Active"}
+    assert properties["LoggingConfig"]["LogGroup"] == "<ArchiveExportLogGroup>"
+    assert properties["LoggingConfig"]["LogFormat"] == "JSON"
+    assert stack.properties("ArchiveExportLogGroup")["RetentionInDays"] == "30"
+
+
+def test_lambda_does_not_drop_lines_that_the_logger_writes() -> None:
+    """Both levels follow one parameter."""
+    properties = function(LogLevel="DEBUG")
+    assert properties["LoggingConfig"]["ApplicationLogLevel"] == "DEBUG"
+    assert properties["Environment"]["Variables"]["POWERTOOLS_LOG_LEVEL"] == "DEBUG"
+
+
+@pytest.mark.parametrize(("given", "expected"), [("", None), ("10", "10")])
+def test_concurrency_is_reserved_only_on_request(given: str, expected: str | None) -> None:
+    """A new account, whose quota is 10, can deploy the defaults."""
+    assert function(ReservedConcurrency=given).get("ReservedConcurrentExecutions") == expected
