@@ -1,0 +1,134 @@
+"""`make verify JOB=<uuid>`: archive one job through a deployed stack, and show what became of it.
+
+It sees the stack as its users do: outputs, queue, table, bucket. Credentials, region and (for a
+local run) endpoint come from the environment, as for every AWS tool. It must not import `archiver`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from boto3.dynamodb.types import TypeDeserializer
+from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+__all__ = ["run_verify"]
+
+_POLL_SECONDS = 1.0
+# "waiting" and "failing" are not ends: the job is tried again by itself.
+_ENDS = frozenset({"archived", "dead_lettered", "ended_at_vendor"})
+_ADVICE = {
+    "waiting": "It waits and goes on by itself; run this again to keep watching.",
+    "failing": "It is tried again by itself, with growing delays; the function's log has the cause.",
+    "dead_lettered": "Mend the cause, then use the stack's RedriveCommand.",
+    "ended_at_vendor": "Order the export again at the vendor.",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What the deployed stack says of itself."""
+
+    outputs: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self.outputs:
+            raise LookupError(
+                f"The stack has no output {name!r}. Was it deployed from this template?"
+            )
+        return self.outputs[name]
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Send the job, watch its item until an end or the deadline; 0 only if it is archived."""
+    try:
+        stack = _read_stack(arguments.stack)
+        before = _read_item(stack, arguments.job)
+        if before.get("state") == "archived":
+            print(f"job {arguments.job} was archived before; asking for a recheck")
+        _send(stack, arguments.job)
+        item = _watch(stack, arguments.job, before, arguments.deadline_seconds)
+        return _report(item)
+    except (BotoCoreError, ClientError, LookupError) as error:
+        print(f"could not verify: {error}")
+        return 1
+
+
+def _read_stack(name: str) -> Stack:
+    described = boto3.client("cloudformation").describe_stacks(StackName=name)
+    outputs = described["Stacks"][0].get("Outputs", [])
+    return Stack({item["OutputKey"]: item["OutputValue"] for item in outputs})
+
+
+def _send(stack: Stack, job_id: str) -> None:
+    body = json.dumps({"job_id": job_id, "recheck": True})
+    boto3.client("sqs").send_message(QueueUrl=stack["ArchiveQueueUrl"], MessageBody=body)
+    print(f"job {job_id} is on the queue")
+
+
+def _watch(
+    stack: Stack, job_id: str, before: Mapping[str, Any], deadline_seconds: float
+) -> dict[str, Any]:
+    deadline = time.monotonic() + deadline_seconds
+    shown = None
+    while True:
+        item = _read_item(stack, job_id)
+        state = item.get("state", "queued")
+        if state != shown:
+            print(f"  {state}" + (f": {item['reason']}" if "reason" in item else ""))
+            shown = state
+        if _has_ended(item, before) or time.monotonic() > deadline:
+            return item
+        time.sleep(_POLL_SECONDS)
+
+
+def _has_ended(item: Mapping[str, Any], before: Mapping[str, Any]) -> bool:
+    if item.get("state") == "archived":
+        return bool(
+            _held_bytes(item) == item["size_bytes"]
+        )  # a recheck archives a lost object again
+    # An item that said "dead_lettered" before the message was sent says nothing of this try.
+    return item.get("state") in _ENDS and item != before
+
+
+def _held_bytes(item: Mapping[str, Any]) -> int | None:
+    try:
+        head = boto3.client("s3").head_object(Bucket=item["bucket"], Key=item["key"])
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:  # gone
+            return None
+        raise
+    return head["ContentLength"]
+
+
+def _read_item(stack: Stack, job_id: str) -> dict[str, Any]:
+    answer = boto3.client("dynamodb").get_item(
+        TableName=stack["ArchiveTableName"],
+        Key={"id": {"S": f"job#{job_id}"}},
+        ConsistentRead=True,
+    )
+    read = TypeDeserializer().deserialize
+    return {name: read(value) for name, value in answer.get("Item", {}).items()}
+
+
+def _report(item: Mapping[str, Any]) -> int:
+    state = item.get("state", "queued")
+    if state != "archived":
+        print(f"not archived: {state}")
+        if "detail" in item:
+            print(f"  {item['reason']}: {item['detail']}")
+        print(f"  {_ADVICE.get(state, 'Watch its log with the WatchLogCommand of the stack.')}")
+        return 1
+    held = _held_bytes(item)
+    whole = held == item["size_bytes"]
+    print(f"archived at s3://{item['bucket']}/{item['key']}")
+    print(f"  {item['size_bytes']} bytes, {item['copy_method']}, verified by {item['verified_by']}")
+    print(f"  the bucket holds {held} bytes" + ("" if whole else ": NOT THE SAME"))
+    return 0 if whole else 1
