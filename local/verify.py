@@ -26,7 +26,7 @@ _POLL_SECONDS = 1.0
 _ENDS = frozenset({"archived", "dead_lettered", "ended_at_vendor"})
 _ADVICE = {
     "waiting": "It waits and goes on by itself; run this again to keep watching.",
-    "failing": "It is tried again by itself, with growing delays; the function's log has the cause.",
+    "failing": "It is tried again by itself, with growing delays; the log has the cause.",
     "dead_lettered": "Mend the cause, then use the stack's RedriveCommand.",
     "ended_at_vendor": "Order the export again at the vendor.",
 }

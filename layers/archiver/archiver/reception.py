@@ -34,6 +34,8 @@ _PROCESSOR = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 def receive(event: dict[str, Any], context: LambdaContext, application: Application) -> Any:  # noqa: ANN401 - Lambda's answer
     """Handle an SQS batch (answers `batchItemFailures`), or queue an event that came directly."""
     application.begin_invocation(context)
+    if event.get("Records") == []:
+        return {"batchItemFailures": []}  # Powertools takes an empty batch for an error
     if "Records" not in event:
         application.delivery.enqueue(_as_message(event))
         return {"queued": True}

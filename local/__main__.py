@@ -1,0 +1,244 @@
+"""`python -m local`: the stack on this machine, for people (`up`) and for a show (`demo`).
+
+It only reads arguments and prints; local/cloud.py does the work.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, NoReturn
+from uuid import UUID
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+    from local.cloud import LocalCloud
+
+__all__ = ["main"]
+
+_USAGE_ERROR = 2
+_INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the process's exit code, 2 for input that cannot be."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or (given[0].startswith("-") and given[0] not in {"-h", "--help"}):
+        given.insert(0, "up")  # options alone mean the stack that people keep up
+    parsed = _build_parser().parse_args(given)
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code: int = parsed.run(parsed)
+    except KeyboardInterrupt:
+        print("\nstopped; nothing is left running", file=sys.stderr)
+        return _INTERRUPTED
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return code
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Make SIGTERM end the run as Ctrl-C does, through every `finally`."""
+    raise KeyboardInterrupt
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m local",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,  # the epilog is laid out already
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    up = commands.add_parser(
+        "up",
+        help="keep the stack up until Ctrl-C",
+        description="Deploy template.yaml into an AWS embedded in this process and keep it up.",
+    )
+    _add_cloud_options(up)
+    up.set_defaults(run=_run_up)
+    demo = commands.add_parser("demo", help="archive a few exports and show what happened")
+    demo.add_argument(
+        "--size-mib",
+        type=_positive,
+        default=256,
+        metavar="MIB",
+        help="size of the largest export (default: 256)",
+    )
+    demo.set_defaults(run=_run_demo)
+    verify = commands.add_parser("verify", help="archive one job through a deployed stack")
+    verify.add_argument("--stack", default="apartmentiq-archiver", metavar="NAME")
+    verify.add_argument("--job", required=True, type=_job_id, metavar="UUID")
+    verify.add_argument("--deadline-seconds", type=_positive, default=300, metavar="S")
+    verify.set_defaults(run=_run_verify)
+    parser.epilog = f"Without COMMAND, `up` is meant.\n\n{up.format_help()}"
+    return parser
+
+
+def _job_id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a job id; use JOB=<uuid>, as ApartmentIQ gave it"
+        ) from error
+
+
+def _add_cloud_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--region", default="us-east-1", help="default: us-east-1")
+    parser.add_argument(
+        "--parameter",
+        action="append",
+        default=[],
+        type=_assignment,
+        metavar="NAME=VALUE",
+        help="a parameter of template.yaml; may be given several times",
+    )
+    store = parser.add_argument_group("another S3 server to archive to")
+    store.add_argument("--s3-endpoint", metavar="URL")
+    store.add_argument("--s3-access-key-id", metavar="ID")
+    store.add_argument("--s3-secret-access-key", metavar="SECRET")
+    vendor = parser.add_argument_group("another vendor, for example the real one")
+    vendor.add_argument("--api-base-url", metavar="URL")
+    vendor.add_argument("--token-url", metavar="URL")
+    vendor.add_argument(
+        "--trusted-link-host",
+        action="append",
+        default=[],
+        metavar="HOST",
+        help="beside S3's own hosts; .suffix or exact, :port optional; may be repeated",
+    )
+    folders = parser.add_argument_group("other folders, for a second stack beside the first")
+    folders.add_argument("--template", type=Path, metavar="FILE", help="default: template.yaml")
+    folders.add_argument("--build-folder", type=Path, metavar="DIR", help="default: .aws-sam/local")
+    folders.add_argument("--state-folder", type=Path, metavar="DIR", help="default: .local")
+    parser.add_argument(
+        "--ca-bundle", type=Path, metavar="PEM", help="authorities to trust beside the local one"
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return number
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form Name=Value")
+    return name, value
+
+
+def _run_demo(arguments: argparse.Namespace) -> int:
+    from local.demo import run_demo  # noqa: PLC0415 - `up` and --help need not load it
+
+    return run_demo(arguments)
+
+
+def _run_verify(arguments: argparse.Namespace) -> int:
+    from local.verify import run_verify  # noqa: PLC0415 - `up` and --help need not load it
+
+    return run_verify(arguments)
+
+
+def _run_up(arguments: argparse.Namespace) -> int:
+    # moto and boto3 take a second to load; --help and a wrong option need not wait for them
+    from local.aws.expansion import ParameterError  # noqa: PLC0415 - see above
+    from local.aws.runtime_installation import InstallationError  # noqa: PLC0415 - see above
+    from local.aws.stack import StackError  # noqa: PLC0415 - see above
+    from local.cloud import CloudError, LocalCloud  # noqa: PLC0415 - see above
+
+    folders = {
+        name: path
+        for name, path in (
+            ("template_path", arguments.template),
+            ("build_folder", arguments.build_folder),
+            ("state_folder", arguments.state_folder),
+        )
+        if path is not None
+    }
+    try:
+        cloud = LocalCloud(
+            **folders,
+            region=arguments.region,
+            parameters=dict(arguments.parameter),
+            s3_endpoint=arguments.s3_endpoint,
+            access_key_id=arguments.s3_access_key_id,
+            secret_access_key=arguments.s3_secret_access_key,
+            api_base_url=arguments.api_base_url,
+            token_url=arguments.token_url,
+            trusted_link_hosts=arguments.trusted_link_host,
+            ca_bundle=arguments.ca_bundle,
+        )
+        with cloud:
+            _describe(cloud, _add_sample_job(cloud))
+            Event().wait()  # until a signal
+    except (CloudError, ParameterError, StackError, InstallationError) as error:
+        print(f"local up: {error}", file=sys.stderr)
+        return _USAGE_ERROR
+    return 0
+
+
+def _add_sample_job(cloud: LocalCloud) -> str:
+    """Give the stand-in a finished job, so that the printed command archives something."""
+    if cloud.vendor is None:
+        return "<uuid>"
+    content = b"unit_id,bedrooms,rent\n101,1,1450\n102,2,1925\n"
+    return cloud.vendor.add_job(content).job_id
+
+
+def _describe(cloud: LocalCloud, job_id: str) -> None:
+    """Print where everything is, and commands that work as they stand."""
+    s3 = cloud.s3_endpoint
+    aws = f'aws --endpoint-url "{cloud.aws.url}"'
+    lines = [
+        "The stack is up. Ctrl-C ends it and leaves nothing running.",
+        "",
+        f"  AWS API           {cloud.aws.url} (region {cloud.region})",
+        f"  S3                {s3.url}",
+        f"  queue             {cloud.queue_url}",
+        f"  dead letters      {cloud.dead_letter_queue_url}",
+        f"  archive bucket    {cloud.bucket}",
+        f"  event bus         {cloud.event_bus}",
+        f"  table             {cloud.table}",
+        f"  vendor's API      {cloud.vendor_urls[0]}",
+        f"  vendor's tokens   {cloud.vendor_urls[1]}",
+        f"  archived files    {cloud.archive_path}",
+        f"  functions' logs   {cloud.logs_path}",
+        f"  all of this       {cloud.endpoints_path}",
+        "",
+        "In another terminal:",
+        "",
+        f"  export AWS_CA_BUNDLE='{cloud.ca_bundle}' AWS_DEFAULT_REGION={cloud.region}",
+        "  export AWS_ACCESS_KEY_ID=LOCALPEOPLE AWS_SECRET_ACCESS_KEY=local",
+        f"  {aws} sqs send-message --queue-url '{cloud.queue_url}' \\",
+        f"""    --message-body '{{"job_id": "{job_id}"}}'""",
+        f"  {aws} s3 ls --recursive 's3://{cloud.bucket}'",
+        f"  {aws} sqs receive-message --queue-url '{cloud.dead_letter_queue_url}' \\",
+        "    --message-attribute-names All",
+        "",
+        *_describe_credentials(cloud, aws),
+    ]
+    print("\n".join(lines), flush=True)
+
+
+def _describe_credentials(cloud: LocalCloud, aws: str) -> list[str]:
+    if cloud.vendor:
+        return []
+    return [
+        "Jobs wait until the vendor's credentials are filled in:",
+        "",
+        f"  {aws} secretsmanager put-secret-value --secret-id '{cloud.credentials_secret}' \\",
+        """    --secret-string '{"client_id": "…", "client_secret": "…"}'""",
+        "",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

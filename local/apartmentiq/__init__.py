@@ -1,0 +1,31 @@
+"""A stand-in for ApartmentIQ that is held to the vendor's documents, for the demo and the tests.
+
+It must never import `archiver`: what it says about a copy is only worth something if it shares no
+code with what made the copy.
+"""
+
+from local.apartmentiq.exports import (
+    BytesExport,
+    Export,
+    FileExport,
+    SyntheticExport,
+    crc64nvme_of,
+    sha256_of,
+)
+from local.apartmentiq.jobs import Job, Order
+from local.apartmentiq.script import JournalEntry, LinkFault
+from local.apartmentiq.server import VendorStandIn
+
+__all__ = [
+    "BytesExport",
+    "Export",
+    "FileExport",
+    "Job",
+    "JournalEntry",
+    "LinkFault",
+    "Order",
+    "SyntheticExport",
+    "VendorStandIn",
+    "crc64nvme_of",
+    "sha256_of",
+]

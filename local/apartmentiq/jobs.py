@@ -1,0 +1,164 @@
+"""The vendor's job book: what was ordered, how far it is, and what came out.
+
+Field names are the documented ones and no others: no size, no checksum, no file name. Nothing here
+knows HTTP or what a link is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.apartmentiq.exports import Export
+
+__all__ = [
+    "OUTPUT_FORMATS",
+    "REPORT_TYPES",
+    "AdjustableClock",
+    "Job",
+    "JobBook",
+    "Order",
+    "Status",
+    "StoredObject",
+]
+
+Status = Literal["submitted", "succeeded", "failed", "cancelled"]
+REPORT_TYPES = ("floorplans", "property", "units")
+OUTPUT_FORMATS = ("csv", "jsonl", "parquet")
+
+
+class AdjustableClock:
+    """The stand-in's time: the machine's, shifted as far as a test wishes."""
+
+    def __init__(self) -> None:
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC) + self._ahead
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock ahead, or back when negative."""
+        self._ahead += timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a customer asks for."""
+
+    report_type: str = "units"
+    output_format: str = "csv"
+    property_ids: tuple[int, ...] = (99001416, 99001470)
+    start_date: str = "2025-01-01"
+    end_date: str = "2025-01-31"
+    callback_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """An export as it lies in the vendor's bucket."""
+
+    bucket: str
+    key: str
+    content: Export
+    etag: str
+    last_modified: datetime
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One bulk export job at one moment."""
+
+    job_id: str
+    order: Order
+    status: Status
+    created_at: datetime
+    updated_at: datetime
+    error_message: str | None = None
+    stored: StoredObject | None = None
+    completes_at: datetime | None = None
+    refusal: Literal["json", "empty"] | None = None
+
+    def document(self) -> dict[str, object]:
+        """Return the job object as the API shows it, its fields in the documented order."""
+        return {
+            "report_type": self.order.report_type,
+            "output_format": self.order.output_format,
+            "property_ids": list(self.order.property_ids),
+            "start_date": self.order.start_date,
+            "end_date": self.order.end_date,
+            "job_id": self.job_id,
+            "status": self.status,
+            "callback_url": self.order.callback_url,
+            "error_message": self.error_message,
+            "created_at": _timestamp(self.created_at),
+            "updated_at": _timestamp(self.updated_at),
+        }
+
+
+class JobBook:
+    """All jobs, safe to use from many threads; a job that is due completes when looked at."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._lock = threading.Lock()
+        self._jobs: dict[str, Job] = {}
+        self._order: dict[str, int] = {}
+
+    def add(self, order: Order, *, job_id: str | None = None, status: Status = "submitted") -> Job:
+        """Enter a new job; its id is made up unless given. Raises ValueError for a known id."""
+        now = self._now()
+        job = Job(job_id or str(uuid.uuid4()), order, status, created_at=now, updated_at=now)
+        with self._lock:
+            if job.job_id in self._jobs:
+                raise ValueError(f"job {job.job_id} exists already")
+            self._order[job.job_id] = len(self._order)
+            self._jobs[job.job_id] = job
+        return job
+
+    def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
+        """Replace a job by what `change` makes of it. Raises KeyError for an unknown id."""
+        with self._lock:
+            changed = dataclasses.replace(change(self._current(job_id)), updated_at=self._now())
+            self._jobs[job_id] = changed
+            return changed
+
+    def get(self, job_id: str) -> Job | None:
+        """Return the job as it is now, or None."""
+        with self._lock:
+            return self._current(job_id) if job_id in self._jobs else None
+
+    def newest_first(self) -> list[Job]:
+        """Return all jobs, the latest order first."""
+        with self._lock:
+            jobs = [self._current(job_id) for job_id in self._jobs]
+        return sorted(jobs, key=lambda job: self._order[job.job_id], reverse=True)
+
+    def at_key(self, bucket: str, key: str) -> Job | None:
+        """Return the job whose export lies at a key of the vendor's bucket, or None."""
+        with self._lock:
+            for job in self._jobs.values():
+                if job.stored and (job.stored.bucket, job.stored.key) == (bucket, key):
+                    return job
+        return None
+
+    def _current(self, job_id: str) -> Job:
+        job = self._jobs[job_id]
+        if job.status == "submitted" and job.completes_at and job.completes_at <= self._now():
+            job = dataclasses.replace(
+                job, status="succeeded", completes_at=None, updated_at=job.completes_at
+            )
+            self._jobs[job_id] = job
+        return job
+
+
+def _timestamp(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,268 @@
+"""The vendor's own protocol: tokens, jobs and results, each answer as the vendor documents it.
+
+The results endpoint is held to the OpenAPI fragment in tests/data; the others to the facts that we
+collected from the vendor's pages. Where those are silent (the text of a validation error,
+cancelling a finished job) the answer is our guess, and a comment says so. No sockets, no files.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import math
+import re
+import secrets
+import threading
+import uuid
+from dataclasses import replace
+from datetime import date
+from typing import TYPE_CHECKING, cast
+from urllib.parse import parse_qsl
+
+from local.apartmentiq.jobs import OUTPUT_FORMATS, REPORT_TYPES, Job, JobBook, Order
+from local.apartmentiq.messages import Answer, Request, json_answer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from local.apartmentiq.script import Route
+
+__all__ = ["API_PATH", "TOKEN_PATH", "JobRoutes", "TokenOffice", "find_route"]
+
+API_PATH = "/apartmentiq/api/v1"
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path, not a password
+_JOBS = f"{API_PATH}/bulk_api/jobs"
+_PATHS: tuple[tuple[Route, re.Pattern[str]], ...] = (
+    ("token", re.compile(re.escape(TOKEN_PATH))),
+    ("jobs", re.compile(re.escape(_JOBS))),
+    ("results", re.compile(re.escape(_JOBS) + r"/(?P<job_id>[^/]+)/results")),
+    ("job", re.compile(re.escape(_JOBS) + r"/(?P<job_id>[^/]+)")),
+)
+_NOT_FOUND = {"error": "Not Found", "message": "Job with the specified ID does not exist"}
+
+
+def find_route(request: Request) -> tuple[Route, str | None]:
+    """Return which endpoint a request means, and the job id in its path if there is one."""
+    for route, pattern in _PATHS:
+        if match := pattern.fullmatch(request.raw_path):
+            return route, match.groupdict().get("job_id")
+    return "unknown", None
+
+
+class TokenOffice:
+    """Gives out and recognises access tokens, by the OAuth client credentials flow.
+
+    A long-lived token, as people make one by hand in the account settings, is accepted as well.
+    """
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self.client_id = f"canary-client-id-{secrets.token_hex(8)}"
+        self.client_secret = _new_secret()
+        self.access_token = f"canary-access-token-{secrets.token_urlsafe(24)}"
+        self.expires_in_seconds = 7200
+        self._now = now
+        self._lock = threading.Lock()
+        self._expiry: dict[str, float] = {self.access_token: math.inf}
+
+    def answer(self, request: Request) -> Answer:
+        """Answer `POST /oauth/token`, in a form or in JSON."""
+        if request.method != "POST":
+            return json_answer(405, {"error": "Method Not Allowed"}, Allow="POST")
+        fields = _read_fields(request)
+        if "grant_type" not in fields:
+            return _oauth_error(400, "invalid_request", "Missing required parameter: grant_type.")
+        if fields["grant_type"] != "client_credentials":
+            text = "The authorization grant type is not supported."
+            return _oauth_error(400, "unsupported_grant_type", text)
+        if not self._knows(fields.get("client_id"), fields.get("client_secret")):
+            return _oauth_error(401, "invalid_client", "Client authentication failed.")
+        return self._issue()
+
+    def recognises(self, request: Request) -> bool:
+        """Say whether a request bears a token that is valid now."""
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        with self._lock:
+            expiry = self._expiry.get(token.strip(), -math.inf)
+        return scheme.lower() == "bearer" and self._now().timestamp() < expiry
+
+    def revoke_all(self) -> None:
+        """Make every token that was given out invalid; the long-lived one too."""
+        with self._lock:
+            self._expiry.clear()
+
+    def rotate_secret(self) -> str:
+        """Replace the client secret and return the new one."""
+        self.client_secret = _new_secret()
+        return self.client_secret
+
+    def _knows(self, client_id: object, client_secret: object) -> bool:
+        known = f"{self.client_id}\n{self.client_secret}".encode()
+        return hmac.compare_digest(known, f"{client_id}\n{client_secret}".encode())
+
+    def _issue(self) -> Answer:
+        token = f"canary-token-{secrets.token_urlsafe(32)}"
+        now = self._now().timestamp()
+        with self._lock:
+            self._expiry[token] = now + self.expires_in_seconds
+        document = {
+            "access_token": token,
+            "token_type": "Bearer",
+            "expires_in": self.expires_in_seconds,
+            "scope": "api",
+            "created_at": int(now),
+        }
+        return json_answer(200, document, Cache_Control="no-store")
+
+
+class JobRoutes:
+    """Answers the calls on jobs, for whoever bears a valid token."""
+
+    def __init__(self, jobs: JobBook, tokens: TokenOffice, make_link: Callable[[Job], str]) -> None:
+        self.details_status = 200  # 404 or 405: no such page, as some accounts may find
+        self._jobs = jobs
+        self._tokens = tokens
+        self._make_link = make_link
+
+    def answer(self, route: Route, job_id: str | None, request: Request) -> Answer:
+        """Answer one call; 401 comes before everything else, as in the vendor's pages."""
+        if not self._tokens.recognises(request):
+            return json_answer(
+                401, {"error": "Unauthorized", "message": "Missing or invalid bearer token"}
+            )
+        calls: dict[tuple[Route, str], Callable[[], Answer]] = {
+            ("jobs", "GET"): lambda: self._list(request),
+            ("jobs", "POST"): lambda: self._create(request),
+            ("job", "GET"): lambda: self._details(job_id or ""),
+            ("job", "DELETE"): lambda: self._cancel(job_id or ""),
+            ("results", "GET"): lambda: self._results(job_id or ""),
+        }
+        call = calls.get((route, request.method))
+        if call is None:
+            return json_answer(405, {"error": "Method Not Allowed"})
+        return call()
+
+    def _list(self, request: Request) -> Answer:
+        query = request.query()
+        page, per_page = query.get("page", "1"), query.get("per_page", "50")
+        if not (page.isdecimal() and int(page) >= 1):
+            return _invalid("page must be at least 1")  # the words are our guess
+        if not (per_page.isdecimal() and 1 <= int(per_page) <= 100):
+            return _invalid("per_page must be between 1 and 100")  # the words are our guess
+        jobs, size = self._jobs.newest_first(), int(per_page)
+        start = (int(page) - 1) * size
+        pagination = {
+            "current_page": int(page),
+            "total_pages": max(1, -(-len(jobs) // size)),
+            "total_count": len(jobs),
+            "per_page": size,
+        }
+        listed = [job.document() for job in jobs[start : start + size]]
+        return json_answer(200, {"jobs": listed, "pagination": pagination})
+
+    def _create(self, request: Request) -> Answer:
+        try:
+            fields = json.loads(request.body)
+        except ValueError:
+            return _invalid("the body must be JSON")  # the words are our guess
+        if not isinstance(fields, dict):
+            return _invalid("the body must be a JSON object")  # the words are our guess
+        if problems := _order_problems(fields):
+            return json_answer(400, {"errors": problems})
+        order = Order(
+            report_type=fields["report_type"],
+            output_format=fields["output_format"],
+            property_ids=tuple(fields["property_ids"]),
+            start_date=fields["start_date"],
+            end_date=fields["end_date"],
+            callback_url=fields.get("callback_url"),
+        )
+        return json_answer(201, self._jobs.add(order).document())
+
+    def _details(self, job_id: str) -> Answer:
+        if self.details_status != 200:
+            return json_answer(self.details_status, {"error": "Not Found"})
+        job = _uuid_or_answer(job_id, self._jobs)
+        return job if isinstance(job, Answer) else json_answer(200, job.document())
+
+    def _cancel(self, job_id: str) -> Answer:
+        job = _uuid_or_answer(job_id, self._jobs)
+        if isinstance(job, Answer):
+            return job
+        if job.status != "submitted":  # how the vendor answers this is not documented: a guess
+            return _invalid("Only submitted jobs can be cancelled", error="Invalid operation")
+        cancelled = self._jobs.change(job.job_id, lambda job: replace(job, status="cancelled"))
+        return json_answer(200, cancelled.document())
+
+    def _results(self, job_id: str) -> Answer:
+        job = _uuid_or_answer(job_id, self._jobs)
+        if isinstance(job, Answer):
+            return job
+        if job.refusal == "empty":
+            return Answer(403)
+        if job.refusal == "json":
+            message = "You do not have permission to download results for this job"
+            return json_answer(403, {"error": "Forbidden", "message": message})
+        if job.status != "succeeded" or job.stored is None:
+            return _invalid(
+                "Results are not available because the job has not completed successfully",
+                error="Invalid operation",
+            )
+        return Answer(302, (("Location", self._make_link(job)),))
+
+
+def _uuid_or_answer(job_id: str, jobs: JobBook) -> Job | Answer:
+    """Return the job, or the documented refusal of an id that is none or that nobody knows."""
+    try:
+        canonical = str(uuid.UUID(job_id))
+    except ValueError:
+        return _invalid("job_id must be a valid UUID")
+    return jobs.get(canonical) or json_answer(404, _NOT_FOUND)
+
+
+def _invalid(message: str, *, error: str = "Invalid parameter") -> Answer:
+    return json_answer(400, {"error": error, "message": message})
+
+
+def _oauth_error(status: int, error: str, description: str) -> Answer:
+    document = {"error": error, "error_description": description}
+    return json_answer(status, document, Cache_Control="no-store")
+
+
+def _new_secret() -> str:
+    return f"canary-client-secret-{secrets.token_urlsafe(24)}"
+
+
+def _read_fields(request: Request) -> Mapping[str, object]:
+    if request.headers.get_content_type() == "application/json":
+        try:
+            fields = json.loads(request.body)
+        except ValueError:
+            return {}
+        return cast("dict[str, object]", fields) if isinstance(fields, dict) else {}
+    return dict(parse_qsl(request.body.decode(errors="replace"), keep_blank_values=True))
+
+
+def _order_problems(fields: Mapping[str, object]) -> list[str]:
+    """Return one sentence for each thing wrong with an order; the words are our guess."""
+    problems = []
+    if fields.get("report_type") not in REPORT_TYPES:
+        problems.append(f"report_type must be one of {', '.join(REPORT_TYPES)}")
+    if fields.get("output_format") not in OUTPUT_FORMATS:
+        problems.append(f"output_format must be one of {', '.join(OUTPUT_FORMATS)}")
+    problems.extend(
+        f"{name} must be a date (YYYY-MM-DD)"
+        for name in ("start_date", "end_date")
+        if not _is_date(fields.get(name))
+    )
+    ids = fields.get("property_ids")
+    if not (isinstance(ids, list) and ids and all(type(item) is int for item in ids)):
+        problems.append("property_ids must be a list of integers")
+    return problems
+
+
+def _is_date(value: object) -> bool:
+    try:
+        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
+    except ValueError:
+        return False

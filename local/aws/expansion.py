@@ -1,0 +1,102 @@
+"""The SAM template made plain CloudFormation, offline, by AWS's own translator.
+
+It changes nothing but where code lies: the translator wants S3 addresses. It must not resolve
+parameters or conditions; CloudFormation does that.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from samtranslator.parser.parser import Parser
+from samtranslator.translator.translator import Translator
+from samtranslator.yaml_helper import yaml_parse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["ExpandedTemplate", "ParameterError", "expand_template"]
+
+_CODE_PROPERTY = {
+    "AWS::Serverless::Function": "CodeUri",
+    "AWS::Serverless::LayerVersion": "ContentUri",
+}
+
+
+class ParameterError(ValueError):
+    """A template parameter's value that CloudFormation would refuse; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpandedTemplate:
+    """Plain CloudFormation, and which S3 key holds the code of which resource of the source."""
+
+    body: Mapping[str, Any]
+    code_keys: Mapping[str, str]  # logical id in the SAM template -> key
+
+    @property
+    def parameters(self) -> Mapping[str, Mapping[str, Any]]:
+        """The template's Parameters section."""
+        declared: Mapping[str, Mapping[str, Any]] = self.body.get("Parameters", {})
+        return declared
+
+    def check_parameters(self, values: Mapping[str, str]) -> None:
+        """Raise ParameterError for an unknown name or a value that a constraint forbids."""
+        for name, value in values.items():
+            if name not in self.parameters:
+                known = ", ".join(sorted(self.parameters)) or "none"
+                raise ParameterError(f"the template has no parameter {name!r}; it has: {known}")
+            _check_value(name, value, self.parameters[name])
+
+
+def expand_template(path: Path, *, bucket: str, region: str) -> ExpandedTemplate:
+    """Read a SAM template and expand it; takes about half a second and no network.
+
+    Raises samtranslator's InvalidDocumentException for a template that SAM would refuse.
+    """
+    # it warns that its usage metrics were not published, which is how we want them
+    logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
+    source = yaml_parse(path.read_text(encoding="utf-8"))
+    code_keys = _point_code_at(source["Resources"], bucket)
+    session = boto3.Session(region_name=region)
+    translator = Translator({}, Parser(), boto_session=session)
+    body = translator.translate(source, parameter_values={})
+    return ExpandedTemplate(body, code_keys)
+
+
+def _point_code_at(resources: Mapping[str, Any], bucket: str) -> dict[str, str]:
+    keys = {}
+    for logical_id, resource in resources.items():
+        name = _CODE_PROPERTY.get(resource["Type"])
+        if name:
+            keys[logical_id] = f"{logical_id}.zip"
+            resource["Properties"][name] = f"s3://{bucket}/{keys[logical_id]}"
+    return keys
+
+
+def _check_value(name: str, value: str, declared: Mapping[str, Any]) -> None:
+    allowed = [str(item) for item in declared.get("AllowedValues", [])]
+    pattern = declared.get("AllowedPattern")
+    if allowed and value not in allowed:
+        raise ParameterError(f"{name} is {value!r}; it must be one of: {', '.join(allowed)}")
+    if pattern and not re.fullmatch(pattern, value):
+        rule = declared.get("ConstraintDescription") or f"it must match {pattern}"
+        raise ParameterError(f"{name} is {value!r}; {rule}")
+    if declared.get("Type") == "Number":
+        _check_number(name, value, declared)
+
+
+def _check_number(name: str, value: str, declared: Mapping[str, Any]) -> None:
+    try:
+        number = float(value)
+    except ValueError as error:
+        raise ParameterError(f"{name} is {value!r}; it must be a number") from error
+    lowest, highest = declared.get("MinValue"), declared.get("MaxValue")
+    too_low = lowest is not None and number < float(lowest)
+    if too_low or (highest is not None and number > float(highest)):
+        raise ParameterError(f"{name} is {value}; it must be from {lowest} to {highest}")

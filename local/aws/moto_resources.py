@@ -1,0 +1,175 @@
+"""Resource types that moto's CloudFormation lacks, so that the real template deploys unchanged.
+
+A type that does something here (a secret, a queue policy) has a class; every other one is written
+down and no more. A bucket policy is among those on purpose: moto ignores its conditions, and one
+that denies plain HTTP would deny everything.
+"""
+
+from __future__ import annotations
+
+import json
+from types import new_class
+from typing import TYPE_CHECKING, Any
+
+from moto.awslambda.models import LayerVersion
+from moto.cloudformation import parsing
+from moto.core.common_models import CloudFormationModel
+from moto.events.models import EventBus
+from moto.secretsmanager.models import secretsmanager_backends
+from moto.sqs.models import Queue, sqs_backends
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["teach_moto"]
+
+
+def teach_moto(resource_types: Iterable[str], *, endpoint_url: str) -> None:
+    """Make moto accept every one of these types; those that it knows stay as they are.
+
+    moto finds models through `CloudFormationModel.__subclasses__()`, so defining one registers it.
+    """
+    # `!Ref` of these must be a name or an ARN; moto would put the object's repr in its place
+    queue_url = property(lambda queue: f"{endpoint_url}/{queue.account_id}/{queue.name}")
+    # a queue's URL must lead here: some SDKs send to the URL itself, which moto points at AWS
+    setattr(Queue, "physical_resource_id", queue_url)  # noqa: B010 - as below
+    setattr(LayerVersion, "physical_resource_id", property(_layer_arn))  # noqa: B010 - as below
+    setattr(EventBus, "physical_resource_id", property(_bus_name))  # noqa: B010 - moto does not declare it
+    _forget_known_types()
+    known = set(parsing.get_model_map())
+    for resource_type in sorted(set(resource_types) - known):
+        _register_recorded(resource_type)
+    _forget_known_types()
+
+
+def _bus_name(bus: EventBus) -> str:
+    return bus.name
+
+
+def _layer_arn(layer: LayerVersion) -> str:
+    return layer.arn
+
+
+def _forget_known_types() -> None:
+    for cached in (parsing.get_model_list, parsing.get_model_map, parsing.get_name_type_map):
+        cached.cache_clear()
+
+
+class Secret(CloudFormationModel):
+    """A secret as the template makes it: with a name and, unless given, without a value."""
+
+    def __init__(self, arn: str) -> None:
+        self.physical_resource_id = arn
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        """Name the property that names the resource."""
+        return "Name"
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        """Name the type."""
+        return "AWS::SecretsManager::Secret"
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        """Say whether GetAtt knows the attribute."""
+        return attr == "Id"
+
+    def get_cfn_attribute(self, attribute_name: str) -> str:
+        """Answer GetAtt; the only attribute, Id, is the ARN."""
+        del attribute_name
+        return self.physical_resource_id
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls,
+        resource_name: str,
+        cloudformation_json: dict[str, Any],
+        account_id: str,
+        region_name: str,
+        **_kwargs: object,
+    ) -> Secret:
+        """Create the secret in moto's own Secrets Manager."""
+        properties = cloudformation_json["Properties"]
+        answer = secretsmanager_backends[account_id][region_name].create_secret(
+            name=resource_name,
+            secret_string=properties.get("SecretString"),
+            secret_binary=None,
+            description=properties.get("Description"),
+            tags=None,
+            kms_key_id=properties.get("KmsKeyId"),
+            client_request_token=None,
+            replica_regions=[],
+            force_overwrite=False,
+        )
+        return cls(_arn_of(answer))
+
+
+def _arn_of(answer: str | dict[str, Any]) -> str:
+    fields = json.loads(answer) if isinstance(answer, str) else answer
+    return str(fields["ARN"])
+
+
+class QueuePolicy(CloudFormationModel):
+    """A queue's policy, stored where get-queue-attributes shows it; moto does not enforce it."""
+
+    def __init__(self, name: str) -> None:
+        self.physical_resource_id = name
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        """Name the property that names the resource: there is none."""
+        return ""
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        """Name the type."""
+        return "AWS::SQS::QueuePolicy"
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls,
+        resource_name: str,
+        cloudformation_json: dict[str, Any],
+        account_id: str,
+        region_name: str,
+        **_kwargs: object,
+    ) -> QueuePolicy:
+        """Put the policy on each of its queues."""
+        properties = cloudformation_json["Properties"]
+        policy = json.dumps(properties["PolicyDocument"])
+        for url in properties["Queues"]:
+            name = url.rpartition("/")[2]
+            sqs_backends[account_id][region_name].set_queue_attributes(name, {"Policy": policy})
+        return cls(resource_name)
+
+
+def _register_recorded(resource_type: str) -> None:
+    """Define a model that only remembers that the resource exists."""
+
+    def create(
+        cls: type[Any],
+        /,
+        resource_name: str,
+        cloudformation_json: dict[str, Any],  # noqa: ARG001 - moto's signature
+        account_id: str,  # noqa: ARG001 - moto's signature
+        region_name: str,  # noqa: ARG001 - moto's signature
+        **_kwargs: object,
+    ) -> Any:  # noqa: ANN401 - a class made at run time has no name to write here
+        recorded = cls()
+        recorded.physical_resource_id = resource_name
+        return recorded
+
+    members = {
+        # moto reads the service's name out of the second word of the module's name
+        "__module__": __name__,
+        "cloudformation_name_type": staticmethod(lambda: ""),
+        "cloudformation_type": staticmethod(lambda: resource_type),
+        "create_from_cloudformation_json": classmethod(create),
+    }
+    new_class(
+        resource_type.replace("::", ""),
+        (CloudFormationModel,),
+        exec_body=lambda body: body.update(members),
+    )

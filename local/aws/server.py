@@ -1,0 +1,211 @@
+"""moto, in this process, behind TLS: the AWS API of the local run at `https://localhost:PORT`.
+
+It listens on 127.0.0.1 only. It must not interpret what it serves; it may note who called what.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import dataclass
+from threading import Lock, Thread
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from moto.moto_api._internal.models import moto_api_backend
+from moto.moto_server.werkzeug_app import (
+    DomainDispatcherApplication,
+    MotoRequestHandler,
+    create_backend_app,
+)
+from moto.sqs.models import sqs_backends
+from werkzeug.serving import ThreadedWSGIServer
+
+from local.aws.moto_locks import ConditionLocks, make_queues_atomic
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Collection, Iterable, Mapping
+
+__all__ = ["ACCOUNT_ID", "EmbeddedAws", "RequestRecord"]
+
+ACCOUNT_ID = "123456789012"  # moto's own default
+
+_REMEMBERED_REQUESTS = 100_000  # a day of idle polling at one call a second
+
+# S3 tells its operations apart by method and by these query names or headers, first match first.
+_OBJECT_ACTIONS = (
+    ("PUT", "uploadId", True, "UploadPartCopy"),
+    ("PUT", "uploadId", False, "UploadPart"),
+    ("PUT", None, True, "CopyObject"),
+    ("PUT", None, False, "PutObject"),
+    ("POST", "uploads", False, "CreateMultipartUpload"),
+    ("POST", "uploadId", False, "CompleteMultipartUpload"),
+    ("DELETE", "uploadId", False, "AbortMultipartUpload"),
+    ("DELETE", None, False, "DeleteObject"),
+    ("GET", "uploadId", False, "ListParts"),
+    ("GET", None, False, "GetObject"),
+    ("HEAD", None, False, "HeadObject"),
+)
+_BUCKET_ACTIONS = (
+    ("GET", "uploads", False, "ListMultipartUploads"),
+    ("GET", "versions", False, "ListObjectVersions"),
+    ("GET", None, False, "ListObjects"),
+    ("HEAD", None, False, "HeadBucket"),
+    ("PUT", None, False, "CreateBucket"),
+    ("DELETE", None, False, "DeleteBucket"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One call of the AWS API; `action` is the API's operation name, `resource` S3's bucket/key."""
+
+    access_key_id: str | None
+    service: str
+    action: str
+    resource: str
+
+
+class EmbeddedAws:
+    """All of moto's services behind one TLS port, from `start` to `stop`.
+
+    moto's state belongs to the process, so that one may run at a time; `stop` forgets it all.
+    """
+
+    def __init__(self, server_context: ssl.SSLContext) -> None:
+        make_queues_atomic()
+        logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+        application = _Recorder(DomainDispatcherApplication(create_backend_app))
+        self._recorder = application
+        self._server = _TlsServer(application, server_context)
+        self._thread = Thread(target=self._serve, name="embedded-aws", daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Return the endpoint for every service."""
+        return f"https://localhost:{self._server.server_port}"
+
+    def start(self) -> None:
+        """Begin to answer; the port is bound already, so no call is too early."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop answering, free the port, forget every resource."""
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+        moto_api_backend.reset()
+
+    def requests(self) -> list[RequestRecord]:
+        """Return every call so far, in order of arrival."""
+        return self._recorder.snapshot()
+
+    def make_messages_visible(
+        self, queue_name: str, region: str, *, held_receipts: Collection[str]
+    ) -> int:
+        """Let delays and visibility timeouts pass at once, but for messages in someone's hands.
+
+        Returns how many messages were waiting. SQS offers no such call: this is the local run's
+        fast-forward, so that a test needs not wait an hour.
+        """
+        queue = sqs_backends[ACCOUNT_ID][region].get_queue(queue_name)
+        with queue._messages_lock:  # noqa: SLF001 - moto has no public clock for a queue
+            waiting = [
+                message
+                for message in queue._messages  # noqa: SLF001 - as above
+                if (message.delayed or not message.visible)
+                and message.receipt_handle not in held_receipts
+            ]
+            for message in waiting:
+                message.visible_at = message.delayed_until = 0.0
+            queue._messages_lock.notify_all()  # noqa: SLF001 - as above
+        return len(waiting)
+
+    def forget_messages(self, queue_name: str, region: str) -> None:
+        """Empty a queue, as often as wanted: SQS allows one purge a minute."""
+        queue = sqs_backends[ACCOUNT_ID][region].get_queue(queue_name)
+        with queue._messages_lock:  # noqa: SLF001 - moto has no public way around the minute
+            queue._messages = []  # noqa: SLF001 - as above
+            queue.pending_messages.clear()
+
+    def _serve(self) -> None:
+        self._server.serve_forever(poll_interval=0.05)
+
+
+class _TlsServer(ThreadedWSGIServer):
+    """Werkzeug's threaded server, its TLS handshakes done by the worker, not by the acceptor."""
+
+    def __init__(self, application: _Recorder, context: ssl.SSLContext) -> None:
+        super().__init__("127.0.0.1", 0, application, handler=_QuietHandler)
+        self.ssl_context = context
+        self._context = context
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Wrap the accepted socket; the first read shakes hands, in the worker's thread."""
+        plain, address = super().get_request()
+        wrapped = self._context.wrap_socket(
+            plain, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
+        )
+        return wrapped, address
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - werkzeug's signature
+        """Ignore clients that went away: a killed runtime is an everyday event here."""
+
+
+class _QuietHandler(MotoRequestHandler):
+    """Logs nothing, whatever happens: request lines hold signed links."""
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ANN401 - werkzeug's signature
+        """Drop werkzeug's log line."""
+
+
+class _Recorder:
+    """Notes each request's caller, service and action, then hands it to moto."""
+
+    def __init__(self, application: DomainDispatcherApplication) -> None:
+        self._application = application
+        self._records: deque[RequestRecord] = deque(maxlen=_REMEMBERED_REQUESTS)
+        self._lock = Lock()
+        self._locks = ConditionLocks()
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's signature
+        record = _describe(environ)
+        with self._lock:
+            self._records.append(record)
+        app = self._application.get_application(environ)
+        with self._locks.lock_for(record.service, environ):
+            answer: Iterable[bytes] = app(environ, start_response)
+        return answer
+
+    def snapshot(self) -> list[RequestRecord]:
+        with self._lock:
+            return list(self._records)
+
+
+def _describe(environ: Mapping[str, Any]) -> RequestRecord:
+    access_key_id, service = _read_credential(environ.get("HTTP_AUTHORIZATION", ""))
+    target = environ.get("HTTP_X_AMZ_TARGET", "")
+    if target:
+        return RequestRecord(access_key_id, service, target.rpartition(".")[2], "")
+    path = environ.get("PATH_INFO", "")
+    action = _s3_action(environ, path) if service == "s3" else environ["REQUEST_METHOD"]
+    return RequestRecord(access_key_id, service, action, path.lstrip("/"))
+
+
+def _read_credential(authorization: str) -> tuple[str | None, str]:
+    _, found, rest = authorization.partition("Credential=")
+    scope = rest.partition(",")[0].split("/")
+    if not found or len(scope) != 5:  # key/date/region/service/aws4_request
+        return None, "s3"  # moto takes unsigned requests for S3's
+    return scope[0], scope[3]
+
+
+def _s3_action(environ: Mapping[str, Any], path: str) -> str:
+    names = {name for name, _ in parse_qsl(environ.get("QUERY_STRING", ""), keep_blank_values=True)}
+    copies = "HTTP_X_AMZ_COPY_SOURCE" in environ
+    is_object = bool(path.strip("/").partition("/")[2])
+    for method, name, copy, action in _OBJECT_ACTIONS if is_object else _BUCKET_ACTIONS:
+        if method == environ["REQUEST_METHOD"] and copy == copies and (not name or name in names):
+            return action
+    return str(environ["REQUEST_METHOD"])
