@@ -56,6 +56,8 @@ class StreamingCopy:
     steps: Steps
     remaining_seconds: Callable[[], float]
     pause: Callable[[float], None] = time.sleep
+    plan: Callable[[int], list[PartRange]] = plan_parts
+    in_flight: int = IN_FLIGHT
 
     def copy_small(
         self, head: SourceHead, chunks: Iterator[memoryview], spec: ObjectSpec
@@ -76,7 +78,7 @@ class StreamingCopy:
 
     def copy_large(self, source: ExportSource, head: SourceHead, spec: ObjectSpec) -> Copied:
         """Copy in parts and commit them; an upload that is not committed is aborted."""
-        parts = plan_parts(head.size_bytes)
+        parts = self.plan(head.size_bytes)
         upload = self.store.begin_upload(spec)
         try:
             finished = _PartLoop(self, source, head, upload, parts).run()
@@ -157,7 +159,7 @@ class _PartLoop:
         """Return all parts in order, or raise the first error."""
         self._waiting = iter(self.parts)
         self._buffers = threading.Semaphore(_BUFFERED_IN_FLIGHT)
-        workers = min(IN_FLIGHT, len(self.parts))
+        workers = min(self.copy.in_flight, len(self.parts))
         with ThreadPoolExecutor(workers, thread_name_prefix="part") as pool:
             futures = [pool.submit(self._work) for _ in range(workers)]
             try:
