@@ -14,7 +14,7 @@ from archiver.telemetry import NoSteps
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from archiver.transfer.contract import ObjectSpec, Upload
 from archiver.transfer.plan import MIB
-from archiver.transfer.source import ExportSource, SourceChanged, SourceHead
+from archiver.transfer.source import ExportSource, LinkReader, SourceChanged, SourceHead
 from archiver.transfer.streaming import StreamingCopy
 from tests.unit.fakes import FakeStore
 
@@ -61,7 +61,8 @@ def copy(
 ) -> None:
     """Copy in parts, without pauses."""
     streaming = StreamingCopy(store, NoSteps(), lambda: remaining, pause=lambda _: None)
-    streaming.copy_large(cast("ExportSource", source), head(checksum), SPEC)
+    opened = cast("LinkReader", source)
+    streaming.copy_large(cast("ExportSource", source), opened, head(checksum), SPEC)
 
 
 def test_parts_of_any_order_make_the_whole_with_its_checksum() -> None:

@@ -112,16 +112,16 @@ class Copier:
     def _stream(self, source: ExportSource, destination: Destination) -> StoredObject:
         reader = source.reader()
         try:
-            with reader.begin(SINGLE_PUT_BYTES) as (head, chunks):
-                spec = _spec(destination, head.etag, "streaming", head.content_encoding)
-                same = _Same(destination.job.job_id, bare_etag(head.etag), head.size_bytes)
-                earlier = self._find_earlier(destination, same)
-                if earlier is not None:
-                    return earlier
-                if head.size_bytes <= SINGLE_PUT_BYTES:
-                    copied = self.streaming.copy_small(head, chunks, spec)
-            if head.size_bytes > SINGLE_PUT_BYTES:
-                copied = self.streaming.copy_large(source, head, spec)
+            head = self.streaming.retrying(lambda: reader.open(SINGLE_PUT_BYTES))
+            spec = _spec(destination, head.etag, "streaming", head.content_encoding)
+            same = _Same(destination.job.job_id, bare_etag(head.etag), head.size_bytes)
+            earlier = self._find_earlier(destination, same)
+            if earlier is not None:
+                return earlier
+            if head.size_bytes <= SINGLE_PUT_BYTES:
+                copied = self.streaming.copy_small(reader, head, spec)
+            else:
+                copied = self.streaming.copy_large(source, reader, head, spec)
         except (ObjectExists, UncertainCommit) as cue:
             return self._settle(destination.key, same, cue)
         finally:

@@ -11,7 +11,6 @@ import http.client
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -105,39 +104,49 @@ class LinkReader:
         self._link: Link | None = None
         self._generation = -1
         self._buffer = memoryview(bytearray(CHUNK_BYTES))
+        self._opened: tuple[http.client.HTTPResponse, int] | None = None
 
-    @contextmanager
-    def begin(self, first_bytes: int) -> Iterator[tuple[SourceHead, Iterator[memoryview]]]:
-        """Open the export: its head, and the bytes of its first `first_bytes` (or all, if fewer).
+    def open(self, first_bytes: int) -> SourceHead:
+        """Ask for the export's first `first_bytes` (or all, if fewer) and return what it is.
 
-        Raises Transient, Failure("vendor_error").
+        The answer stays open: the `read` that begins at 0 goes on from it, so that no byte and no
+        request is spent on the asking. Raises Transient and Failure("vendor_error").
         """
-        head, answer = self._renewing(lambda: self._begin_now(first_bytes))
-        length = min(first_bytes, head.size_bytes)
-        try:
-            yield head, self._chunks(answer, length)
-        finally:
-            # Read to its end, the connection can be kept; else closing it stops the rest.
-            if not answer.isclosed():
-                self.close()
+        head, answer = self._renewing(lambda: self._open_first(first_bytes))
+        self._opened = (answer, min(first_bytes, head.size_bytes))
+        return head
 
     def read(self, start: int, size_bytes: int, head: SourceHead) -> Iterator[memoryview]:
         """Yield exactly this range, in pieces of one reused buffer; each is gone with the next.
 
         Raises SourceChanged, Transient (broken off, too short) and Failure("vendor_error").
         """
-        answer = self._renewing(lambda: self._open_range(start, size_bytes, head))
-        try:
-            yield from self._chunks(answer, size_bytes)
-        finally:
-            if not answer.isclosed():
-                self.close()
+        opened, self._opened = self._opened, None
+        if opened is not None and start == 0:
+            answer, length = opened
+            length = min(length, size_bytes)
+            yield from self._pieces(answer, length)
+            start, size_bytes = length, size_bytes - length
+        elif opened is not None:
+            self.close()
+        if size_bytes:
+            answer = self._renewing(lambda: self._open_range(start, size_bytes, head))
+            yield from self._pieces(answer, size_bytes)
 
     def close(self) -> None:
         """Close the connection; the next read opens another."""
+        self._opened = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _pieces(self, answer: http.client.HTTPResponse, size_bytes: int) -> Iterator[memoryview]:
+        try:
+            yield from self._chunks(answer, size_bytes)
+        finally:
+            # Read to its end, the connection can be kept; else closing it stops the rest.
+            if not answer.isclosed():
+                self.close()
 
     def _renewing(self, ask: Callable[[], _T]) -> _T:
         while True:
@@ -147,7 +156,7 @@ class LinkReader:
                 self.close()
                 self._source.renew(refused.generation)
 
-    def _begin_now(self, first_bytes: int) -> tuple[SourceHead, http.client.HTTPResponse]:
+    def _open_first(self, first_bytes: int) -> tuple[SourceHead, http.client.HTTPResponse]:
         answer = self._get({"Range": f"bytes=0-{first_bytes - 1}"})
         if answer.status == _EMPTY_RANGE:
             # Only an empty object has no first byte; asked without a range, it tells its ETag.

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
 
 from archiver.errors import Deferral, Failure, Transient
 from archiver.telemetry import Steps
@@ -39,7 +41,9 @@ from archiver.transfer.source import ExportSource, LinkReader, SourceHead
 
 __all__ = ["StreamingCopy", "commit_parts"]
 
-_PART_ATTEMPTS = 5
+_T = TypeVar("_T")
+
+_ATTEMPTS = 5  # of a part, and of asking for the export
 _FIRST_PAUSE_SECONDS = 0.2
 _PUT_ATTEMPTS = 3
 # Time that must remain to begin another part: a part at 5 MB/s, and the commit after it.
@@ -59,16 +63,19 @@ class StreamingCopy:
     plan: Callable[[int], list[PartRange]] = plan_parts
     in_flight: int = IN_FLIGHT
 
-    def copy_small(
-        self, head: SourceHead, chunks: Iterator[memoryview], spec: ObjectSpec
-    ) -> Copied:
+    def copy_small(self, reader: LinkReader, head: SourceHead, spec: ObjectSpec) -> Copied:
         """Commit an export that fits one PUT."""
         body = bytearray(head.size_bytes)
-        filled = crc = 0
-        for chunk in chunks:
-            body[filled : filled + len(chunk)] = chunk
-            filled += len(chunk)
-            crc = crc64nvme(chunk, crc)
+
+        def fill() -> int:
+            filled = crc = 0
+            for chunk in reader.read(0, head.size_bytes, head):
+                body[filled : filled + len(chunk)] = chunk
+                filled += len(chunk)
+                crc = crc64nvme(chunk, crc)
+            return crc
+
+        crc = self.retrying(fill)
         check_source_checksum(head, crc)
         with self.steps.step("commit"):
             committed = self._put_once(spec, body, crc)
@@ -76,18 +83,37 @@ class StreamingCopy:
         expected = single_etag(body) if committed.checksum_crc64nvme is None else None
         return Copied(committed, crc, expected)
 
-    def copy_large(self, source: ExportSource, head: SourceHead, spec: ObjectSpec) -> Copied:
-        """Copy in parts and commit them; an upload that is not committed is aborted."""
+    def copy_large(
+        self, source: ExportSource, opened: LinkReader, head: SourceHead, spec: ObjectSpec
+    ) -> Copied:
+        """Copy in parts and commit them; an upload that is not committed is aborted.
+
+        `opened` is the reader that asked for the export: the first part goes on from its answer.
+        """
         parts = self.plan(head.size_bytes)
         upload = self.store.begin_upload(spec)
         try:
-            finished = _PartLoop(self, source, head, upload, parts).run()
+            finished = _PartLoop(self, source, head, upload, parts).run(opened)
             crc = combine_crc64nvme((part.crc or 0, part.size_bytes) for part in finished)
             check_source_checksum(head, crc)
             return commit_parts(self.store, self.steps, upload, finished, head.size_bytes, crc)
         except BaseException:
             abort_quietly(self.store, upload)
             raise
+
+    def retrying(self, act: Callable[[], _T], give_up: Callable[[], bool] = bool) -> _T:
+        """Do what may pass within seconds again, with growing pauses; the last error is raised.
+
+        Without `give_up` every try is used (`bool()` is False).
+        """
+        for attempt in range(1, _ATTEMPTS):
+            try:
+                return act()
+            except Transient:
+                if give_up():
+                    raise
+                self.pause(_backoff(attempt))
+        return act()
 
     def _put_once(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed:
         for attempt in range(1, _PUT_ATTEMPTS + 1):
@@ -155,13 +181,14 @@ class _PartLoop:
     stop: threading.Event = field(default_factory=threading.Event)
     trailers: bool = True
 
-    def run(self) -> list[Part]:
+    def run(self, opened: LinkReader) -> list[Part]:
         """Return all parts in order, or raise the first error."""
-        self._waiting = iter(self.parts)
+        self._waiting = iter(self.parts[1:])
         self._buffers = threading.Semaphore(_BUFFERED_IN_FLIGHT)
         workers = min(self.copy.in_flight, len(self.parts))
         with ThreadPoolExecutor(workers, thread_name_prefix="part") as pool:
-            futures = [pool.submit(self._work) for _ in range(workers)]
+            futures = [pool.submit(self._work, opened, self.parts[0])]
+            futures += [pool.submit(self._work, self.source.reader()) for _ in range(workers - 1)]
             try:
                 done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             finally:
@@ -170,33 +197,29 @@ class _PartLoop:
             future.result()
         return [self.finished[part.number] for part in self.parts]
 
-    def _work(self) -> None:
-        reader, sender = self.source.reader(), self.copy.store.part_writer()
+    def _work(self, reader: LinkReader, first: PartRange | None = None) -> None:
+        sender = self.copy.store.part_writer()
         try:
-            while (part := self._take()) is not None:
-                sent = self._copy_part(part, reader, sender)
+            part = first or self._take()
+            while part is not None:
+                self._check_time()
+                sent = self.copy.retrying(
+                    partial(self._send, part, reader, sender), give_up=self.stop.is_set
+                )
                 with self.lock:
                     self.finished[part.number] = sent
+                part = self._take()
         finally:
             reader.close()
             sender.close()
 
     def _take(self) -> PartRange | None:
         with self.lock:
-            part = None if self.stop.is_set() else next(self._waiting, None)
-        if part is not None and self.copy.remaining_seconds() < _RESERVE_SECONDS:
-            raise Deferral("out_of_time", "The invocation's time was up before the last part.")
-        return part
+            return None if self.stop.is_set() else next(self._waiting, None)
 
-    def _copy_part(self, part: PartRange, reader: LinkReader, sender: PartSender) -> Part:
-        for attempt in range(1, _PART_ATTEMPTS + 1):
-            try:
-                return self._send(part, reader, sender)
-            except Transient:
-                if attempt == _PART_ATTEMPTS or self.stop.is_set():
-                    raise
-                self.copy.pause(_backoff(attempt))
-        raise AssertionError  # the loop returns or raises
+    def _check_time(self) -> None:
+        if self.copy.remaining_seconds() < _RESERVE_SECONDS:
+            raise Deferral("out_of_time", "The invocation's time was up before the last part.")
 
     def _send(self, part: PartRange, reader: LinkReader, sender: PartSender) -> Part:
         def chunks() -> Iterator[memoryview]:
