@@ -1,0 +1,504 @@
+"""Copies: every byte arrives, each request is needed, and no failure leaves a part behind."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import itertools
+from urllib.parse import urlsplit
+
+import pytest
+
+from archiver import VERSION
+from local.apartmentiq import (
+    Export,
+    Job,
+    LinkFault,
+    Order,
+    SyntheticExport,
+    crc64nvme_of,
+    sha256_of,
+)
+from tests.functional.aws_script import Refusal, operation, s3_call
+from tests.functional.company import Company, default_key
+
+MIB = 1 << 20
+LARGE = SyntheticExport(17 * MIB + 1, seed=11)
+MULTIPART = ["CreateMultipartUpload", "CompleteMultipartUpload"]
+
+
+def assert_archived(company: Company, job: Job, export: Export) -> None:
+    """Compare what is archived with the source, by a digest that neither of them computed."""
+    content = company.content(default_key(job))
+    assert len(content) == export.size_bytes
+    assert hashlib.sha256(content).hexdigest() == sha256_of(export)
+    assert len(company.versions(default_key(job))) == 1
+    assert company.uploads() == []
+
+
+def assert_failed_cleanly(company: Company, reason: str) -> None:
+    """Make sure that the one delivery failed, and that the bucket shows nothing of it."""
+    assert company.outcomes() == [("failed", reason)]
+    assert company.objects() == {}
+    assert company.uploads() == []
+
+
+# --- bytes and requests ---
+
+
+@pytest.mark.parametrize("size_bytes", [0, 1, 16 * MIB - 1, 16 * MIB])
+def test_a_small_export_takes_one_get_and_one_put(company: Company, size_bytes: int) -> None:
+    """Up to one part nothing else is asked of S3 but a look, as moto tells no checksum."""
+    export = SyntheticExport(size_bytes, seed=size_bytes)
+    job = company.vendor.add_job(export)
+    assert company.deliver_job(job) == []
+    assert_archived(company, job, export)
+    # An empty object has no first byte: the ranged GET is refused (416) and asked again without.
+    assert company.asked("link") == (1 if size_bytes else 2)
+    assert company.s3_actions() == ["PutObject", "HeadObject"]
+
+
+@pytest.mark.parametrize("size_bytes", [16 * MIB + 1, 40 * MIB])
+def test_a_large_export_takes_one_get_for_each_part(company: Company, size_bytes: int) -> None:
+    """Each byte is asked for once; all but the first range name the ETag that it began with."""
+    export = SyntheticExport(size_bytes, seed=size_bytes)
+    parts = -(-size_bytes // (16 * MIB))
+    job = company.vendor.add_job(export)
+    assert company.deliver_job(job) == []
+    assert_archived(company, job, export)
+    actions = company.s3_actions()
+    assert sorted(actions) == sorted([*MULTIPART, *["UploadPart"] * parts, "HeadObject"])
+    asked = [e.headers for e in company.vendor.journal if e.route == "link"]
+    assert len(asked) == parts == len({headers["range"] for headers in asked})
+    assert [h.get("if-match") for h in asked] == [None, *[f'"{export.etag()}"'] * (parts - 1)]
+    (told,) = company.emitted("Export Archived")
+    expected = base64.b64encode(crc64nvme_of(export)).decode()
+    assert told["object"]["checksum_crc64nvme"] == expected
+    assert (told["copy_method"], told["verified_by"]) == ("streaming", "crc64nvme")
+
+
+def test_bytes_are_kept_encoded_as_they_are(company: Company) -> None:
+    """A gzip source stays gzip, and its Content-Encoding is told to readers."""
+    packed = gzip.compress(b"a,b\n1,2\n" * 100)
+    large = SyntheticExport(17 * MIB, seed=5)
+    small_job = company.vendor.add_job(packed, headers={"Content-Encoding": "gzip"})
+    large_job = company.vendor.add_job(large, headers={"Content-Encoding": "gzip"})
+    assert company.deliver_job(small_job, large_job) == []
+    assert company.content(default_key(small_job)) == packed
+    assert_archived(company, large_job, large)
+    for job in (small_job, large_job):
+        assert company.head(default_key(job))["ContentEncoding"] == "gzip"
+    plain = company.vendor.add_job(b"plain")
+    company.archive(plain)
+    assert "ContentEncoding" not in company.head(default_key(plain))
+
+
+@pytest.mark.parametrize(
+    ("output_format", "content_type"),
+    [
+        ("csv", "text/csv"),
+        ("jsonl", "application/jsonl"),
+        ("parquet", "application/vnd.apache.parquet"),
+    ],
+)
+def test_the_content_type_follows_the_format(
+    company: Company, output_format: str, content_type: str
+) -> None:
+    """Whatever the vendor's bucket says of it; key and extension follow the format too."""
+    order = Order(output_format=output_format)
+    job = company.vendor.add_job(b"x", order=order, headers={"Content-Type": "binary/strange"})
+    company.archive(job)
+    assert default_key(job).endswith(f".{output_format}")
+    assert company.head(default_key(job))["ContentType"] == content_type
+
+
+@pytest.mark.parametrize("size_bytes", [3, 17 * MIB])
+def test_an_object_carries_where_it_comes_from(company: Company, size_bytes: int) -> None:
+    """Job, source, time, tool and method: enough to recognise it without the table."""
+    job = company.vendor.add_job(bytes(size_bytes))
+    company.archive(job)
+    assert job.stored is not None
+    metadata = company.head(default_key(job))["Metadata"]
+    archived_at = metadata.pop("archived-at")
+    assert archived_at.endswith("Z")
+    assert archived_at <= company.item(job.job_id)["archived_at"]
+    assert metadata == {
+        "job-id": job.job_id,
+        "source-etag": job.stored.etag,
+        "archiver-version": VERSION,
+        "copy-method": "streaming",
+    }
+
+
+@pytest.mark.parametrize("size_bytes", [3, 17 * MIB])
+def test_an_export_is_encrypted_with_the_companys_key(company: Company, size_bytes: int) -> None:
+    """KmsKeyArn reaches S3 with every kind of copy."""
+    key_arn = "arn:aws:kms:us-east-1:123456789012:key/3f2b8c1e-7a54-4d0f-9c66-1d5e0a9b7c42"
+    company.set_environment(KMS_KEY_ARN=key_arn)
+    job = company.vendor.add_job(bytes(size_bytes))
+    company.archive(job)
+    head = company.head(default_key(job))
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key_arn)
+
+
+# --- what goes wrong on the way ---
+
+BROKEN_OFF = [LinkFault(truncate_after_bytes=1000), LinkFault(reset_after_bytes=1000)]
+
+
+@pytest.mark.parametrize("fault", BROKEN_OFF, ids=["truncated", "reset"])
+def test_a_small_export_that_breaks_off_is_read_again(company: Company, fault: LinkFault) -> None:
+    """What came is not enough, and is not kept."""
+    export = SyntheticExport(5000, seed=1)
+    job = company.vendor.add_job(export)
+    company.vendor.disturb_link(fault, times=2, job_id=job.job_id)
+    assert company.deliver_job(job) == []
+    assert_archived(company, job, export)
+    assert company.asked("link") == 3
+
+
+def test_an_export_that_breaks_off_every_time_is_redelivered(company: Company) -> None:
+    """Nothing of it is kept in between; the next delivery brings all of it."""
+    job = company.vendor.add_job(b"whole")
+    fault = LinkFault(truncate_after_bytes=3)
+    company.vendor.disturb_link(fault, times=None, job_id=job.job_id)
+    assert len(company.deliver_job(job)) == 1
+    assert_failed_cleanly(company, "network")
+    company.vendor.clear_script()
+    assert company.deliver_job(job, receive_count=2) == []
+    assert company.content(default_key(job)) == b"whole"
+
+
+@pytest.mark.parametrize("fault", BROKEN_OFF, ids=["truncated", "reset"])
+def test_a_part_that_breaks_off_is_read_again(company: Company, fault: LinkFault) -> None:
+    """Inside the same invocation, and only that part; the first look is what is spoilt first."""
+    job = company.vendor.add_job(LARGE)
+    company.vendor.disturb_link(fault, times=3, job_id=job.job_id)
+    assert company.deliver_job(job) == []
+    assert_archived(company, job, LARGE)
+    assert company.outcomes() == [("archived", None)]
+    assert company.s3_actions().count("CreateMultipartUpload") == 1
+
+
+@pytest.mark.parametrize("status", [500, 503, 429, 408])
+def test_an_export_that_the_source_cannot_give_now_is_asked_for_again(
+    company: Company, status: int
+) -> None:
+    """S3 throttles by prefix; who meets it waits a moment, inside the same invocation."""
+    job = company.vendor.add_job(b"in a moment")
+    company.vendor.answer_next("link", status=status, job_id=job.job_id)
+    assert company.archive(job) == b"in a moment"
+    assert company.asked("link") == 2
+
+
+def test_a_part_that_the_source_cannot_give_now_is_asked_for_again(company: Company) -> None:
+    """Only that part; the others go on."""
+    job = company.vendor.add_job(LARGE)
+    spoilt: list[str] = []
+
+    def spoil(job_id: str, _count: int) -> None:
+        if job_id == job.job_id and not spoilt:
+            spoilt.append(job_id)
+            company.vendor.answer_next("link", status=503, job_id=job_id)
+
+    company.vendor.on_link_bytes = spoil
+    assert company.deliver_job(job) == []
+    assert_archived(company, job, LARGE)
+    statuses = [entry.status for entry in company.vendor.journal if entry.route == "link"]
+    assert statuses.count(503) == 1
+
+
+@pytest.mark.parametrize("code", ["SlowDown", "BadDigest"])
+def test_a_part_that_s3_does_not_take_now_is_sent_again(company: Company, code: str) -> None:
+    """Read anew from the source, for nothing of it was kept."""
+    job = company.vendor.add_job(LARGE)
+    refusal = Refusal.s3(503 if code == "SlowDown" else 400, code)
+    part = s3_call("PUT", company.bucket, "partNumber=2")
+    company.aws_script.answer_next(part, refusal, times=2)
+    assert company.deliver_job(job) == []
+    assert_archived(company, job, LARGE)
+
+
+def test_a_store_without_trailers_gets_the_checksum_in_the_header(company: Company) -> None:
+    """Ceph refuses aws-chunked trailers over TLS; the same bytes go the other way."""
+    job = company.vendor.add_job(LARGE)
+    part = s3_call("PUT", company.bucket, "partNumber=")
+    company.aws_script.answer_next(part, Refusal.s3(501, "NotImplemented"), times=2)
+    assert company.deliver_job(job) == []
+    assert_archived(company, job, LARGE)
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        LinkFault(content_range="bytes 1-16777216/17825793"),
+        LinkFault(content_range="bytes 0-16777215/99999999"),
+        LinkFault(content_range="bytes 0-0/17825793"),
+        LinkFault(content_range="nonsense"),
+        LinkFault(content_range="bytes 0-16777215/*"),
+    ],
+    ids=lambda fault: str(fault.content_range),
+)
+def test_a_source_that_answers_with_another_range_is_not_believed(
+    company: Company, fault: LinkFault
+) -> None:
+    """Bytes of the wrong place would be archived as if they were right."""
+    job = company.vendor.add_job(LARGE)
+    company.vendor.disturb_link(fault, times=None, job_id=job.job_id)
+    assert len(company.deliver_job(job)) == 1
+    assert_failed_cleanly(company, "vendor_error")
+
+
+def test_a_source_without_ranges_is_a_failure_for_a_large_export(company: Company) -> None:
+    """200 for a Range would send the whole file as every part."""
+    job = company.vendor.add_job(LARGE)
+    company.vendor.disturb_link(LinkFault(ignore_range=True), times=None, job_id=job.job_id)
+    assert len(company.deliver_job(job)) == 1
+    assert_failed_cleanly(company, "vendor_error")
+
+
+def test_a_source_without_ranges_will_do_for_a_small_export(company: Company) -> None:
+    """A 200 with the whole of it, its length told, is what one PUT needs."""
+    job = company.vendor.add_job(b"whole")
+    company.vendor.disturb_link(LinkFault(ignore_range=True), times=None, job_id=job.job_id)
+    assert company.archive(job) == b"whole"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (200, {"Content-Length": "5"}, b"no et"),
+        (204, {}, b""),
+        (206, {"ETag": '"e"'}, b"no range told"),
+        (302, {"Location": "https://localhost:1/elsewhere"}, b""),
+        (307, {"Location": "https://localhost:1/elsewhere"}, b""),
+        (404, {}, b"<Error><Code>NoSuchKey</Code></Error>"),
+        (405, {}, b""),
+        (410, {}, b""),
+    ],
+    ids=str,
+)
+def test_an_answer_of_the_links_host_that_is_no_export_is_a_failure(
+    company: Company, status: int, headers: dict[str, str], body: bytes
+) -> None:
+    """No redirect is followed there, and no error page is archived as the export."""
+    job = company.vendor.add_job(b"the export")
+    company.vendor.answer_next(
+        "link", status=status, headers=headers, body=body, times=None, job_id=job.job_id
+    )
+    assert len(company.deliver_job(job)) == 1
+    assert_failed_cleanly(company, "vendor_error")
+
+
+def test_an_export_that_changes_in_mid_copy_is_copied_afresh(company: Company) -> None:
+    """Parts of two files never become one object; what was uploaded of the first is given up."""
+    old, new = SyntheticExport(LARGE.size_bytes, seed=21), SyntheticExport(20 * MIB, seed=22)
+    job = company.vendor.add_job(old)
+    changed: list[str] = []
+
+    def change(job_id: str, _count: int) -> None:
+        if job_id == job.job_id and not changed:
+            changed.append(job_id)
+            company.vendor.store_export(job_id, new)
+
+    company.vendor.on_link_bytes = change
+    assert company.deliver_job(job) == []
+    assert_archived(company, job, new)
+    assert company.item(job.job_id)["source_etag"] == new.etag()
+    assert company.s3_actions().count("CreateMultipartUpload") == 2
+
+
+def test_an_export_that_never_stops_changing_is_a_failure(company: Company) -> None:
+    """Three fresh starts, then SQS's delays; nothing of them stays in the bucket."""
+    job = company.vendor.add_job(LARGE)
+    etags = itertools.count()
+
+    def change(job_id: str, _count: int) -> None:
+        company.vendor.set_etag(job_id, f"etag-{next(etags)}")
+
+    company.vendor.on_link_bytes = change
+    assert len(company.deliver_job(job)) == 1
+    assert_failed_cleanly(company, "vendor_error")
+
+
+def test_a_source_that_tells_another_checksum_is_not_archived(company: Company) -> None:
+    """Where the link may ask for it, the source's own CRC64NVME is compared before the commit."""
+    company.vendor.link_signed_headers = {"x-amz-checksum-mode": "ENABLED"}
+    job = company.vendor.add_job(b"x")
+    wrong = base64.b64encode(bytes(8)).decode()
+    company.vendor.answer_next(
+        "link",
+        status=200,
+        headers={"ETag": '"e"', "x-amz-checksum-crc64nvme": wrong, "Content-Length": "1"},
+        body=b"x",
+        job_id=job.job_id,
+    )
+    assert len(company.deliver_job(job)) == 1
+    assert_failed_cleanly(company, "vendor_error")
+
+
+@pytest.mark.parametrize(
+    ("method", "query"),
+    [("PUT", "partNumber="), ("POST", "uploads"), ("POST", "uploadId=")],
+    ids=["part", "create", "complete"],
+)
+def test_no_refusal_of_s3_leaves_an_upload_behind(
+    company: Company, method: str, query: str
+) -> None:
+    """Wherever it happens; parts without an owner cost money every month."""
+    job = company.vendor.add_job(LARGE)
+    call = s3_call(method, company.bucket, query)
+    company.aws_script.answer_next(call, Refusal.s3(403, "AccessDenied"), times=20)
+    assert len(company.deliver_job(job)) == 1
+    assert_failed_cleanly(company, "aws_error")
+    company.aws_script.clear()
+    assert company.deliver_job(job, receive_count=2) == []
+    assert_archived(company, job, LARGE)
+
+
+def test_an_upload_that_cannot_be_aborted_does_not_hide_what_went_wrong(company: Company) -> None:
+    """The reason is the first failure's; the bucket's lifecycle rule takes the upload."""
+    job = company.vendor.add_job(LARGE)
+    denied = Refusal.s3(403, "AccessDenied")
+    company.aws_script.answer_next(s3_call("DELETE", company.bucket), denied)
+    company.aws_script.answer_next(s3_call("POST", company.bucket, "uploadId="), denied)
+    assert len(company.deliver_job(job)) == 1
+    line = company.log_lines()[-1]
+    assert (line["reason"], "Completing" in line["detail"]) == ("aws_error", True)
+
+
+# --- server-side ---
+
+
+def grant(company: Company, content: bytes, key: str = "exports/a b+ü.csv") -> tuple[Job, str]:
+    """Put an export into a bucket of moto's that we may read, and let its link point there."""
+    source = f"{company.name}-source-{len(content)}"
+    s3 = company.people.client("s3")
+    s3.create_bucket(Bucket=source)
+    s3.put_object(Bucket=source, Key=key, Body=content)
+    job = company.vendor.add_job(None)
+    link = s3.generate_presigned_url("get_object", Params={"Bucket": source, "Key": key})
+    location = {"Location": link}
+    company.vendor.answer_next(
+        "results", status=302, headers=location, times=None, job_id=job.job_id
+    )
+    company.set_environment(
+        TRUSTED_LINK_HOSTS=f"{urlsplit(company.aws.url).netloc},{company.vendor.trusted_link_host}",
+        SOURCE_BUCKETS=f"another, {source}",
+    )
+    return job, source
+
+
+@pytest.mark.parametrize("size_bytes", [1, 6 * MIB])
+def test_a_granted_export_is_copied_by_s3_itself(company: Company, size_bytes: int) -> None:
+    """No byte passes through us: a HEAD at the source, UploadPartCopy, a conditional Complete."""
+    content = bytes(SyntheticExport(size_bytes, seed=9).chunks(0, size_bytes).__next__())
+    content = content.ljust(size_bytes, b"\7")
+    job, _ = grant(company, content)
+    assert company.archive(job) == content
+    (told,) = company.emitted("Export Archived")
+    assert told["copy_method"] == "server_side"
+    assert told["object"]["size_bytes"] == size_bytes
+    metadata = company.head(default_key(job))["Metadata"]
+    assert (metadata["copy-method"], metadata["job-id"]) == ("server_side", job.job_id)
+    assert "GetObject" not in company.s3_actions()
+    assert company.calls("GetObject", by=None) == [], "nobody used the link"
+    assert "UploadPartCopy" in company.s3_actions()
+    assert company.uploads() == []
+
+
+def test_a_granted_export_is_encrypted_and_typed_as_ours(company: Company) -> None:
+    """Not as its source is: key, type and metadata are those of the archive."""
+    job, _ = grant(company, b"x" * 10)
+    key_arn = "arn:aws:kms:us-east-1:123456789012:key/3f2b8c1e-7a54-4d0f-9c66-1d5e0a9b7c42"
+    company.set_environment(**company.runtime.environment | {"KMS_KEY_ARN": key_arn})
+    company.archive(job)
+    head = company.head(default_key(job))
+    assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key_arn)
+    assert head["ContentType"] == "text/csv"
+
+
+def test_an_empty_granted_export_is_streamed(company: Company) -> None:
+    """There is no part to copy: one PUT does it."""
+    job, _ = grant(company, b"")
+    assert company.archive(job) == b""
+    (told,) = company.emitted("Export Archived")
+    assert told["copy_method"] == "streaming"
+
+
+@pytest.mark.parametrize("status", [403, 404, 301, 400])
+def test_a_source_that_we_may_not_look_at_is_streamed(company: Company, status: int) -> None:
+    """The link still authorises a GET: S3 refuses the copy, not the download."""
+    job, source = grant(company, b"refused")
+    company.aws_script.answer_next(s3_call("HEAD", source), Refusal(status), times=4)
+    assert company.archive(job) == b"refused"
+    (told,) = company.emitted("Export Archived")
+    assert told["copy_method"] == "streaming"
+    (read,) = company.calls("GetObject", by=None)
+    assert read.resource.startswith(source)
+
+
+@pytest.mark.parametrize("status", [403, 404, 412])
+def test_a_source_that_s3_will_not_copy_from_is_streamed(company: Company, status: int) -> None:
+    """A HEAD may be granted where the copy is not; the upload that was begun is given up."""
+    job, _ = grant(company, b"refused")
+    call = s3_call("PUT", company.bucket, "partNumber=")
+    company.aws_script.answer_next(call, Refusal.s3(status, "AccessDenied"))
+    assert company.archive(job) == b"refused"
+    (told,) = company.emitted("Export Archived")
+    assert told["copy_method"] == "streaming"
+    assert company.uploads() == []
+
+
+def test_a_source_bucket_without_the_key_is_streamed(company: Company) -> None:
+    """The stand-in's bucket is listed, but S3 knows nothing of it."""
+    company.set_environment(SOURCE_BUCKETS="apartmentiq-bulk-exports")
+    job = company.vendor.add_job(b"elsewhere")
+    assert company.archive(job) == b"elsewhere"
+    assert "HeadObject" in company.s3_actions()
+    (told,) = company.emitted("Export Archived")
+    assert told["copy_method"] == "streaming"
+
+
+def test_a_bucket_that_is_not_listed_is_never_asked(company: Company) -> None:
+    """SourceBucketNames empty means streaming: our role is not shown to other people's buckets."""
+    job, source = grant(company, b"not listed")
+    company.set_environment(**company.runtime.environment | {"SOURCE_BUCKETS": "another"})
+    assert company.archive(job) == b"not listed"
+    assert all(not call.resource.startswith(source) for call in company.calls())
+
+
+def test_a_failure_in_mid_copy_by_s3_leaves_no_upload(company: Company) -> None:
+    """What is wrong with the commit is no refusal of the grant: redelivered, not streamed."""
+    job, _ = grant(company, b"x" * 20)
+    complete = s3_call("POST", company.bucket, "uploadId=")
+    company.aws_script.answer_next(complete, Refusal.s3(400, "InvalidPart"))
+    assert len(company.deliver_job(job)) == 1
+    assert_failed_cleanly(company, "aws_error")
+    assert company.deliver_job(job, receive_count=2) == []
+    assert company.content(default_key(job)) == b"x" * 20
+
+
+def test_a_copy_by_s3_whose_commit_was_lost_is_found_again(company: Company) -> None:
+    """The next delivery sees its own object and copies nothing."""
+    job, _ = grant(company, b"x" * 30)
+    bus_down = Refusal.json(400, b'{"__type": "InternalException"}')
+    company.aws_script.answer_next(operation("PutEvents"), bus_down)
+    assert len(company.deliver_job(job)) == 1
+    assert company.deliver_job(job, receive_count=2) == []
+    assert len(company.versions(default_key(job))) == 1
+    assert company.s3_actions().count("UploadPartCopy") == 1
+    (told,) = company.emitted("Export Archived")
+    assert told["copy_method"] == "server_side"
+
+
+def test_another_object_at_a_granted_exports_key_is_not_touched(company: Company) -> None:
+    """The conditional Complete is refused by S3, as the PUT of a stream is."""
+    job, _ = grant(company, b"x" * 40)
+    s3 = company.people.client("s3")
+    s3.put_object(Bucket=company.bucket, Key=default_key(job), Body=b"somebody's own")
+    assert company.deliver_job(job) == []
+    assert company.dead_letter()["reason"] == "object_conflict"
+    assert company.objects() == {default_key(job): b"somebody's own"}
+    assert company.uploads() == []
