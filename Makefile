@@ -43,7 +43,7 @@ local: build-local ## keep the embedded cloud up for people and tools (ARGS="--h
 
 .PHONY: test
 test: build-local ## all tests: unit, architecture, template, functional, integration, end to end
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 .PHONY: check
 check: $(READY) check-template ## formatting, lint, types, template, architecture
@@ -56,6 +56,26 @@ check: $(READY) check-template ## formatting, lint, types, template, architectur
 check-template: $(READY) ## lint template.yaml as CloudFormation and as SAM
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/sam validate --lint --region us-east-1
+
+# --- what it costs ---
+
+.PHONY: bench
+bench: $(READY) ## engine, peers and floor: CPU, memory, requests, dollars (ARGS="--runs 5 --json PATH")
+	@$(BIN)/python -m tests.bench.compare $(ARGS)
+
+.PHONY: bench-cold
+bench-cold: build-local ## CPU of a cold start, and each import's share (ARGS="--json PATH")
+	@$(BIN)/python -m tests.bench.cold $(ARGS)
+
+.PHONY: bench-warm
+bench-warm: build-local ## CPU and requests of warm jobs, and 2 GiB inside the whole handler
+	@$(BIN)/python -m tests.bench.warm $(ARGS)
+
+.PHONY: bench-lock
+bench-lock: $(READY) # refresh the lock of the benchmark's peers
+	$(BIN)/uv pip compile --quiet --upgrade .ci/bench-requirements.in \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  -o .ci/bench-requirements.txt
 
 # --- build and deploy ---
 

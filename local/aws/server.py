@@ -156,6 +156,9 @@ class _TlsServer(ThreadedWSGIServer):
 class _QuietHandler(MotoRequestHandler):
     """Logs nothing, whatever happens: request lines hold signed links."""
 
+    # werkzeug writes head and body apart; with Nagle's algorithm each answer waits for an ACK
+    disable_nagle_algorithm = True
+
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ANN401 - werkzeug's signature
         """Drop werkzeug's log line."""
 
