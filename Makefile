@@ -43,7 +43,7 @@ local: build-local ## keep the embedded cloud up for people and tools (ARGS="--h
 
 .PHONY: test
 test: build-local ## all tests: unit, architecture, template, functional, integration, end to end
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 .PHONY: check
 check: $(READY) check-template ## formatting, lint, types, template, architecture

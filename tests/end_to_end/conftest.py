@@ -1,6 +1,7 @@
 """The deployed template and real Lambda runtimes: AWS's emulator runs the function as it was built.
 
-One cloud serves all tests of the tier; each uses jobs of its own.
+One cloud serves all tests of a file; each uses jobs of its own. A process holds one cloud at a
+time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from local.apartmentiq import VendorStandIn
 from local.cloud import LocalCloud
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     """Deploy template.yaml with the local build; `make test` has made it."""
     state_folder: Path = tmp_path_factory.mktemp("local")
