@@ -17,6 +17,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 PURE = {
+    "archiver.claim",
     "archiver.errors",
     "archiver.job",
     "archiver.message",

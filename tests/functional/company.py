@@ -387,7 +387,9 @@ class Company:
             del items[key]
 
     def hold_idempotency_record(self) -> None:
-        """Let another run seem to have just begun, as Powertools writes it down."""
+        """Let another run seem to have just begun, as its claim writes it down."""
+        (item,) = [i for key, i in self._items().items() if key.value.startswith("job#")]
+        item.attrs["state"].value = "copying"
         (record,) = [i for key, i in self._items().items() if key.value.startswith("archive#")]
         record.attrs["status"].value = "INPROGRESS"
         in_a_minute_ms = round((time.time() + 60) * 1000)

@@ -60,7 +60,7 @@ def test_archived_acknowledges_emits_and_remembers(company: Company) -> None:
 
 
 def test_the_same_job_again_is_already_archived(company: Company) -> None:
-    """Powertools' record answers: nobody else is asked, nothing is emitted."""
+    """The table answers: nobody else is asked, nothing is emitted."""
     job = company.vendor.add_job(b"x")
     company.archive(job)
     company.emitted()
@@ -88,7 +88,7 @@ def test_a_job_stays_archived_when_its_idempotency_record_is_gone(company: Compa
 
     assert company.outcomes()[-1] == ("already_archived", None)
     actions = [call.action for call in company.calls()[calls:]]
-    assert actions == ["PutItem", "GetItem", "UpdateItem"]
+    assert actions == ["GetItem"]
     assert company.vendor.journal == []
     assert company.emitted() == []
 
@@ -242,8 +242,8 @@ def refuse_table(company: Company, _job_id: str) -> None:
 
 
 def refuse_records(company: Company, _job_id: str) -> None:
-    """Let Powertools' record be refused."""
-    company.aws_script.answer_next(operation("PutItem"), DENIED, times=9)
+    """Let Powertools' record be refused, and the job's item with it."""
+    company.aws_script.answer_next(operation("TransactWriteItems"), DENIED, times=9)
 
 
 def refuse_secret(company: Company, _job_id: str) -> None:
@@ -254,9 +254,8 @@ def refuse_secret(company: Company, _job_id: str) -> None:
 
 def break_our_code(company: Company, _job_id: str) -> None:
     """Let the job's item hold what our code never wrote."""
-    company.aws_script.answer_next(
-        operation("UpdateItem"), Refusal.json(200, b'{"Attributes": {}}'), times=9
-    )
+    odd = b'{"Item": {"id": {"S": "job#"}, "state": {"S": "archived"}}}'
+    company.aws_script.answer_next(operation("GetItem"), Refusal.json(200, odd), times=9)
 
 
 FAILURES = [
@@ -350,7 +349,8 @@ def test_a_bus_that_was_down_after_the_commit_hears_of_it_on_the_retry(company: 
 def test_a_receipt_that_could_not_be_stored_is_stored_on_the_retry(company: Company) -> None:
     """The event may come twice; consumers deduplicate by job and version, which are the same."""
     job = company.vendor.add_job(b"x")
-    company.aws_script.answer_next(operation("UpdateItem"), DENIED, skip=1)  # after the claim
+    written = operation("TransactWriteItems")
+    company.aws_script.answer_next(written, DENIED, skip=1)  # after the claim
     assert len(company.deliver_job(job)) == 1
     assert company.deliver_job(job, receive_count=2) == []
     told = company.emitted("Export Archived")

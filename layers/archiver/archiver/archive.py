@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from archiver.apartmentiq.link import Link
+from archiver.claim import Claim, KnownJob
 from archiver.job import Job
 from archiver.object_key import object_key
 from archiver.receipt import Receipt, StoredObject, bare_etag, iso_utc
@@ -32,29 +33,18 @@ class Vendor(Protocol):
         """Return a fresh link to its export."""
 
 
-class Claimed(Protocol):
-    """What an attempt begins with."""
-
-    @property
-    def key(self) -> str:
-        """The object key, fixed at the first claim."""
-
-    @property
-    def attempt(self) -> int:
-        """The attempt's number, from 1."""
-
-
 class Jobs(Protocol):
     """The items of jobs (aws/job_table.py)."""
 
-    def receipt(self, job_id: str) -> Receipt | None:
-        """Return the receipt of an archived job."""
+    def read(self, job_id: str) -> KnownJob:
+        """Return what is known of a job."""
 
-    def claim(self, job_id: str, key: str, first_seen_at: str) -> Claimed:
-        """Write the key down before the first byte is copied."""
 
-    def remember(self, receipt: Receipt) -> None:
-        """Store the receipt."""
+class OneAtATime(Protocol):
+    """Guards a job against two attempts at once, and remembers the receipt (aws/once.py)."""
+
+    def run(self, claim: Claim, attempt: Callable[[], Receipt]) -> Receipt:
+        """Fix the key and run the attempt, unless another holds the job; store its receipt."""
 
 
 class Bucket(Protocol):
@@ -98,6 +88,7 @@ class ExportArchiver:
 
     vendor: Vendor
     jobs: Jobs
+    once: OneAtATime
     store: Bucket
     copier: Copies
     events: Events
@@ -106,19 +97,39 @@ class ExportArchiver:
     key_template: str
     now: Callable[[], datetime]
 
-    def archive(self, job_id: str, first_seen_at: datetime, *, recheck: bool = False) -> Archived:
+    def archive(
+        self, job_id: str, first_seen_at: datetime, *, recheck: str | None = None
+    ) -> Archived:
         """Archive a job's export, unless it is archived already.
 
-        The receipt is stored after the event was accepted, so that a crash in between emits again
-        rather than never; consumers deduplicate (vocabulary, "Event").
+        `recheck`, the id of the message that asks for it, compares receipt and bucket first.
         """
-        known = self.jobs.receipt(job_id)
-        if known is not None and not (recheck and self._is_gone(known)):
-            return Archived(known, now=False)
-        started_at = self.now()
+        known = self.jobs.read(job_id)
+        if known.receipt is not None and not (recheck and self._is_gone(known.receipt)):
+            return Archived(known.receipt, now=False)
         job = self.vendor.describe(job_id)
-        key = object_key(job, prefix=self.key_prefix, template=self.key_template)
-        claim = self.jobs.claim(job_id, key, iso_utc(first_seen_at))
+        claim = Claim(
+            job_id=job_id,
+            key=known.key or object_key(job, prefix=self.key_prefix, template=self.key_template),
+            attempt=known.attempts + 1,
+            first_seen_at=iso_utc(first_seen_at),
+            request=f"{job_id} recheck {recheck}" if recheck else job_id,
+        )
+        now: list[Receipt] = []
+
+        def attempt() -> Receipt:
+            now.append(self._attempt(job, claim))
+            return now[0]
+
+        return Archived(self.once.run(claim, attempt), now=bool(now))
+
+    def _attempt(self, job: Job, claim: Claim) -> Receipt:
+        """Link, copy, emit. The caller stores the receipt.
+
+        In this order, so that a crash in between emits again rather than never; consumers
+        deduplicate (vocabulary, "Event").
+        """
+        started_at = self.now()
         link = self.vendor.link(job)
         with self.steps.step("copy"):
             stored = self.copier.copy(
@@ -129,9 +140,7 @@ class ExportArchiver:
         receipt = self._receipt(job, stored, started_at)
         with self.steps.step("emit"):
             self.events.emit("Export Archived", receipt.event_detail())
-        receipt = replace(receipt, emitted_at=iso_utc(self.now()))
-        self.jobs.remember(receipt)
-        return Archived(receipt, now=True)
+        return replace(receipt, emitted_at=iso_utc(self.now()))
 
     def _is_gone(self, receipt: Receipt) -> bool:
         """Compare a receipt with the bucket; another object at the key is found out by the copy."""

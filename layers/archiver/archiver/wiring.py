@@ -26,7 +26,6 @@ from archiver.aws.queue import Queue
 from archiver.delivery import Delivery, Log, Outcomes
 from archiver.https import ByteConnection, UrllibClient, tls_context
 from archiver.message import Message
-from archiver.receipt import Receipt
 from archiver.settings import Settings
 from archiver.telemetry import Steps
 from archiver.transfer.copier import Copier
@@ -81,7 +80,7 @@ class Application:
         """What takes messages."""
         settings = self._settings
         return Delivery(
-            archive=self._archive_once,
+            archive=self._archive,
             queue=Queue(self._sqs, settings.queue_url),
             dead_letters=Queue(self._sqs, settings.dead_letter_queue_url),
             jobs=self._jobs,
@@ -94,18 +93,10 @@ class Application:
             max_wait=timedelta(hours=settings.max_wait_hours),
         )
 
-    def _archive_once(self, message: Message, job_id: str, recheck: bool) -> Archived:  # noqa: FBT001 - as Delivery calls it
-        """Guard the use case by the job's id; a recheck by its message's, as it may recur."""
-        key = f"{job_id} recheck {message.message_id}" if recheck else job_id
-        archived: Archived | None = None
-
-        def archive() -> dict[str, Any]:
-            nonlocal archived
-            archived = self._archiver.archive(job_id, message.first_seen_at, recheck=recheck)
-            return archived.receipt.to_fields()
-
-        fields = self._once.run(key, archive)
-        return archived or Archived(Receipt.from_fields(fields), now=False)
+    def _archive(self, message: Message, job_id: str, recheck: bool) -> Archived:  # noqa: FBT001 - as Delivery calls it
+        return self._archiver.archive(
+            job_id, message.first_seen_at, recheck=message.message_id if recheck else None
+        )
 
     @cached_property
     def _archiver(self) -> ExportArchiver:
@@ -122,6 +113,7 @@ class Application:
                 steps=self.steps,
             ),
             jobs=self._jobs,
+            once=self._once,
             store=self._store,
             copier=self._copier,
             events=self._events,

@@ -7,7 +7,6 @@ Powertools' records live in the same table and are none of this module's busines
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -15,66 +14,44 @@ from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
 from archiver.aws.translate import code_of, translated
+from archiver.claim import Claim, KnownJob
 from archiver.errors import Interruption
 from archiver.job import JobState
 from archiver.receipt import Receipt
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef, UpdateTypeDef
 
-__all__ = ["Claim", "JobTable"]
+__all__ = ["JobTable", "claim_update", "job_item_key", "receipt_update"]
 
 _ARCHIVED = "archived"
 _COPYING = "copying"
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What the item says when an attempt begins: the key to write to, and the attempt's number."""
-
-    key: str
-    attempt: int
-
-
 class JobTable:
-    """Reads and writes the items of jobs."""
+    """Reads the items of jobs, and notes why one is not archived now.
+
+    Claims and receipts are written together with Powertools' records: see once.py.
+    """
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._client = client
         self._table_name = table_name
 
-    def receipt(self, job_id: str) -> Receipt | None:
-        """Return the receipt of an archived job, or None (consistent read)."""
+    def read(self, job_id: str) -> KnownJob:
+        """Return what is known of a job (consistent read)."""
         with translated("Reading a job's item"):
             answer = self._client.get_item(
-                TableName=self._table_name, Key=_item_key(job_id), ConsistentRead=True
+                TableName=self._table_name, Key=job_item_key(job_id), ConsistentRead=True
             )
         item = _plain(answer.get("Item", {}))
-        return Receipt.from_fields(item) if item.get("state") == _ARCHIVED else None
-
-    def claim(self, job_id: str, key: str, first_seen_at: str) -> Claim:
-        """Begin an attempt: fix the key if none is fixed yet, and count the attempt."""
-        with translated("Writing down a job's key"):
-            answer = self._client.update_item(
-                TableName=self._table_name,
-                Key=_item_key(job_id),
-                UpdateExpression=(
-                    "SET #key = if_not_exists(#key, :key), #state = :copying, "
-                    "first_seen_at = if_not_exists(first_seen_at, :seen), job_id = :job_id "
-                    "REMOVE reason, detail, updated_at ADD attempts :one"
-                ),
-                ExpressionAttributeNames={"#key": "key", "#state": "state"},
-                ExpressionAttributeValues={
-                    ":key": {"S": key},
-                    ":copying": {"S": _COPYING},
-                    ":seen": {"S": first_seen_at},
-                    ":job_id": {"S": job_id},
-                    ":one": {"N": "1"},
-                },
-                ReturnValues="ALL_NEW",
-            )
-        item = _plain(answer["Attributes"])
-        return Claim(key=item["key"], attempt=int(item["attempts"]))
+        archived = item.get("state") == _ARCHIVED
+        return KnownJob(
+            key=item.get("key"),
+            attempts=item.get("attempts", 0),
+            receipt=Receipt.from_fields(item) if archived else None,
+        )
 
     def note(self, job_id: str, state: JobState, why: Interruption, at: str) -> None:
         """Write down why a job is not archived now; a job that is archived stays so."""
@@ -82,7 +59,7 @@ class JobTable:
             try:
                 self._client.update_item(
                     TableName=self._table_name,
-                    Key=_item_key(job_id),
+                    Key=job_item_key(job_id),
                     UpdateExpression=(
                         "SET #state = :state, reason = :reason, detail = :detail, "
                         "updated_at = :at, job_id = :job_id"
@@ -102,24 +79,49 @@ class JobTable:
                 if code_of(error) != "ConditionalCheckFailedException":
                     raise
 
-    def remember(self, receipt: Receipt) -> None:
-        """Store the receipt; from now on the job counts as archived."""
-        fields = {**receipt.to_fields(), "state": _ARCHIVED}
-        del fields["key"]  # fixed by the claim
-        names = {f"#{name}": name for name in fields}
-        values = {f":{name}": _serialise(value) for name, value in fields.items()}
-        assignments = ", ".join(f"#{name} = :{name}" for name in fields)
-        with translated("Storing a receipt"):
-            self._client.update_item(
-                TableName=self._table_name,
-                Key=_item_key(receipt.job_id),
-                UpdateExpression=f"SET {assignments}",
-                ExpressionAttributeNames=names,
-                ExpressionAttributeValues=values,
-            )
+
+def claim_update(table_name: str, claim: Claim) -> UpdateTypeDef:
+    """Begin an attempt: fix the key if none is fixed yet, and count the attempt.
+
+    Refused if another key was fixed meanwhile; then the item is to be read again.
+    """
+    return {
+        "TableName": table_name,
+        "Key": job_item_key(claim.job_id),
+        "UpdateExpression": (
+            "SET #key = :key, #state = :copying, job_id = :job_id, "
+            "first_seen_at = if_not_exists(first_seen_at, :seen) "
+            "REMOVE reason, detail, updated_at ADD attempts :one"
+        ),
+        "ConditionExpression": "attribute_not_exists(#key) OR #key = :key",
+        "ExpressionAttributeNames": {"#key": "key", "#state": "state"},
+        "ExpressionAttributeValues": {
+            ":key": {"S": claim.key},
+            ":copying": {"S": _COPYING},
+            ":seen": {"S": claim.first_seen_at},
+            ":job_id": {"S": claim.job_id},
+            ":one": {"N": "1"},
+        },
+    }
 
 
-def _item_key(job_id: str) -> dict[str, dict[str, str]]:
+def receipt_update(table_name: str, receipt: Receipt) -> UpdateTypeDef:
+    """Store the receipt; from then on the job counts as archived."""
+    fields = {**receipt.to_fields(), "state": _ARCHIVED}
+    del fields["key"]  # fixed by the claim
+    return {
+        "TableName": table_name,
+        "Key": job_item_key(receipt.job_id),
+        "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in fields),
+        "ExpressionAttributeNames": {f"#{name}": name for name in fields},
+        "ExpressionAttributeValues": {
+            f":{name}": _serialise(value) for name, value in fields.items()
+        },
+    }
+
+
+def job_item_key(job_id: str) -> dict[str, AttributeValueTypeDef]:
+    """Return the key of a job's item in the table."""
     return {"id": {"S": f"job#{job_id}"}}
 
 

@@ -1,0 +1,32 @@
+"""What an attempt begins with: which job, which key, which try. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from archiver.receipt import Receipt
+
+__all__ = ["Claim", "KnownJob"]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One attempt's right to a job. `request` is what idempotency is keyed on.
+
+    It is the job's id; a recheck may recur, and is therefore keyed on its message too.
+    """
+
+    job_id: str
+    key: str
+    attempt: int  # from 1; above it an earlier attempt may have committed the object
+    first_seen_at: str
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownJob:
+    """What a job's item says before an attempt: nothing, a fixed key, or that it is archived."""
+
+    key: str | None = None
+    attempts: int = 0
+    receipt: Receipt | None = None
