@@ -14,14 +14,18 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # uv installs the locked tools in seconds where pip takes more than a minute; it comes from the same
-# lock, with its hash.
+# lock, with its hash. It trusts what the system trusts, as pip does, and pip is there if it fails.
 $(READY): .ci/requirements.txt .ci/find-python
 	@echo "setting up $(VENV) (once)"
 	@rm -rf $(VENV)
 	@"$$(bash .ci/find-python)" -m venv $(VENV)
 	@awk '/^uv==/{p=1} p{print} p&&!/\\$$/{exit}' .ci/requirements.txt > $(VENV)/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r .ci/requirements.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --system-certs --python $(BIN)/python \
+	    --require-hashes -r .ci/requirements.txt \
+	  || { echo "uv could not reach the registry; trying pip, which may be set up for it"; \
+	       $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	         -r .ci/requirements.txt; }
 	@touch $@
 
 .PHONY: setup
