@@ -178,11 +178,25 @@ def _run_up(arguments: argparse.Namespace) -> int:
         )
         with cloud:
             _describe(cloud, _add_sample_job(cloud))
-            Event().wait()  # until a signal
+            _wait_for_signal()
     except (CloudError, ParameterError, StackError, InstallationError) as error:
         print(f"local up: {error}", file=sys.stderr)
         return _USAGE_ERROR
     return 0
+
+
+def _wait_for_signal() -> NoReturn:
+    """Wait for Ctrl-C or SIGTERM, then end the run.
+
+    The handlers only set a flag: an exception raised in one is lost when Python happens to be in a
+    finaliser. The wait is timed, so that a signal that another thread took is seen, too.
+    """
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.wait(timeout=0.5):
+        pass
+    raise KeyboardInterrupt
 
 
 def _add_sample_job(cloud: LocalCloud) -> str:
