@@ -185,7 +185,7 @@ def _run_up(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _wait_for_signal() -> NoReturn:
+def _wait_for_signal() -> None:
     """Wait for Ctrl-C or SIGTERM, then end the run.
 
     The handlers only set a flag: an exception raised in one is lost when Python happens to be in a

@@ -3,7 +3,7 @@
 `company_process.py DIRECTORY CORE [OTHER_CA_BUNDLE]`. The first line out is the function's
 environment. Then each line in is one of `{"add": SIZE, "times": N, "at": URL or null}` (answers the
 jobs' ids; with `at`, their links lead there) and `{"counts": true}` (answers what was asked since
-the last time, by service and action). It ends with its input. It measures nothing.
+the last time, by service and action). Connections are kept, as AWS keeps them. It ends with its input. It measures nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import boto3
 from local.apartmentiq import VendorStandIn
 from local.aws.server import EmbeddedAws
 from local.certificates import CertificateAuthority
+from tests.bench.keep_alive import connections_accepted, keep_connections
 
 __all__: list[str] = []
 
@@ -32,10 +33,11 @@ class _Company:
     def __init__(self, directory: Path, also_trusted: list[Path]) -> None:
         self._authority = CertificateAuthority.create(directory, also_trusted)
         self._aws = EmbeddedAws(self._authority.server_context())
+        keep_connections(self._aws)
         self._aws.start()
         self.vendor = VendorStandIn(self._authority.server_context())
         self.vendor.start()
-        self._seen = 0
+        self._seen = self._connections = 0
 
     def build(self) -> dict[str, str]:
         """Make what template.yaml makes, and return the function's environment."""
@@ -80,7 +82,7 @@ class _Company:
         return jobs
 
     def counts(self) -> dict[str, int]:
-        """Return what the function asked since the last time."""
+        """Return what the function asked since the last time, and connections to AWS it opened."""
         records = self._aws.requests()
         asked = Counter(
             f"{record.service} {record.action}"
@@ -88,7 +90,9 @@ class _Company:
             if record.access_key_id != _PEOPLE
         )
         asked.update(f"vendor {entry.route}" for entry in self.vendor.journal)
-        self._seen = len(records)
+        connections = connections_accepted()
+        asked["new connections to AWS"] = connections - self._connections
+        self._seen, self._connections = len(records), connections
         self.vendor.clear_journal()
         return dict(asked)
 

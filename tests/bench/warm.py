@@ -5,6 +5,9 @@
 The function is the built one, in a process of its own, traced as in Lambda; AWS (moto) and the
 vendor are another process, and the large export goes from and to null_s3. Small jobs go through
 moto's S3 too, so that the counts are of everything that the function asks.
+
+Jobs follow each other at once and AWS's connections are kept (keep_alive.py). A function that has
+waited so long that AWS hung up pays a TLS handshake for each service once more.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from rich.table import Table
 from tests.bench.built import function_command, function_environment
 from tests.bench.servers import ROOT, NullS3, client_core, null_s3, server_core
 
-__all__ = ["main"]
+__all__ = ["Talk", "main", "start_company"]
 
 _KIB, _MIB = 1 << 10, 1 << 20
 _WARM_UP_JOBS = 5
@@ -40,25 +43,29 @@ _COUNT_LIMITS = {
     "vendor results": 1.0,
     "vendor link": 1.0,
     "s3 PutObject": 1.0,
+    "s3 requests": 1.0,  # nothing but the PUT
     "dynamodb writes": 2.0,
     "events PutEvents": 1.0,
 }
-_DYNAMODB_WRITES = ("PutItem", "UpdateItem", "DeleteItem")
+# A transaction is one request; it is billed for each item in it, twice (docs/costs.md).
+_DYNAMODB_WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
 
 
 @dataclass(frozen=True, slots=True)
-class _Talk:
-    """A process that is spoken to in JSON lines."""
+class Talk:
+    """A process that is spoken to in JSON lines; RuntimeError when it has ended."""
 
     process: subprocess.Popen[str]
 
     def hear(self) -> Any:  # noqa: ANN401 - JSON
+        """Return its next line."""
         line = cast("IO[str]", self.process.stdout).readline()
         if not line:
             raise RuntimeError("a process of the benchmark ended; its own words stand above")
         return json.loads(line)
 
     def ask(self, **order: object) -> Any:  # noqa: ANN401 - JSON
+        """Give it an order and return its answer."""
         stdin = cast("IO[str]", self.process.stdin)
         stdin.write(json.dumps(order) + "\n")
         stdin.flush()
@@ -75,7 +82,7 @@ def main() -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         server = stack.enter_context(null_s3())
-        company = _start_company(stack, folder, server)
+        company = start_company(stack, folder, server)
         environment = company.hear()
         small = _measure_small(stack, company, environment, folder, max(1, options.jobs))
         large = None
@@ -91,7 +98,7 @@ def main() -> None:
 
 
 def _measure_small(
-    stack: ExitStack, company: _Talk, environment: dict[str, str], folder: Path, jobs: int
+    stack: ExitStack, company: Talk, environment: dict[str, str], folder: Path, jobs: int
 ) -> list[dict[str, Any]]:
     function = _start_function(stack, environment, folder)
     results = []
@@ -122,7 +129,7 @@ def _sum_up(title: str, done: dict[str, Any], counts: dict[str, int], jobs: int)
 
 def _measure_large(
     stack: ExitStack,
-    company: _Talk,
+    company: Talk,
     environment: dict[str, str],
     folder: Path,
     server: NullS3,
@@ -161,6 +168,7 @@ def _judge(small: list[dict[str, Any]], large: list[dict[str, Any]] | None) -> l
     first, again = small[0], small[1]
     asked = dict(first["requests_per_job"])
     asked["dynamodb writes"] = sum(asked.get(f"dynamodb {name}", 0) for name in _DYNAMODB_WRITES)
+    asked["s3 requests"] = sum(n for name, n in asked.items() if name.startswith("s3 "))
     outside = sum(
         count
         for name, count in again["requests_per_job"].items()
@@ -184,19 +192,20 @@ def _judge(small: list[dict[str, Any]], large: list[dict[str, Any]] | None) -> l
 # --- processes ---
 
 
-def _start_company(stack: ExitStack, folder: Path, server: NullS3) -> _Talk:
+def start_company(stack: ExitStack, folder: Path, server: NullS3) -> Talk:
+    """Start company_process; what it says first is the function's environment."""
     where = [str(folder), str(server_core()), str(server.ca_bundle)]
     return _start(stack, [sys.executable, "-m", "tests.bench.company_process", *where], None)
 
 
-def _start_function(stack: ExitStack, environment: dict[str, str], folder: Path) -> _Talk:
+def _start_function(stack: ExitStack, environment: dict[str, str], folder: Path) -> Talk:
     command = function_command("function_process.py", str(folder / "function.log"))
     launcher = str(Path(__file__).with_name("launcher.py"))
     pinned = [command[0], "-I", "-S", launcher, "/dev/null", str(client_core()), *command]
     return _start(stack, pinned, function_environment(**environment))
 
 
-def _start(stack: ExitStack, command: list[str], environment: dict[str, str] | None) -> _Talk:
+def _start(stack: ExitStack, command: list[str], environment: dict[str, str] | None) -> Talk:
     process = subprocess.Popen(  # noqa: S603 - our own scripts
         command,
         cwd=ROOT,
@@ -206,7 +215,7 @@ def _start(stack: ExitStack, command: list[str], environment: dict[str, str] | N
         text=True,
     )
     stack.callback(process.communicate, timeout=_STOP_SECONDS)  # the end of its input ends it
-    return _Talk(process)
+    return Talk(process)
 
 
 # --- showing ---
