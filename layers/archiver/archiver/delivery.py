@@ -40,7 +40,7 @@ _FIRST_WAIT_SECONDS = {
     "not_finished": 30,
     "rate_limited": 30,
     "in_progress_elsewhere": 5,
-    "out_of_time": 0,
+    "out_of_time": 60,  # the next try begins anew, so one that never fits must not run all day
     "credentials_missing": 60,
     "credentials_rejected": 300,
 }

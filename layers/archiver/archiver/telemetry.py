@@ -7,6 +7,7 @@ the only one that knows of it (docs/decisions). With tracing off the SDK is not 
 from __future__ import annotations
 
 import logging
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,7 +64,14 @@ class TraceSteps:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Open a subsegment; the SDK does not see urllib3 2.x by itself."""
+        """Open a subsegment; the SDK does not see urllib3 2.x by itself.
+
+        In the main thread only: the SDK keeps the open segment by thread, and a worker that asks for
+        a fresh link has none.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
         with self._tracer.provider.in_subsegment(name=f"## {name}"):
             yield
 
