@@ -66,8 +66,8 @@ class TraceSteps:
     def step(self, name: str) -> Iterator[None]:
         """Open a subsegment; the SDK does not see urllib3 2.x by itself.
 
-        In the main thread only: the SDK keeps the open segment by thread, and a worker that asks for
-        a fresh link has none.
+        In the main thread only: the SDK keeps the open segment by thread, and a worker that asks
+        for a fresh link has none.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
