@@ -35,8 +35,8 @@ def test_parts_cover_any_export_within_the_limits_of_s3(size_bytes: int) -> None
     ("size_bytes", "count", "part_bytes"),
     [
         (16 * MIB + 1, 2, 16 * MIB),
-        (GIB - 1, 64, 16 * MIB),
-        (GIB, 16, 64 * MIB),
+        (512 * MIB - 1, 32, 16 * MIB),
+        (512 * MIB, 8, 64 * MIB),
         (625 * GIB, 10_000, 64 * MIB),
         (625 * GIB + 1, 9_847, 65 * MIB),
     ],

@@ -17,7 +17,7 @@ IN_FLIGHT = 8
 
 _SMALL_PART_BYTES = 16 * MIB
 _LARGE_PART_BYTES = 64 * MIB  # per TiB the PUTs cost $0.08 instead of $0.33 (design.md)
-_LARGE_FROM_BYTES = GIB  # from here on there are enough large parts to keep eight in flight
+_LARGE_FROM_BYTES = IN_FLIGHT * _LARGE_PART_BYTES  # from here on large parts keep all in flight
 _MAX_PARTS = 10_000  # S3's limit
 _SERVER_SIDE_PART_BYTES = 512 * MIB  # S3 copies at some 100 MB/s: seconds, far below read time-outs
 

@@ -1,0 +1,631 @@
+"""What a copy costs in dollars and takes in seconds on Lambda: a model on top of `make bench`.
+
+    python -m tests.bench.costs --measured JSON [--warm JSON] [--markdown docs/costs.md]
+                                [--svg docs/costs.svg]
+
+JSON is what `python -m tests.bench.compare --json` wrote, and for --warm `tests.bench.warm --json`.
+Pure arithmetic: it measures nothing and asks nobody. All prices are in `prices()`, all assumptions
+in the constants above the model; docs/costs.md prints both, so that nobody takes it for a bill.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from archiver.transfer.plan import IN_FLIGHT, SINGLE_PUT_BYTES, plan_parts
+from tests.bench.figures import PRICES, PRICES_AS_OF
+
+__all__ = [
+    "MEMORY_SIZES_MB",
+    "Cost",
+    "Measured",
+    "Network",
+    "cost_of",
+    "draw_plot",
+    "gb_seconds",
+    "largest_export_gib",
+    "main",
+    "prices",
+    "put_between_markers",
+    "seconds_of",
+    "write_tables",
+]
+
+KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
+MEMORY_SIZES_MB = (128, 256, 512, 1024, 1769)
+BEGIN, END = "<!-- costs: begin -->", "<!-- costs: end -->"
+
+# --- the assumptions ---
+
+ENGINE = f"engine, {IN_FLIGHT} in flight"  # its name in the benchmark
+# Lambda gives one whole processor at this size and less in proportion below it (Lambda Developer
+# Guide, "Configure Lambda function memory").
+_ONE_PROCESSOR_MB = 1769
+# What a warm small job may cost outside the bytes, by the benchmark's target; --warm replaces it.
+_TARGET_JOB_CPU_SECONDS = 0.012
+_ROUND_TRIP_SECONDS = 0.03  # the benchmark's latency
+# One after the other: the job's item, status, claim, results, link, put, event, receipt.
+_ROUND_TRIPS = 8
+# A multipart upload begins and completes, in place of one put.
+_MULTIPART_ROUND_TRIPS = 9
+_RESERVE_SECONDS = 20  # the engine begins no part when less than this remains (streaming.py)
+_JOBS_PER_SECRET_READ = 100  # a function's environment reads the secret once and lives for hours
+_TIMEOUTS_SECONDS = (300, 900)  # FunctionTimeout's default, and Lambda's limit
+
+# What one job asks of each service, however large its export is.
+_PER_JOB: Mapping[str, float] = {
+    "lambda_request": 1,  # BatchSize 1
+    "sqs_request": 3,  # sent, received, deleted
+    "event": 2,  # "Job Completed" comes by the bus, "Export Archived" goes
+    # Two transactions of two items of up to 1 KB; a transactional write counts double.
+    "dynamodb_write_unit": 2 * 2 * 2,
+    "dynamodb_read_unit": 1,  # the job's item, read consistently, up to 4 KB
+    "secret_read": 1 / _JOBS_PER_SECRET_READ,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """How fast bytes come and go, in megabytes (10^6) a second; each way has this much."""
+
+    name: str
+    per_connection: float
+    per_function: float
+
+
+# The benchmark's own weather: what S3 gives one connection, roughly.
+OPEN = Network("8 x 40 MB/s", 40.0, IN_FLIGHT * 40.0)
+# We know of no bandwidth that AWS publishes for a function. This is a careful guess.
+CAREFUL = Network("75 MB/s", 40.0, 75.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """One price in dollars, for how many of what, and AWS's page that states it."""
+
+    dollars: float
+    per: int
+    what: str
+    page: str
+
+    @property
+    def shown(self) -> str:
+        """The price in words, without an exponent."""
+        dollars = f"{self.dollars:.10f}".rstrip("0").rstrip(".")
+        return f"${dollars}" if self.per == 1 else f"${dollars} per {self.per:,}"
+
+    @property
+    def each(self) -> float:
+        """Dollars for one."""
+        return self.dollars / self.per
+
+
+def prices() -> dict[str, Price]:
+    """Return all prices: us-east-1, on demand, first tier, no free tier (see PRICES_AS_OF)."""
+    million = 1_000_000
+    compute, write, read = (
+        PRICES[name] for name in ("per_gb_second_arm64", "per_1000_writes", "per_1000_reads")
+    )
+    pages = "https://aws.amazon.com"
+    aws_lambda, s3 = f"{pages}/lambda/pricing/", f"{pages}/s3/pricing/"
+    dynamodb = f"{pages}/dynamodb/pricing/on-demand/"
+    return {
+        "gb_second": Price(compute, 1, "Lambda GB-second, arm64", aws_lambda),
+        "lambda_request": Price(0.20, million, "Lambda requests", aws_lambda),
+        "s3_write": Price(write, 1000, "S3 Standard PUT, COPY, POST, LIST", s3),
+        "s3_read": Price(read, 1000, "S3 Standard GET (of the link: the vendor's bill)", s3),
+        "dynamodb_write_unit": Price(
+            0.625, million, "DynamoDB write request units, on demand", dynamodb
+        ),
+        "dynamodb_read_unit": Price(
+            0.125, million, "DynamoDB read request units, on demand", dynamodb
+        ),
+        "event": Price(
+            1.00, million, "EventBridge custom events (64 KB each)", f"{pages}/eventbridge/pricing/"
+        ),
+        "sqs_request": Price(0.40, million, "SQS standard requests", f"{pages}/sqs/pricing/"),
+        "secret_read": Price(
+            0.05, 10_000, "Secrets Manager API calls", f"{pages}/secrets-manager/pricing/"
+        ),
+    }
+
+
+# --- the model ---
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the benchmark says of the engine. Times in CPU seconds, memory in MiB."""
+
+    cpu_per_gib: float
+    size_bytes: int  # of the export that cpu_per_gib was measured on
+    runs: int
+    peak_rss_mib: float
+    measured_at: str
+    machine: str
+    job_cpu_seconds: float = _TARGET_JOB_CPU_SECONDS
+    is_job_measured: bool = False
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any], warm: Mapping[str, Any] | None = None) -> Measured:
+        """Read the largest copy of the engine, and from --warm the smallest job.
+
+        Raises ValueError if there is no copy large enough to tell CPU seconds per GiB, or if the
+        requests that were counted are not those of the part plan.
+        """
+        rows = [
+            row
+            for row in document["figures"]
+            if row["tool"] == ENGINE and row["cpu_per_gib"] is not None
+        ]
+        if not rows:
+            raise ValueError(f"there is no copy of {ENGINE!r} of 16 MiB or more in it")
+        for row in rows:
+            _check_requests(row)
+        largest = max(rows, key=lambda row: int(row["size_bytes"]))
+        return cls(
+            cpu_per_gib=largest["cpu_per_gib"],
+            size_bytes=largest["size_bytes"],
+            runs=largest["runs"],
+            peak_rss_mib=largest["peak_rss_mib"],
+            measured_at=document["measured_at"],
+            machine=document["versions"].get("machine", "unknown"),
+            job_cpu_seconds=warm["small"][0]["cpu_ms"] / 1000 if warm else _TARGET_JOB_CPU_SECONDS,
+            is_job_measured=warm is not None,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Dollars of one job, by what they are paid for."""
+
+    compute: float
+    s3_writes: float
+    other_requests: float
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.compute + self.s3_writes + self.other_requests
+
+
+def s3_writes(size_bytes: int) -> int:
+    """Return the requests of S3's dear class that an export costs."""
+    parts = 1 if size_bytes <= SINGLE_PUT_BYTES else len(plan_parts(size_bytes))
+    return 1 if parts == 1 else parts + 2  # begin and complete
+
+
+def processors(memory_mb: int) -> float:
+    """Return the share of a processor that a function of this size has; at most one is used."""
+    return min(1.0, memory_mb / _ONE_PROCESSOR_MB)
+
+
+def network_seconds(size_bytes: int, network: Network) -> float:
+    """Return how long the bytes take if the processor costs nothing.
+
+    A single PUT is read first and written then; parts are read and written at once, each on a
+    connection of its own, so that the busiest connection decides, or the function's bandwidth.
+    """
+    if size_bytes <= SINGLE_PUT_BYTES:
+        return 2 * size_bytes / 1e6 / min(network.per_connection, network.per_function)
+    parts = plan_parts(size_bytes)
+    usual, last = parts[0].size_bytes, parts[-1].size_bytes
+    full = len(parts) - 1
+    busiest = max(-(-full // IN_FLIGHT) * usual, full // IN_FLIGHT * usual + last)
+    return max(busiest / network.per_connection, size_bytes / network.per_function) / 1e6
+
+
+def seconds_of(size_bytes: int, memory_mb: int, measured: Measured, network: Network) -> float:
+    """Return a warm job's billed seconds: waiting, its own CPU, and the bytes.
+
+    While bytes move the slower of processor and network decides: the other hides behind it.
+    """
+    trips = _ROUND_TRIPS if size_bytes <= SINGLE_PUT_BYTES else _MULTIPART_ROUND_TRIPS
+    share = processors(memory_mb)
+    bytes_cpu = measured.cpu_per_gib * size_bytes / GIB / share
+    moving = max(bytes_cpu, network_seconds(size_bytes, network))
+    return trips * _ROUND_TRIP_SECONDS + measured.job_cpu_seconds / share + moving
+
+
+def gb_seconds(memory_mb: int, seconds: float) -> float:
+    """Return what Lambda bills: the memory that is set, in GB of 1,024 MB, times seconds."""
+    return memory_mb / 1024 * seconds
+
+
+def cost_of(size_bytes: int, memory_mb: int, measured: Measured, network: Network) -> Cost:
+    """Return what one job with an export of this size costs."""
+    price = prices()
+    seconds = seconds_of(size_bytes, memory_mb, measured, network)
+    return Cost(
+        compute=gb_seconds(memory_mb, seconds) * price["gb_second"].each,
+        s3_writes=s3_writes(size_bytes) * price["s3_write"].each,
+        other_requests=sum(count * price[name].each for name, count in _PER_JOB.items()),
+    )
+
+
+def largest_export_gib(
+    memory_mb: int, timeout_seconds: float, measured: Measured, network: Network
+) -> int:
+    """Return the largest export, in whole GiB, that one invocation copies before its timeout."""
+    limit = timeout_seconds - _RESERVE_SECONDS
+    fits, too_large = 0, TIB // GIB
+    while too_large - fits > 1:
+        middle = (fits + too_large) // 2
+        if seconds_of(middle * GIB, memory_mb, measured, network) <= limit:
+            fits = middle
+        else:
+            too_large = middle
+    return fits
+
+
+def _check_requests(row: Mapping[str, Any]) -> None:
+    """Make sure that the copies that were measured asked S3 what the plan says."""
+    kinds = ("put_object", "create_upload", "upload_part", "complete_upload")
+    counted = sum(row["requests"].get(kind, 0) for kind in kinds)
+    planned = s3_writes(row["size_bytes"])
+    if counted != planned:
+        raise ValueError(f"{row['size_bytes']} bytes took {counted} writes, the plan is {planned}")
+
+
+# --- the tables ---
+
+_BENCH_BYTES = 2 * GIB
+
+
+def write_tables(measured: Measured) -> str:
+    """Return everything that docs/costs.md shows between its markers, as markdown."""
+    return "\n\n".join(
+        (
+            _told_inputs(measured),
+            "### Per TiB, in exports of 2 GiB",
+            _table_per_tib(measured),
+            "### Per 1,000 jobs",
+            _table_per_1000_jobs(measured),
+            "### How far one invocation gets",
+            _table_of_reach(measured),
+            "### One row by hand: 512 MB, per TiB",
+            _worked_row(measured),
+            "### Prices",
+            _table_of_prices(),
+        )
+    )
+
+
+def _told_inputs(measured: Measured) -> str:
+    size = f"{measured.size_bytes / MIB:,.0f} MiB"
+    job = f"{measured.job_cpu_seconds * 1000:.1f} ms"
+    source = (
+        f"{job} of CPU outside the bytes, measured by `python -m tests.bench.warm --json PATH`"
+        if measured.is_job_measured
+        else f"{job} of CPU outside the bytes: **the target, not a measurement** (no `--warm`)"
+    )
+    return (
+        f"- **Measured** {measured.measured_at} by `python -m tests.bench.compare --json PATH` on "
+        f"{measured.machine}: {ENGINE}, {size}, median of {measured.runs}: "
+        f"**{measured.cpu_per_gib:.2f} CPU s/GiB**, peak memory {measured.peak_rss_mib:.0f} MiB "
+        "(the engine's process alone).\n"
+        f"- **A warm job**: {source}.\n"
+        "- All that follows is computed from these two by the model above."
+    )
+
+
+def _table_per_tib(measured: Measured) -> str:
+    copies = TIB // _BENCH_BYTES
+    rows = []
+    for memory_mb in MEMORY_SIZES_MB:
+        seconds = seconds_of(_BENCH_BYTES, memory_mb, measured, OPEN)
+        cost = cost_of(_BENCH_BYTES, memory_mb, measured, OPEN)
+        careful = cost_of(_BENCH_BYTES, memory_mb, measured, CAREFUL)
+        rows.append(
+            (
+                str(memory_mb),
+                f"{seconds:.1f}",
+                _bound_by(_BENCH_BYTES, memory_mb, measured),
+                f"{gb_seconds(memory_mb, seconds) * copies:,.0f}",
+                f"{cost.compute * copies:.3f}",
+                f"{cost.s3_writes * copies:.3f}",
+                f"{cost.other_requests * copies:.3f}",
+                f"**{cost.total * copies:.3f}**",
+                f"{careful.total * copies:.3f}",
+            )
+        )
+    header = (
+        *("MB", "s per export", "held up by", "GB-s", "compute $", "S3 writes $"),
+        *("other requests $", "**$ per TiB**", f"$ per TiB if a function gets {CAREFUL.name}"),
+    )
+    return _markdown(header, rows)
+
+
+def _table_per_1000_jobs(measured: Measured) -> str:
+    sizes = ((MIB, "1 MiB"), (64 * MIB, "64 MiB"), (GIB, "1 GiB"))
+    rows = []
+    for memory_mb in MEMORY_SIZES_MB:
+        small = cost_of(MIB, memory_mb, measured, OPEN)
+        rows.append(
+            (
+                str(memory_mb),
+                f"{seconds_of(MIB, memory_mb, measured, OPEN):.2f}",
+                f"{small.compute * 1000:.4f}",
+                f"{small.s3_writes * 1000:.4f}",
+                f"{small.other_requests * 1000:.4f}",
+                *(
+                    f"**{cost_of(size, memory_mb, measured, OPEN).total * 1000:.3f}**"
+                    for size, _ in sizes
+                ),
+            )
+        )
+    header = (
+        *("MB", "s per job, 1 MiB", "compute $", "S3 writes $", "other requests $"),
+        *(f"**$ per 1,000 of {name}**" for _, name in sizes),
+    )
+    return _markdown(header, rows)
+
+
+def _table_of_reach(measured: Measured) -> str:
+    header = (
+        "MB",
+        *(
+            f"GiB in {timeout} s, {network.name}"
+            for network in (OPEN, CAREFUL)
+            for timeout in _TIMEOUTS_SECONDS
+        ),
+    )
+    rows = [
+        (
+            str(memory_mb),
+            *(
+                str(largest_export_gib(memory_mb, timeout, measured, network))
+                for network in (OPEN, CAREFUL)
+                for timeout in _TIMEOUTS_SECONDS
+            ),
+        )
+        for memory_mb in MEMORY_SIZES_MB
+    ]
+    return _markdown(header, rows)
+
+
+def _worked_row(measured: Measured) -> str:
+    """Show the arithmetic of the row in which every term matters."""
+    memory_mb, copies = 512, TIB // _BENCH_BYTES
+    share, price = processors(memory_mb), prices()
+    seconds = seconds_of(_BENCH_BYTES, memory_mb, measured, OPEN)
+    billed = gb_seconds(memory_mb, seconds) * copies
+    writes = s3_writes(_BENCH_BYTES)
+    cost = cost_of(_BENCH_BYTES, memory_mb, measured, OPEN)
+    reads = (writes - 2) * copies
+    cpu, net = measured.cpu_per_gib * 2 / share, network_seconds(_BENCH_BYTES, OPEN)
+    trips, own = _MULTIPART_ROUND_TRIPS, measured.job_cpu_seconds
+    waiting, theirs = trips * _ROUND_TRIP_SECONDS, reads * price["s3_read"].each
+    terms = {
+        "processor": f"{memory_mb} / {_ONE_PROCESSOR_MB} = {share:.4f}",
+        "bytes, CPU": f"{measured.cpu_per_gib:.3f} CPU s/GiB x 2 GiB / {share:.4f} = {cpu:.2f} s",
+        "bytes, network": f"2,147.48 MB / ({OPEN.name}) = {net:.2f} s",
+        "the slower one": f"{max(cpu, net):.2f} s",
+        "waiting": f"{trips} round trips x {_ROUND_TRIP_SECONDS} s = {waiting:.2f} s",
+        "the job's CPU": f"{own:.4f} s / {share:.4f} = {own / share:.3f} s",
+        "one export": f"{seconds:.2f} s; a TiB is {copies} of them",
+        "GB-seconds": f"{memory_mb}/1024 GB x {seconds:.2f} s x {copies} = {billed:,.0f}",
+        "compute": f"{billed:,.0f} x {price['gb_second'].shown} = ${cost.compute * copies:.3f}",
+        "S3 writes": f"({writes - 2} parts + begin + complete) x {copies} = {writes * copies:,}",
+        "their price": f"x {price['s3_write'].shown} = ${cost.s3_writes * copies:.3f}",
+        "other requests": f"{copies} x the sum of: = ${cost.other_requests * copies:.4f}",
+        **{f"  {name}": f"{count:g} x {price[name].shown}" for name, count in _PER_JOB.items()},
+        "a TiB": f"${cost.total * copies:.3f}",
+        "for the vendor": f"at least {reads:,} reads x {price['s3_read'].shown} = ${theirs:.3f}",
+    }
+    lines = [f"{name:<22}{term}" for name, term in terms.items()]
+    return "\n".join(("```text", *lines, "```"))
+
+
+def _table_of_prices() -> str:
+    rows = [(price.what, price.shown, price.page) for price in prices().values()]
+    title = f"us-east-1, on demand, first tier, no free tier, noted on {PRICES_AS_OF}:"
+    return f"{title}\n\n{_markdown(('what', 'dollars', 'AWS states it at'), rows)}"
+
+
+def _bound_by(size_bytes: int, memory_mb: int, measured: Measured) -> str:
+    bytes_cpu = measured.cpu_per_gib * size_bytes / GIB / processors(memory_mb)
+    return "processor" if bytes_cpu > network_seconds(size_bytes, OPEN) else "network"
+
+
+def _markdown(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def put_between_markers(page: str, tables: str) -> str:
+    """Return the page with what stands between its two markers replaced; ValueError without."""
+    if page.count(BEGIN) != 1 or page.count(END) != 1 or page.index(BEGIN) > page.index(END):
+        raise ValueError(f"the page must hold {BEGIN} and then {END}, once each")
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n\n{tables}\n\n{END}{rest.partition(END)[2]}"
+
+
+# --- the plot ---
+
+_PLOTTED_MB = (128, 512, 1769)
+_SMALLEST, _LARGEST = MIB, 100 * GIB
+_POINTS_PER_DOUBLING = 4
+_WIDTH, _HEIGHT = 920, 400
+_TOP, _BOTTOM, _PANEL_WIDTH = 76, 344, 360
+_SIZE_TICKS = (
+    *((MIB, "1 MiB"), (10 * MIB, "10"), (100 * MIB, "100"), (GIB, "1 GiB")),
+    *((10 * GIB, "10"), (100 * GIB, "100")),
+)
+# The background is painted, so that the plot is readable whatever page it stands on. Lines differ
+# in their dashes as well as in their colours.
+_STYLE = """
+text { font: 12px system-ui, sans-serif; fill: #1f2328 }
+.title { font-size: 14px; font-weight: 600 }
+.paper { fill: #ffffff }
+.grid { stroke: #d1d9e0; stroke-width: 1 }
+.limit { stroke: #cf222e; stroke-width: 1; stroke-dasharray: 2 3 }
+.line { fill: none; stroke-width: 2 }
+.m128 { stroke: #0969da }
+.m512 { stroke: #bc4c00; stroke-dasharray: 7 3 }
+.m1769 { stroke: #1a7f37; stroke-dasharray: 2 2 }
+@media (prefers-color-scheme: dark) {
+text { fill: #f0f6fc }
+.paper { fill: #0d1117 }
+.grid { stroke: #30363d }
+.limit { stroke: #ff7b72 }
+.m128 { stroke: #58a6ff }
+.m512 { stroke: #ffa657 }
+.m1769 { stroke: #56d364 }
+}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """One log-log picture: a value over the size of the export."""
+
+    title: str
+    left: float
+    lowest: int  # powers of ten
+    highest: int
+    tick: Callable[[int], str]
+    value: Callable[[int, int], float]  # (size_bytes, memory_mb)
+    limits: tuple[float, ...] = ()
+
+    def x(self, size_bytes: int) -> float:
+        return self.left + _PANEL_WIDTH * _share_of_log(size_bytes, _SMALLEST, _LARGEST)
+
+    def y(self, value: float) -> float:
+        share = _share_of_log(value, 10.0**self.lowest, 10.0**self.highest)
+        return _BOTTOM - (_BOTTOM - _TOP) * share
+
+    def draw(self) -> list[str]:
+        return [*self._axes(), *self._limit_lines(), *(self._line(mb) for mb in _PLOTTED_MB)]
+
+    def _axes(self) -> list[str]:
+        right, middle = self.left + _PANEL_WIDTH, self.left + _PANEL_WIDTH / 2
+        drawn = [
+            _text(self.left, _TOP - 14, self.title, "title"),
+            _text(middle, _BOTTOM + 42, "size of the export (log scale)", anchor="middle"),
+        ]
+        for size, name in _SIZE_TICKS:
+            drawn.append(_rule(self.x(size), _TOP, self.x(size), _BOTTOM, "grid"))
+            drawn.append(_text(self.x(size), _BOTTOM + 18, name, anchor="middle"))
+        for power in range(self.lowest, self.highest + 1):
+            height = self.y(10.0**power)
+            drawn.append(_rule(self.left, height, right, height, "grid"))
+            drawn.append(_text(self.left - 6, height + 4, self.tick(power), anchor="end"))
+        return drawn
+
+    def _limit_lines(self) -> list[str]:
+        drawn = []
+        for limit in self.limits:
+            height = self.y(limit)
+            drawn.append(_rule(self.left, height, self.left + _PANEL_WIDTH, height, "limit"))
+            drawn.append(_text(self.left + 6, height + 13, f"time-out {limit:g} s"))
+        return drawn
+
+    def _line(self, memory_mb: int) -> str:
+        points = " ".join(
+            f"{self.x(size):.1f},{self.y(self.value(size, memory_mb)):.1f}"
+            for size in _plotted_sizes()
+        )
+        return f'<polyline class="line m{memory_mb}" points="{points}"/>'
+
+
+def draw_plot(measured: Measured) -> str:
+    """Return an SVG: dollars and seconds of one export over its size, at three memory sizes."""
+
+    def dollars(size_bytes: int, memory_mb: int) -> float:
+        return cost_of(size_bytes, memory_mb, measured, OPEN).total
+
+    def seconds(size_bytes: int, memory_mb: int) -> float:
+        return seconds_of(size_bytes, memory_mb, measured, OPEN)
+
+    panels = (
+        _Panel("dollars per export", 76, -5, -1, lambda p: f"${10.0**p:.{-p}f}", dollars),
+        _Panel(
+            "seconds per export",
+            536,
+            -1,
+            4,
+            lambda p: f"{10.0**p:g} s",
+            seconds,
+            limits=_TIMEOUTS_SECONDS,
+        ),
+    )
+    about = (
+        "A model: dollars and seconds of archiving one export, over its size (1 MiB to 100 GiB), "
+        f"for functions of {', '.join(str(mb) for mb in _PLOTTED_MB)} MB"
+    )
+    size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}"'
+    shapes = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{about}">',
+        f"<title>{about}</title>",
+        f"<style>{_STYLE}</style>",
+        f'<rect class="paper" width="{_WIDTH}" height="{_HEIGHT}" rx="6"/>',
+        *_legend(),
+        *(shape for panel in panels for shape in panel.draw()),
+        "</svg>",
+    )
+    return "\n".join(shapes) + "\n"
+
+
+def _legend() -> list[str]:
+    drawn = [_text(76, 30, "memory of the function:")]
+    for place, memory_mb in enumerate(_PLOTTED_MB):
+        left = 236 + 120 * place
+        drawn.append(_rule(left, 26, left + 36, 26, f"line m{memory_mb}"))
+        drawn.append(_text(left + 42, 30, f"{memory_mb} MB"))
+    drawn.append(_text(_WIDTH - 24, 30, "a model on measured CPU: docs/costs.md", anchor="end"))
+    return drawn
+
+
+def _plotted_sizes() -> list[int]:
+    sizes, step = [], 2 ** (1 / _POINTS_PER_DOUBLING)
+    size = float(_SMALLEST)
+    while size < _LARGEST:
+        sizes.append(round(size))
+        size *= step
+    return [*sizes, _LARGEST]
+
+
+def _share_of_log(value: float, low: float, high: float) -> float:
+    return math.log(value / low) / math.log(high / low)
+
+
+def _rule(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
+    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+
+
+def _text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
+    named = f' class="{kind}"' if kind else ""
+    return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>'
+
+
+# --- options ---
+
+
+def main() -> None:
+    """Compute, print, write."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.costs", description=__doc__)
+    parser.add_argument("--measured", type=Path, required=True, help="of tests.bench.compare")
+    parser.add_argument("--warm", type=Path, help="of tests.bench.warm; else its target is taken")
+    parser.add_argument("--markdown", type=Path, help="a page with the two markers")
+    parser.add_argument("--svg", type=Path, help="where to write the plot")
+    options = parser.parse_args()
+    warm = json.loads(options.warm.read_text()) if options.warm else None
+    measured = Measured.of(json.loads(options.measured.read_text()), warm)
+    tables = write_tables(measured)
+    print(tables)  # noqa: T201 - a command's output
+    if options.markdown:
+        page = options.markdown.read_text(encoding="utf-8")
+        options.markdown.write_text(put_between_markers(page, tables), encoding="utf-8")
+    if options.svg:
+        options.svg.write_text(draw_plot(measured), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

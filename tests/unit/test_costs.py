@@ -1,0 +1,247 @@
+"""The cost model: its arithmetic against sums done by hand, and the page and plot it writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.bench.costs import (
+    BEGIN,
+    CAREFUL,
+    END,
+    ENGINE,
+    MEMORY_SIZES_MB,
+    OPEN,
+    Measured,
+    cost_of,
+    draw_plot,
+    gb_seconds,
+    largest_export_gib,
+    network_seconds,
+    prices,
+    processors,
+    put_between_markers,
+    s3_writes,
+    seconds_of,
+    write_tables,
+)
+
+MIB, GIB = 1 << 20, 1 << 30
+DOCS = Path(__file__).parents[2] / "docs"
+MEASURED = Measured(
+    cpu_per_gib=1.769,  # so that 1,000 MB/1769 of a processor give round sums
+    size_bytes=2 * GIB,
+    runs=5,
+    peak_rss_mib=60.0,
+    measured_at="2026-01-01T00:00:00Z",
+    machine="a machine",
+    job_cpu_seconds=0.01769,
+)
+
+
+def document(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+    """Return a benchmark's JSON with the engine at 64 MiB, and a row that is too small to count."""
+    row = {
+        "tool": ENGINE,
+        "size_bytes": 64 * MIB,
+        "cpu_per_gib": 2.0,
+        "runs": 3,
+        "peak_rss_mib": 60.0,
+        "requests": {
+            "GET source": 4,
+            "create_upload": 1,
+            "upload_part": 4,
+            "complete_upload": 1,
+        },
+    }
+    small = {**row, "size_bytes": 0, "cpu_per_gib": None, "requests": {"put_object": 1}}
+    return {
+        "figures": [small, {**row, **changes}],
+        "measured_at": "2026-01-01T00:00:00Z",
+        "versions": {"machine": "a machine"},
+    }
+
+
+# --- the arithmetic ---
+
+
+def test_a_processor_is_whole_at_1769_mb_and_smaller_in_proportion() -> None:
+    """Lambda's rule; more than one processor is of no use to the model."""
+    assert processors(1769) == 1.0
+    assert processors(512) == pytest.approx(0.28943, abs=1e-5)
+    assert processors(3538) == 1.0
+
+
+def test_a_gigabyte_second_is_1024_mb_for_a_second() -> None:
+    """512 MB for 10 s are 5 GB-seconds."""
+    assert gb_seconds(512, 10) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "writes"),
+    [
+        (0, 1),
+        (16 * MIB, 1),
+        (16 * MIB + 1, 2 + 2),
+        (64 * MIB, 4 + 2),
+        (2 * GIB, 32 + 2),
+        (100 * GIB, 1600 + 2),
+    ],
+)
+def test_writes_are_the_parts_and_two_more(size_bytes: int, writes: int) -> None:
+    """One PUT for what fits it; else begin, parts, complete."""
+    assert s3_writes(size_bytes) == writes
+
+
+def test_the_network_gives_each_part_in_flight_a_connection() -> None:
+    """2 GiB over eight: 2147.483648 MB / 320; a single PUT is read first and then written."""
+    assert network_seconds(2 * GIB, OPEN) == pytest.approx(6.710886)
+    assert network_seconds(MIB, OPEN) == pytest.approx(2 * 1.048576 / 40)
+    # Four parts of 16 MiB side by side take as long as one.
+    assert network_seconds(64 * MIB, OPEN) == pytest.approx(16.777216 / 40)
+    # Nine parts over eight connections take two turns.
+    assert network_seconds(9 * 16 * MIB, OPEN) == pytest.approx(2 * 16.777216 / 40)
+
+
+def test_a_last_small_part_is_not_waited_for_as_if_it_were_whole() -> None:
+    """Eight whole parts and one byte: one turn, and the byte."""
+    assert network_seconds(8 * 16 * MIB + 1, OPEN) == pytest.approx(16.777217 / 40)
+
+
+def test_a_function_s_own_bandwidth_bounds_all_connections() -> None:
+    """2 GiB at 75 MB/s."""
+    assert network_seconds(2 * GIB, CAREFUL) == pytest.approx(2147.483648 / 75)
+
+
+def test_seconds_are_the_processor_s_where_it_is_the_slower() -> None:
+    """128 MB: 1.769 x 2 / (128/1769) = 48.896 s of bytes, 0.2445 of the job, 9 round trips."""
+    expected = 1.769 * 2 * 1769 / 128 + 0.01769 * 1769 / 128 + 9 * 0.03
+    assert expected == pytest.approx(49.4104, abs=1e-3)
+    assert seconds_of(2 * GIB, 128, MEASURED, OPEN) == pytest.approx(expected)
+
+
+def test_seconds_are_the_network_s_where_it_is_the_slower() -> None:
+    """A whole processor needs 3.54 s for 2 GiB and waits 6.71 s for the network."""
+    assert seconds_of(2 * GIB, 1769, MEASURED, OPEN) == pytest.approx(6.710886 + 0.01769 + 0.27)
+
+
+def test_a_small_job_s_dollars_add_up() -> None:
+    """1 MiB at 512 MB: 0.3535 s, $0.0000023567 of compute, one PUT, and $8.575e-6 of requests."""
+    seconds = 8 * 0.03 + 0.01769 / (512 / 1769) + 2 * 1.048576 / 40
+    assert seconds == pytest.approx(0.353549, abs=1e-6)
+    cost = cost_of(MIB, 512, MEASURED, OPEN)
+    assert cost.compute == pytest.approx(seconds / 2 * 0.0000133334)
+    assert cost.s3_writes == pytest.approx(0.000005)
+    # 0.2 Lambda + 1.2 SQS + 2 EventBridge + 5 and 0.125 DynamoDB + 0.05 secret, in millionths
+    assert cost.other_requests == pytest.approx(8.575e-6)
+    assert cost.total == pytest.approx(cost.compute + cost.s3_writes + cost.other_requests)
+
+
+def test_transactional_writes_count_double() -> None:
+    """Two transactions of two items each are eight write units: $0.000005 (docs/decisions)."""
+    assert 8 * prices()["dynamodb_write_unit"].each == pytest.approx(0.000005)
+
+
+def test_compute_costs_the_same_at_any_memory_that_the_processor_bounds() -> None:
+    """Half the memory is half the processor for twice as long."""
+    small, large = (cost_of(64 * GIB, mb, MEASURED, OPEN).compute for mb in (128, 256))
+    assert small == pytest.approx(large, rel=0.001)
+
+
+def test_the_largest_export_is_the_last_that_ends_before_the_timeout() -> None:
+    """20 s of the time-out are kept; one GiB more would not fit."""
+    for memory_mb in MEMORY_SIZES_MB:
+        largest = largest_export_gib(memory_mb, 300, MEASURED, OPEN)
+        assert seconds_of(largest * GIB, memory_mb, MEASURED, OPEN) <= 280
+        assert seconds_of((largest + 1) * GIB, memory_mb, MEASURED, OPEN) > 280
+
+
+# --- what is read ---
+
+
+def test_the_largest_copy_and_the_target_are_taken() -> None:
+    """Without --warm the job's CPU is the target, and says so."""
+    measured = Measured.of(document())
+    assert (measured.cpu_per_gib, measured.size_bytes) == (2.0, 64 * MIB)
+    assert (measured.job_cpu_seconds, measured.is_job_measured) == (0.012, False)
+    assert "the target, not a measurement" in write_tables(measured)
+
+
+def test_a_measured_job_replaces_the_target() -> None:
+    """With --warm its milliseconds are used."""
+    measured = Measured.of(document(), {"small": [{"cpu_ms": 25.0}]})
+    assert (measured.job_cpu_seconds, measured.is_job_measured) == (0.025, True)
+    assert "the target, not a measurement" not in write_tables(measured)
+
+
+def test_a_document_without_a_large_copy_is_refused() -> None:
+    """CPU per GiB cannot be told from empty exports."""
+    with pytest.raises(ValueError, match="no copy"):
+        Measured.of(document(cpu_per_gib=None))
+
+
+def test_requests_that_are_not_the_plan_s_are_refused() -> None:
+    """The dollars would be of another engine."""
+    with pytest.raises(ValueError, match="the plan is 6"):
+        Measured.of(document(requests={"put_object": 1}))
+
+
+# --- what is written ---
+
+
+def test_only_what_stands_between_the_markers_changes() -> None:
+    """The words around the tables are written by hand."""
+    page = f"before\n{BEGIN}\nold\n{END}\nafter\n"
+    changed = put_between_markers(page, "new")
+    assert changed == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    assert put_between_markers(changed, "new") == changed
+
+
+@pytest.mark.parametrize("page", ["", f"{BEGIN}", f"{END} {BEGIN}", f"{BEGIN}{BEGIN}{END}"])
+def test_a_page_without_its_markers_is_left_alone(page: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(ValueError, match="must hold"):
+        put_between_markers(page, "new")
+
+
+def test_every_price_names_the_page_that_states_it() -> None:
+    """A reader can look each one up; the tables show them all."""
+    tables = write_tables(MEASURED)
+    for price in prices().values():
+        assert price.page.startswith("https://aws.amazon.com/")
+        assert f"| {price.what} | {price.shown} | {price.page} |" in tables
+
+
+def test_the_plot_is_well_formed_and_draws_each_line_inside_its_panel() -> None:
+    """Three memory sizes, twice, with every point on the picture."""
+    lines = _lines(draw_plot(MEASURED))
+    assert len(lines) == 6
+    for line in lines:
+        points = [tuple(map(float, pair.split(","))) for pair in line.split()]
+        assert len(points) > 50
+        assert all(76 <= x <= 896 and 76 <= y <= 344 for x, y in points)
+
+
+def test_the_plot_in_the_docs_is_well_formed() -> None:
+    """The README shows it: a picture without outside references, for light and for dark pages."""
+    text = (DOCS / "costs.svg").read_text(encoding="utf-8")
+    assert len(_lines(text)) == 6
+    assert "prefers-color-scheme: dark" in text
+    assert "href" not in text
+
+
+def test_the_page_in_the_docs_has_its_tables() -> None:
+    """It can be generated again, and says that it is a model."""
+    page = (DOCS / "costs.md").read_text(encoding="utf-8")
+    tables = page.partition(BEGIN)[2].partition(END)[0]
+    assert "### Per TiB" in tables
+    assert put_between_markers(page, tables.strip()) == page
+    assert "a model" in page
+
+
+def _lines(text: str) -> list[str]:
+    root = ET.fromstring(text)  # noqa: S314 - our own file
+    return [line.attrib["points"] for line in root.iter("{http://www.w3.org/2000/svg}polyline")]
