@@ -81,7 +81,7 @@ def versions() -> dict[str, str]:
         "engine": VERSION,
         "python": f"{platform.python_version()} with {ssl.OPENSSL_VERSION}",
         **{name: pinned[name] for name in peers},
-        "machine": f"{platform.system()} {platform.release()} {platform.machine()}, {_processor()}",
+        "machine": f"{platform.system()} {platform.machine()}, {_processor()}",
     }
 
 
