@@ -75,6 +75,10 @@ bench-cold: build-local ## CPU of a cold start, and each import's share (ARGS="-
 bench-warm: build-local ## CPU and requests of warm jobs, and 2 GiB inside the whole handler
 	@$(BIN)/python -m tests.bench.warm $(ARGS)
 
+.PHONY: bench-memory
+bench-memory: build-local ## peak memory of the whole function in 128 MiB (ARGS="--large --memory-mib N --json PATH")
+	@$(BIN)/python -m tests.bench.memory $(ARGS)
+
 .PHONY: bench-lock
 bench-lock: $(READY) # refresh the lock of the benchmark's peers
 	$(BIN)/uv pip compile --quiet --upgrade .ci/bench-requirements.in \

@@ -3,7 +3,8 @@
 `company_process.py DIRECTORY CORE [OTHER_CA_BUNDLE]`. The first line out is the function's
 environment. Then each line in is one of `{"add": SIZE, "times": N, "at": URL or null}` (answers the
 jobs' ids; with `at`, their links lead there) and `{"counts": true}` (answers what was asked since
-the last time, by service and action). Connections are kept, as AWS keeps them. It ends with its input. It measures nothing.
+the last time, by service and action). Connections are kept, as AWS keeps them. It ends with its
+input. It measures nothing.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import uuid
 from types import SimpleNamespace
 from typing import Any
 
-__all__: list[str] = []
+__all__ = ["sqs_record"]
 
 
 def _serve() -> None:
@@ -30,7 +30,7 @@ def _serve() -> None:
 
 
 def _invoke(function: Any, job_id: str) -> dict[str, Any]:  # noqa: ANN401 - a module
-    event = {"Records": [_record(job_id)]}
+    event = {"Records": [sqs_record(job_id)]}
     context = SimpleNamespace(
         function_name="archive_export",
         memory_limit_in_mb=512,
@@ -47,7 +47,8 @@ def _invoke(function: Any, job_id: str) -> dict[str, Any]:  # noqa: ANN401 - a m
     }
 
 
-def _record(job_id: str) -> dict[str, Any]:
+def sqs_record(job_id: str) -> dict[str, Any]:
+    """Return a message for a job as SQS hands it to Lambda."""
     return {
         "messageId": str(uuid.uuid4()),
         "receiptHandle": "receipt",
