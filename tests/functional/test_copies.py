@@ -20,7 +20,7 @@ from local.apartmentiq import (
     crc64nvme_of,
     sha256_of,
 )
-from tests.functional.aws_script import Refusal, operation, s3_call
+from tests.functional.aws_script import Environ, Refusal, operation, s3_call
 from tests.functional.company import Company, default_key
 
 MIB = 1 << 20
@@ -76,6 +76,26 @@ def test_a_large_export_takes_one_get_for_each_part(company: Company, size_bytes
     expected = base64.b64encode(crc64nvme_of(export)).decode()
     assert told["object"]["checksum_crc64nvme"] == expected
     assert (told["copy_method"], told["verified_by"]) == ("streaming", "crc64nvme")
+
+
+def test_a_digest_that_s3_refuses_once_is_sent_again_the_same_way(company: Company) -> None:
+    """BadDigest is bad luck and says nothing of trailers: no part is buffered because of it."""
+    export = SyntheticExport(40 * MIB, seed=3)
+    job = company.vendor.add_job(export)
+    parts = s3_call("PUT", company.bucket, "partNumber=")
+    trailers: list[bool] = []
+
+    def look(environ: Environ) -> bool:
+        if parts(environ):
+            trailers.append("HTTP_X_AMZ_TRAILER" in environ)
+        return False  # refuses nothing
+
+    company.aws_script.answer_next(look, Refusal(500), times=99)
+    second = s3_call("PUT", company.bucket, "partNumber=2")
+    company.aws_script.answer_next(second, Refusal.s3(400, "BadDigest"))
+    assert company.deliver_job(job) == []
+    assert_archived(company, job, export)
+    assert trailers == [True] * 4  # three parts, one of them twice
 
 
 def test_bytes_are_kept_encoded_as_they_are(company: Company) -> None:
