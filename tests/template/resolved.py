@@ -130,7 +130,7 @@ class Stack:
             return argument[0].join(argument[1])
         if function == "Fn::Split":
             return argument[1].split(argument[0])
-        raise NotImplementedError(f"this small evaluator does not know {function}")
+        raise LookupError(f"this small evaluator does not know {function}")
 
     def _reference(self, name: str) -> Any:  # noqa: ANN401 - as _resolve
         return _NO_VALUE if name == "AWS::NoValue" else self._values.get(name, f"<{name}>")

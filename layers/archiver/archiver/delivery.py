@@ -184,9 +184,8 @@ class Delivery:
             "first_seen_at": iso_utc(message.first_seen_at),
             "deferrals": str(message.deferrals + 1),
         }
-        if (
-            deferral.reason != "in_progress_elsewhere"
-        ):  # the run that holds the job says what it does
+        # Of a job that another run holds, that run says what it does.
+        if deferral.reason != "in_progress_elsewhere":
             self._note(job_id, "waiting", deferral)
         self.queue.send(message.body, attributes, delay_seconds=delay_seconds)
         self.outcomes.count_reason("Deferred", deferral.reason)

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
 
-__all__ = ["MAX_DELAY_SECONDS", "Queue"]
-
-MAX_DELAY_SECONDS = 900  # SQS's own limit on DelaySeconds; longer waits are chained
+__all__ = ["Queue"]
 
 
 class Queue:
