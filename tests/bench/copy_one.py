@@ -21,7 +21,7 @@ import sys
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -35,17 +35,15 @@ from archiver.receipt import StoredObject
 from archiver.settings import Settings
 from archiver.telemetry import NoSteps
 from archiver.transfer.copier import Copier, Destination
-from archiver.transfer.plan import IN_FLIGHT, SINGLE_PUT_BYTES, PartRange, plan_parts
+from archiver.transfer.plan import IN_FLIGHT, PartPlan
 from archiver.wiring import Application
 
 __all__ = ["main"]
 
 _MIB = 1 << 20
 _PART_MIB = range(5, 5 * 1024 + 1)  # S3's limits of a part
-_MAX_PARTS = 10_000
 _MAX_IN_FLIGHT = 64
 _DESTINATION = re.compile(r"s3://(?P<bucket>[^/]+)/(?P<key>.+)", re.DOTALL)
-Plan = Callable[[int], list[PartRange]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class _Task:
     bucket: str
     key: str
     in_flight: int
-    plan: Plan
+    plan: PartPlan
 
 
 def main() -> None:
@@ -64,7 +62,12 @@ def main() -> None:
     requests: Counter[str] = Counter()
     copier = _compose(task, requests)
     destination = Destination(
-        Job(str(uuid.uuid4())), task.key, attempt=1, archived_at=datetime.now(UTC)
+        Job(str(uuid.uuid4())),
+        task.key,
+        attempt=1,
+        archived_at=datetime.now(UTC),
+        checkpoint=None,
+        save=lambda _: None,  # nobody goes on with a measurement
     )
     cpu, wall = time.process_time(), time.perf_counter()
     try:
@@ -128,8 +131,9 @@ def _count_requests(application: Application, requests: Counter[str]) -> None:
 
 
 def _report(task: _Task, stored: StoredObject, requests: Counter[str]) -> dict[str, Any]:
-    small = stored.size_bytes <= SINGLE_PUT_BYTES
-    parts = task.plan(stored.size_bytes) if not small else []
+    size_bytes = stored.size_bytes
+    small = size_bytes <= task.plan.single_put_bytes
+    part_bytes = size_bytes if small else task.plan.part_size(size_bytes, stored.source_etag)
     return {
         "bytes": stored.size_bytes,
         "cpu_seconds_total": round(time.process_time(), 4),
@@ -137,8 +141,8 @@ def _report(task: _Task, stored: StoredObject, requests: Counter[str]) -> dict[s
         "requests": dict(sorted(requests.items())),
         "checksum": stored.checksum_crc64nvme,
         "verified_by": stored.verified_by,
-        "part_size_bytes": parts[0].size_bytes if parts else stored.size_bytes,
-        "in_flight": max(1, min(task.in_flight, len(parts))),
+        "part_size_bytes": part_bytes,
+        "in_flight": max(1, min(task.in_flight, -(-size_bytes // max(1, part_bytes)))),
     }
 
 
@@ -177,7 +181,7 @@ def _read_arguments(arguments: list[str]) -> _Task:
     except (Interruption, ValueError) as error:
         parser.error(str(error))
     size_mib = options.part_size_mib
-    plan = plan_parts if size_mib is None else _plan_of(size_mib * _MIB)
+    plan = PartPlan() if size_mib is None else _plan_of(size_mib * _MIB)
     return _Task(link, match["bucket"], match["key"], options.in_flight, plan)
 
 
@@ -213,16 +217,8 @@ def _read_any_link(text: str) -> Link:
     return replace(read_link(named, TrustedHosts.parse(f"localhost:{port or 443}")), host=address)
 
 
-def _plan_of(part_bytes: int) -> Plan:
-    def plan(size_bytes: int) -> list[PartRange]:
-        size = max(part_bytes, -(-size_bytes // _MAX_PARTS))
-        starts = range(0, size_bytes, size)
-        return [
-            PartRange(index + 1, start, min(size, size_bytes - start))
-            for index, start in enumerate(starts)
-        ]
-
-    return plan
+def _plan_of(part_bytes: int) -> PartPlan:
+    return PartPlan(small_part_bytes=part_bytes, large_part_bytes=part_bytes, follows_source=False)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archiver.transfer.plan import IN_FLIGHT, SINGLE_PUT_BYTES, plan_parts
+from archiver.transfer.plan import IN_FLIGHT, PartPlan, cut
 from tests.bench.figures import PRICES, PRICES_AS_OF
 
 __all__ = [
@@ -47,6 +47,7 @@ ENGINE = f"engine, {IN_FLIGHT} in flight"  # its name in the benchmark
 # Lambda gives one whole processor at this size and less in proportion below it (Lambda Developer
 # Guide, "Configure Lambda function memory").
 _ONE_PROCESSOR_MB = 1769
+_PLAN = PartPlan()
 # What a warm small job may cost outside the bytes, by the benchmark's target; --warm replaces it.
 _TARGET_JOB_CPU_SECONDS = 0.012
 _ROUND_TRIP_SECONDS = 0.03  # the benchmark's latency
@@ -197,7 +198,11 @@ class Cost:
 
 def s3_writes(size_bytes: int) -> int:
     """Return the requests of S3's dear class that an export costs."""
-    parts = 1 if size_bytes <= SINGLE_PUT_BYTES else len(plan_parts(size_bytes))
+    parts = (
+        1
+        if size_bytes <= _PLAN.single_put_bytes
+        else len(cut(size_bytes, _PLAN.part_size(size_bytes)))
+    )
     return 1 if parts == 1 else parts + 2  # begin and complete
 
 
@@ -212,9 +217,9 @@ def network_seconds(size_bytes: int, network: Network) -> float:
     A single PUT is read first and written then; parts are read and written at once, each on a
     connection of its own, so that the busiest connection decides, or the function's bandwidth.
     """
-    if size_bytes <= SINGLE_PUT_BYTES:
+    if size_bytes <= _PLAN.single_put_bytes:
         return 2 * size_bytes / 1e6 / min(network.per_connection, network.per_function)
-    parts = plan_parts(size_bytes)
+    parts = cut(size_bytes, _PLAN.part_size(size_bytes))
     usual, last = parts[0].size_bytes, parts[-1].size_bytes
     full = len(parts) - 1
     busiest = max(-(-full // IN_FLIGHT) * usual, full // IN_FLIGHT * usual + last)
@@ -226,7 +231,7 @@ def seconds_of(size_bytes: int, memory_mb: int, measured: Measured, network: Net
 
     While bytes move the slower of processor and network decides: the other hides behind it.
     """
-    trips = _ROUND_TRIPS if size_bytes <= SINGLE_PUT_BYTES else _MULTIPART_ROUND_TRIPS
+    trips = _ROUND_TRIPS if size_bytes <= _PLAN.single_put_bytes else _MULTIPART_ROUND_TRIPS
     share = processors(memory_mb)
     bytes_cpu = measured.cpu_per_gib * size_bytes / GIB / share
     moving = max(bytes_cpu, network_seconds(size_bytes, network))

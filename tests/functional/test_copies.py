@@ -21,7 +21,7 @@ from local.apartmentiq import (
     sha256_of,
 )
 from tests.functional.aws_script import Environ, Refusal, operation, s3_call
-from tests.functional.company import Company, default_key
+from tests.functional.company import LAST_RECEIVE, Company, default_key
 
 MIB = 1 << 20
 LARGE = SyntheticExport(17 * MIB + 1, seed=11)
@@ -38,10 +38,10 @@ def assert_archived(company: Company, job: Job, export: Export) -> None:
 
 
 def assert_failed_cleanly(company: Company, reason: str) -> None:
-    """Make sure that the one delivery failed, and that the bucket shows nothing of it."""
+    """Make sure that the one delivery failed, and that readers of the bucket see nothing of it."""
     assert company.outcomes() == [("failed", reason)]
     assert company.objects() == {}
-    assert company.uploads() == []
+    assert len(company.uploads()) <= 1  # for the next delivery to go on with
 
 
 # --- bytes and requests ---
@@ -363,7 +363,7 @@ def test_a_source_that_tells_another_checksum_is_not_archived(company: Company) 
     [("PUT", "partNumber="), ("POST", "uploads"), ("POST", "uploadId=")],
     ids=["part", "create", "complete"],
 )
-def test_no_refusal_of_s3_leaves_an_upload_behind(
+def test_what_s3_refused_is_gone_on_with_and_leaves_no_upload(
     company: Company, method: str, query: str
 ) -> None:
     """Wherever it happens; parts without an owner cost money every month."""
@@ -374,6 +374,23 @@ def test_no_refusal_of_s3_leaves_an_upload_behind(
     assert_failed_cleanly(company, "aws_error")
     company.aws_script.clear()
     assert company.deliver_job(job, receive_count=2) == []
+    assert_archived(company, job, LARGE)
+    assert company.uploads() == []
+    assert company.s3_actions().count("CompleteMultipartUpload") <= 2
+
+
+def test_the_last_delivery_of_a_job_leaves_no_upload(company: Company) -> None:
+    """Nobody goes on with it but a person who redrives it, and then it begins anew."""
+    job = company.vendor.add_job(LARGE)
+    call = s3_call("PUT", company.bucket, "partNumber=")
+    company.aws_script.answer_next(call, Refusal.s3(403, "AccessDenied"), times=20)
+    assert len(company.deliver_job(job)) == 1
+    assert len(company.uploads()) == 1
+    assert company.deliver_job(job, receive_count=LAST_RECEIVE) == []
+    assert company.dead_letter()["reason"] == "aws_error"
+    assert company.uploads() == []
+    company.aws_script.clear()
+    assert company.deliver_job(job) == []
     assert_archived(company, job, LARGE)
 
 
@@ -489,7 +506,7 @@ def test_a_bucket_that_is_not_listed_is_never_asked(company: Company) -> None:
     assert all(not call.resource.startswith(source) for call in company.calls())
 
 
-def test_a_failure_in_mid_copy_by_s3_leaves_no_upload(company: Company) -> None:
+def test_a_failure_in_mid_copy_by_s3_is_gone_on_with(company: Company) -> None:
     """What is wrong with the commit is no refusal of the grant: redelivered, not streamed."""
     job, _ = grant(company, b"x" * 20)
     complete = s3_call("POST", company.bucket, "uploadId=")
@@ -498,6 +515,7 @@ def test_a_failure_in_mid_copy_by_s3_leaves_no_upload(company: Company) -> None:
     assert_failed_cleanly(company, "aws_error")
     assert company.deliver_job(job, receive_count=2) == []
     assert company.content(default_key(job)) == b"x" * 20
+    assert company.s3_actions().count("UploadPartCopy") == 1
 
 
 def test_a_copy_by_s3_whose_commit_was_lost_is_found_again(company: Company) -> None:

@@ -88,7 +88,7 @@ def test_a_job_stays_archived_when_its_idempotency_record_is_gone(company: Compa
 
     assert company.outcomes()[-1] == ("already_archived", None)
     actions = [call.action for call in company.calls()[calls:]]
-    assert actions == ["GetItem"]
+    assert actions == ["BatchGetItem"]
     assert company.vendor.journal == []
     assert company.emitted() == []
 
@@ -238,7 +238,7 @@ def refuse_bucket(company: Company, _job_id: str) -> None:
 
 def refuse_table(company: Company, _job_id: str) -> None:
     """Let the job's item be unreadable."""
-    company.aws_script.answer_next(operation("GetItem"), DENIED, times=9)
+    company.aws_script.answer_next(operation("BatchGetItem"), DENIED, times=9)
 
 
 def refuse_records(company: Company, _job_id: str) -> None:
@@ -252,10 +252,11 @@ def refuse_secret(company: Company, _job_id: str) -> None:
     company.aws_script.answer_next(operation("GetSecretValue"), DENIED, times=9)
 
 
-def break_our_code(company: Company, _job_id: str) -> None:
+def break_our_code(company: Company, job_id: str) -> None:
     """Let the job's item hold what our code never wrote."""
-    odd = b'{"Item": {"id": {"S": "job#"}, "state": {"S": "archived"}}}'
-    company.aws_script.answer_next(operation("GetItem"), Refusal.json(200, odd), times=9)
+    item = {"id": {"S": f"job#{job_id}"}, "state": {"S": "archived"}}
+    odd = json.dumps({"Responses": {company.table: [item]}, "UnprocessedKeys": {}}).encode()
+    company.aws_script.answer_next(operation("BatchGetItem"), Refusal.json(200, odd), times=9)
 
 
 FAILURES = [

@@ -25,6 +25,7 @@ ALWAYS = {
         "sqs:SendMessage",
     ],
     "<ArchiveTable.Arn>": [
+        "dynamodb:BatchGetItem",
         "dynamodb:DeleteItem",
         "dynamodb:GetItem",
         "dynamodb:PutItem",
@@ -42,7 +43,7 @@ BY_DEFAULT = {
     **ALWAYS,
     "<CredentialsSecret>": ["secretsmanager:GetSecretValue"],
     "arn:aws:s3:::<ArchiveBucket>/*": OBJECT_ACTIONS,
-    "arn:aws:s3:::<ArchiveBucket>": ["s3:ListBucket"],
+    "arn:aws:s3:::<ArchiveBucket>": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
     "<EventBus.Arn>": ["events:PutEvents"],
 }
 WITH_EVERYTHING = {
@@ -51,7 +52,7 @@ WITH_EVERYTHING = {
     "arn:aws:s3:::vendor-a/*": ["s3:GetObject", "s3:GetObjectVersion"],
     "arn:aws:s3:::vendor-b/*": ["s3:GetObject", "s3:GetObjectVersion"],
     "arn:aws:s3:::ours/exports/*": OBJECT_ACTIONS,
-    "arn:aws:s3:::ours": ["s3:ListBucket"],
+    "arn:aws:s3:::ours": ["s3:ListBucket", "s3:ListBucketMultipartUploads"],
     KEY: ["kms:Decrypt", "kms:GenerateDataKey"],
     "arn:aws:events:us-east-1:123456789012:event-bus/shared": ["events:PutEvents"],
 }
@@ -133,7 +134,7 @@ def test_source_buckets_are_named_in_every_partition(partition: str) -> None:
 
 def test_a_prefix_bounds_what_may_be_listed() -> None:
     """The role cannot list a neighbour's prefix; a HEAD, which names none, still answers 404."""
-    (listing,) = [s for s in statements(stack_with_everything()) if s["Action"] == "s3:ListBucket"]
+    (listing,) = [s for s in statements(stack_with_everything()) if "s3:ListBucket" in s["Action"]]
     assert listing["Condition"] == {"StringLikeIfExists": {"s3:prefix": "exports/*"}}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from archiver.transfer.contract import (
@@ -21,6 +21,7 @@ from archiver.transfer.contract import (
     SourceNotGranted,
     TrailerRefused,
     Upload,
+    UploadGone,
 )
 
 __all__ = ["FakeStore"]
@@ -38,10 +39,11 @@ class FakeStore:
     tells_checksums: bool = True
     asked: Counter[str] = field(default_factory=Counter)
     objects: dict[str, Found] = field(default_factory=dict)
-    uploads: dict[str, dict[int, int]] = field(default_factory=dict)
+    uploads: dict[str, dict[int, Part]] = field(default_factory=dict)
     ranges: list[str | None] = field(default_factory=list)
     on_part: Callable[[int], None] = lambda number: None  # noqa: ARG005 - a hook for faults
     lock: threading.Lock = field(default_factory=threading.Lock)
+    makes_md5_etags: bool = True
 
     def find(self, key: str) -> Found | None:
         """HEAD."""
@@ -85,23 +87,35 @@ class FakeStore:
         with self.lock:
             self.asked["copy"] += 1
             self.ranges.append(byte_range)
-            self.uploads[upload.upload_id][number] = copied
-        return Part(number, f'"{number:032x}"', 0, None, None)
+            part = Part(number, f'"{number:032x}"', copied, None, None)
+            self.uploads[upload.upload_id][number] = part
+        return replace(part, size_bytes=0)
 
-    def part_sizes(self, upload: Upload) -> dict[int, int]:
+    def list_parts(self, upload: Upload) -> list[Part]:
         """ListParts."""
         self.asked["list"] += 1
-        return dict(self.uploads[upload.upload_id])
+        if upload.upload_id not in self.uploads:
+            raise UploadGone
+        held = self.uploads[upload.upload_id]
+        return [held[number] for number in sorted(held)]
+
+    def uploads_at(self, key: str) -> list[Upload]:
+        """ListMultipartUploads."""
+        self.asked["list_uploads"] += 1
+        return [Upload(key, upload_id) for upload_id in self.uploads]
 
     def commit_upload(
         self, upload: Upload, parts: Sequence[Part], size_bytes: int, crc: int | None
     ) -> Committed:
         """CompleteMultipartUpload with If-None-Match; it refuses what S3 refuses."""
         self.asked["complete"] += 1
+        if upload.upload_id not in self.uploads:
+            raise UploadGone
         held = self.uploads[upload.upload_id]
+        sizes = [held[number].size_bytes for number in sorted(held)]
         assert [part.number for part in parts] == sorted(held)
-        assert sum(held.values()) == size_bytes
-        assert all(size >= 5 << 20 for size in list(held.values())[:-1])
+        assert sum(sizes) == size_bytes
+        assert all(size >= 5 << 20 for size in sizes[:-1])
         told = encode_crc64nvme(crc) if crc is not None and self.tells_checksums else None
         committed = self._commit(upload.key, size_bytes, told, {})
         del self.uploads[upload.upload_id]
@@ -152,11 +166,18 @@ class FakePartWriter:
         for chunk in chunks():
             crc, held = crc64nvme(chunk, crc), held + len(chunk)
         assert held == size_bytes
+        told = encode_crc64nvme(crc) if self.store.tells_checksums else None
+        part = Part(number, f'"{number:032x}"', held, crc, told)
         with self.store.lock:
             self.store.asked["part"] += 1
-            self.store.uploads[upload.upload_id][number] = held
-        told = encode_crc64nvme(crc) if self.store.tells_checksums else None
-        return Part(number, f'"{number:032x}"', size_bytes, crc, told)
+            if upload.upload_id not in self.store.uploads:
+                raise UploadGone
+            listed = part if told else replace(part, crc=None)
+            self.store.uploads[upload.upload_id][number] = listed
+        return part
+
+    def interrupt(self) -> None:
+        """Interrupt nothing: memory is quick."""
 
     def close(self) -> None:
         """Close nothing."""

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.transfer.plan import GIB, MIB, PartRange, plan_parts, plan_server_side_parts
+from archiver.transfer.plan import GIB, MIB, PartPlan, PartRange, cut
 
+PLAN = PartPlan()
 MOST_BYTES = 10_000 * 5 * GIB  # what 10,000 parts of 5 GiB hold: S3's 48.8 TiB
 
 
@@ -27,8 +28,8 @@ def check(parts: list[PartRange], size_bytes: int) -> None:
 @given(st.integers(1, MOST_BYTES))
 def test_parts_cover_any_export_within_the_limits_of_s3(size_bytes: int) -> None:
     """Any size up to S3's own limit has a plan, streaming and server-side."""
-    check(plan_parts(size_bytes), size_bytes)
-    check(plan_server_side_parts(size_bytes), size_bytes)
+    check(cut(size_bytes, PLAN.part_size(size_bytes)), size_bytes)
+    check(cut(size_bytes, PLAN.server_side_part_size(size_bytes)), size_bytes)
 
 
 @pytest.mark.parametrize(
@@ -43,5 +44,29 @@ def test_parts_cover_any_export_within_the_limits_of_s3(size_bytes: int) -> None
 )
 def test_part_sizes_follow_the_total(size_bytes: int, count: int, part_bytes: int) -> None:
     """Small parts while eight must be kept busy, large ones for their price."""
-    parts = plan_parts(size_bytes)
+    parts = cut(size_bytes, PLAN.part_size(size_bytes))
     assert (len(parts), parts[0].size_bytes) == (count, part_bytes)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "parts_of_source", "part_bytes"),
+    [
+        (200 * MIB, 7, 32 * MIB),
+        (GIB, 16, 64 * MIB),
+        (100 * MIB, 25, 16 * MIB),  # 4 MiB: not worth following
+        (20 * MIB, 1, 16 * MIB),  # 32, 64 or more: nobody knows
+        (10 * GIB, 1280, 64 * MIB),  # boto3's 8 MiB
+    ],
+)
+def test_parts_follow_the_sources_etag_where_one_usual_size_explains_it(
+    size_bytes: int, parts_of_source: int, part_bytes: int
+) -> None:
+    """Equal parts make equal ETags, which prove the copy from end to end."""
+    etag = f'"{"0123456789abcdef" * 2}-{parts_of_source}"'
+    assert PLAN.part_size(size_bytes, etag) == part_bytes
+
+
+@given(st.integers(1, MOST_BYTES), st.integers(1, 10_000))
+def test_no_etag_of_a_source_leads_beyond_the_limits_of_s3(size_bytes: int, count: int) -> None:
+    """Whatever number of parts a source tells, ours are at most 10,000 and cover it."""
+    check(cut(size_bytes, PLAN.part_size(size_bytes, f"{'0' * 32}-{count}")), size_bytes)

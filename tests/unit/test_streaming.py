@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import cast
 
 import pytest
 
 from archiver.errors import Deferral, Failure, Transient
 from archiver.telemetry import NoSteps
+from archiver.transfer.checkpoint import Uploads
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
-from archiver.transfer.contract import ObjectSpec, Upload
+from archiver.transfer.contract import Checkpoint, ObjectSpec, Part, Upload, UploadGone
 from archiver.transfer.plan import MIB
 from archiver.transfer.source import ExportSource, LinkReader, SourceChanged, SourceHead
 from archiver.transfer.streaming import StreamingCopy
 from tests.unit.fakes import FakeStore
 
-SPEC = ObjectSpec("k", "text/csv", None, {})
+SPEC = ObjectSpec("k", "text/csv", None, {"copy-method": "streaming"})
 SIZE_BYTES = 40 * MIB + 7  # three parts
 PAYLOAD = bytes(range(256)) * (SIZE_BYTES // 256 + 1)
 
@@ -47,6 +48,9 @@ class FakeSource:
             if trouble is not None:
                 raise trouble
 
+    def interrupt(self) -> None:
+        """Interrupt nothing: memory is quick."""
+
     def close(self) -> None:
         """Close nothing."""
 
@@ -56,13 +60,47 @@ def head(checksum: str | None = None) -> SourceHead:
     return SourceHead(SIZE_BYTES, '"source"', None, checksum)
 
 
+@dataclass
+class Attempt:
+    """What one attempt writes down, and hands to the next."""
+
+    store: FakeStore
+    known: Checkpoint | None = None
+    first: bool = True
+    saved: list[Checkpoint] = field(default_factory=list)
+
+    def copy(
+        self,
+        source: FakeSource,
+        *,
+        remaining: Callable[[], float] = lambda: 900,
+        held: Callable[[], bool] = lambda: True,
+        checksum: str | None = None,
+        in_flight: int = 8,
+    ) -> None:
+        """Copy in parts, without pauses."""
+        streaming = StreamingCopy(
+            self.store,
+            NoSteps(),
+            remaining,
+            held=held,
+            pause=lambda _: None,
+            in_flight=in_flight,
+        )
+        uploads = Uploads(self.store, "k", self.known, self.first, self.saved.append)
+        opened = cast("LinkReader", source)
+        streaming.copy_large(cast("ExportSource", source), opened, head(checksum), SPEC, uploads)
+
+    def next(self) -> Attempt:
+        """Return the attempt that goes on."""
+        return Attempt(self.store, self.saved[-1], first=False)
+
+
 def copy(
     store: FakeStore, source: FakeSource, *, remaining: float = 900, checksum: str | None = None
 ) -> None:
-    """Copy in parts, without pauses."""
-    streaming = StreamingCopy(store, NoSteps(), lambda: remaining, pause=lambda _: None)
-    opened = cast("LinkReader", source)
-    streaming.copy_large(cast("ExportSource", source), opened, head(checksum), SPEC)
+    """Copy in a first attempt."""
+    Attempt(store).copy(source, remaining=lambda: remaining, checksum=checksum)
 
 
 def test_parts_of_any_order_make_the_whole_with_its_checksum() -> None:
@@ -85,25 +123,28 @@ def test_a_part_that_breaks_off_is_read_again_and_no_other() -> None:
     assert store.objects["k"].size_bytes == SIZE_BYTES
 
 
-def test_a_part_that_keeps_breaking_off_fails_and_leaves_no_upload() -> None:
-    """Five tries a part, then the message's redelivery takes over."""
+def test_a_part_that_keeps_breaking_off_fails_and_keeps_what_is_finished() -> None:
+    """Five tries a part, then the message's redelivery goes on with the upload."""
     store = FakeStore()
+    attempt = Attempt(store)
     with pytest.raises(Transient):
-        copy(store, FakeSource([Transient("network", "broke off") for _ in range(15)]))
-    assert store.uploads == {}
+        attempt.copy(FakeSource([Transient("network", "broke off") for _ in range(15)]))
+    assert store.asked["abort"] == 0
     assert store.objects == {}
+    attempt.next().copy(FakeSource())
+    assert store.objects["k"].size_bytes == SIZE_BYTES
+    assert store.asked["create"] == 1
 
 
 @pytest.mark.parametrize("trouble", [Failure("vendor_error", "odd"), SourceChanged(), KeyError()])
 def test_what_no_retry_mends_ends_the_copy_at_once(trouble: Exception) -> None:
-    """The first error is the one that is told, the other workers stop, the upload is aborted."""
+    """The first error is the one that is told, and the other workers stop."""
     store = FakeStore()
     source = FakeSource([trouble])
     with pytest.raises(type(trouble)):
         copy(store, source)
     assert len(source.reads) <= 3
-    assert store.asked["abort"] == 1
-    assert store.uploads == {}
+    assert store.objects == {}
 
 
 def test_a_store_that_refuses_trailers_gets_the_parts_from_a_buffer() -> None:
@@ -123,24 +164,136 @@ def test_a_store_that_tells_no_checksums_is_asked_for_sizes_before_the_commit() 
     class Framing(FakeStore):
         """Holds the framing with the part."""
 
-        def part_sizes(self, upload: Upload) -> dict[int, int]:
-            assert upload.upload_id in self.uploads
-            return dict.fromkeys((1, 2, 3), 16 * MIB + 54)
+        def list_parts(self, upload: Upload) -> list[Part]:
+            return [replace(part, size_bytes=16 * MIB + 54) for part in super().list_parts(upload)]
 
     framing = Framing(tells_checksums=False)
     with pytest.raises(Failure, match="another size"):
         copy(framing, FakeSource())
     assert framing.objects == {}
-    assert framing.uploads == {}
 
 
-def test_out_of_time_is_a_deferral_and_leaves_no_upload() -> None:
-    """No part is begun that the commit could not follow."""
+def test_without_time_for_a_part_nothing_is_begun() -> None:
+    """No upload is created that this invocation could put nothing into."""
     store = FakeStore()
     with pytest.raises(Deferral) as deferred:
         copy(store, FakeSource(), remaining=5)
     assert deferred.value.reason == "out_of_time"
+    assert deferred.value.wait_seconds is None
+    assert store.asked == {}
+
+
+def test_out_of_time_after_a_part_goes_on_at_once_and_sends_no_part_again() -> None:
+    """The next attempt reads from the source only what the first did not finish."""
+    store, left = FakeStore(), iter([900.0, 900.0])
+    first = Attempt(store)
+    source = FakeSource()
+    with pytest.raises(Deferral) as deferred:
+        first.copy(source, remaining=lambda: next(left, 1.0), in_flight=1)
+    assert deferred.value.reason == "out_of_time"
+    assert deferred.value.wait_seconds == 0
+    assert source.reads == [0]
+    resumed = FakeSource()
+    first.next().copy(resumed)
+    assert sorted(resumed.reads) == [16 * MIB, 32 * MIB]
+    assert store.asked["create"] == 1
+    whole = encode_crc64nvme(crc64nvme(PAYLOAD[:SIZE_BYTES]))
+    assert store.objects["k"].checksum_crc64nvme == whole
+
+
+def test_a_copy_whose_parts_are_all_there_is_only_committed() -> None:
+    """However little time such an attempt has: S3 finishes a Complete without us."""
+    store = FakeStore()
+    first = Attempt(store)
+    with pytest.raises(Failure):
+        first.copy(FakeSource(), checksum="AAAAAAAAAAA=")
+    source = FakeSource()
+    first.next().copy(source)
+    assert source.reads == []
+    assert store.asked["complete"] == 1
+
+
+def test_a_source_that_changed_between_attempts_begins_a_new_upload() -> None:
+    """Parts of two exports never meet in one object; the old upload is aborted."""
+    store = FakeStore()
+    before = Checkpoint("upload-0", 16 * MIB, "other", SIZE_BYTES, "streaming")
+    store.uploads["upload-0"] = {}
+    Attempt(store, before, first=False).copy(FakeSource())
+    assert store.asked["abort"] == 1
     assert store.uploads == {}
+    assert store.objects["k"].size_bytes == SIZE_BYTES
+
+
+def test_an_upload_that_vanished_is_said_to_be_gone() -> None:
+    """It may have been committed: the caller looks before anything is copied again."""
+    store, source = FakeStore(), FakeSource()
+    known = Checkpoint("upload-9", 16 * MIB, "source", SIZE_BYTES, "streaming")
+    with pytest.raises(UploadGone):
+        Attempt(store, known, first=False).copy(source)
+    assert source.reads == []
+
+
+def test_an_upload_that_was_never_written_down_is_aborted_by_the_next_attempt() -> None:
+    """A kill between the creation and the writing leaves nothing behind."""
+    store = FakeStore()
+    store.uploads["upload-0"] = {}
+    Attempt(store, known=None, first=False).copy(FakeSource())
+    assert store.uploads == {}
+    assert store.objects["k"].size_bytes == SIZE_BYTES
+
+
+def test_an_upload_that_cannot_be_written_down_is_aborted() -> None:
+    """Nobody would go on with it."""
+    store = FakeStore()
+
+    def refuse(_: Checkpoint) -> None:
+        raise Deferral("in_progress_elsewhere", "taken over")
+
+    uploads = Uploads(store, "k", None, True, refuse)  # noqa: FBT003 - the first attempt
+    with pytest.raises(Deferral):
+        uploads.open(SPEC, SIZE_BYTES, "source", 16 * MIB)
+    assert store.uploads == {}
+
+
+def test_a_part_of_another_size_is_sent_again() -> None:
+    """What S3 lists counts only if it is the part that the plan asks for."""
+    store = FakeStore()
+    first = Attempt(store)
+    with pytest.raises(Failure):
+        first.copy(FakeSource(), checksum="AAAAAAAAAAA=")
+    upload_id = first.saved[0].upload_id
+    store.uploads[upload_id][2] = replace(store.uploads[upload_id][2], size_bytes=5 * MIB)
+    source = FakeSource()
+    first.next().copy(source)
+    assert source.reads == [16 * MIB]
+
+
+def test_a_run_that_was_overtaken_takes_no_further_part() -> None:
+    """Another runtime holds the job: this one ends quietly."""
+    with pytest.raises(Deferral) as deferred:
+        Attempt(FakeStore()).copy(FakeSource(), held=lambda: False)
+    assert deferred.value.reason == "in_progress_elsewhere"
+
+
+def test_a_worker_that_hangs_when_time_is_up_does_not_hold_the_others() -> None:
+    """The copy ends in time, and the parts that were finished count."""
+    store = FakeStore()
+    hanging = threading.Event()
+
+    def hang(number: int) -> None:
+        if number == 2:
+            hanging.wait(30)
+
+    store.on_part = hang
+    first = Attempt(store)
+    left = iter([900.0] * 4)
+    try:
+        with pytest.raises(Deferral) as deferred:
+            first.copy(FakeSource(), remaining=lambda: next(left, 10.5))
+    finally:
+        hanging.set()
+    assert deferred.value.reason == "out_of_time"
+    assert 2 not in store.uploads[first.saved[0].upload_id]
 
 
 def test_bytes_that_differ_from_the_sources_own_checksum_are_not_committed() -> None:

@@ -7,8 +7,10 @@ Everything but an archived export leaves here as an exception of errors.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Protocol
 
 from archiver.apartmentiq.link import Link
@@ -17,14 +19,32 @@ from archiver.job import Job
 from archiver.object_key import object_key
 from archiver.receipt import Receipt, StoredObject, bare_etag, iso_utc
 from archiver.telemetry import Steps
-from archiver.transfer.contract import Found
+from archiver.transfer.contract import Checkpoint, Found, Upload
 from archiver.transfer.copier import Destination
 
-__all__ = ["Archived", "ExportArchiver"]
+__all__ = ["Archived", "ExportArchiver", "Request"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One message's wish. `recheck` compares receipt and bucket first.
+
+    `hold` keeps the message and the claim ours for as long as the block lasts, and no longer than
+    a lease beyond our end: so a run that is killed is followed by another within a minute.
+    """
+
+    job_id: str
+    message_id: str
+    first_seen_at: datetime
+    recheck: bool
+    hold: Callable[[], AbstractContextManager[None]]
 
 
 class Vendor(Protocol):
     """ApartmentIQ, as far as the use case needs it (apartmentiq/client.py)."""
+
+    def keep_away_until(self, epoch_seconds: float) -> None:
+        """Ask nothing before then."""
 
     def describe(self, job_id: str) -> Job:
         """Return what the vendor tells of a job that may have an export."""
@@ -37,7 +57,10 @@ class Jobs(Protocol):
     """The items of jobs (aws/job_table.py)."""
 
     def read(self, job_id: str) -> KnownJob:
-        """Return what is known of a job."""
+        """Return what is known of a job, and until when the fleet must not ask the vendor."""
+
+    def save_checkpoint(self, claim: Claim, checkpoint: Checkpoint) -> None:
+        """Write an upload down; raises Deferral if the claim is not the newest any more."""
 
 
 class OneAtATime(Protocol):
@@ -56,6 +79,12 @@ class Bucket(Protocol):
 
     def find(self, key: str) -> Found | None:
         """Return what is at a key."""
+
+    def uploads_at(self, key: str) -> list[Upload]:
+        """Return the unfinished uploads at a key."""
+
+    def abort_upload(self, upload: Upload) -> None:
+        """Give an upload up."""
 
 
 class Copies(Protocol):
@@ -97,33 +126,43 @@ class ExportArchiver:
     key_template: str
     now: Callable[[], datetime]
 
-    def archive(
-        self, job_id: str, first_seen_at: datetime, *, recheck: str | None = None
-    ) -> Archived:
-        """Archive a job's export, unless it is archived already.
-
-        `recheck`, the id of the message that asks for it, compares receipt and bucket first.
-        """
-        known = self.jobs.read(job_id)
-        if known.receipt is not None and not (recheck and self._is_gone(known.receipt)):
+    def archive(self, request: Request) -> Archived:
+        """Archive a job's export, unless it is archived already."""
+        known = self.jobs.read(request.job_id)
+        if known.receipt is not None and not (request.recheck and self._is_gone(known.receipt)):
             return Archived(known.receipt, now=False)
-        job = self.vendor.describe(job_id)
+        self.vendor.keep_away_until(known.vendor_closed_until)
+        with request.hold():
+            return self._archive_now(request, known)
+
+    def give_up(self, job_id: str) -> None:
+        """Abort what attempts at a job have left unfinished: nobody will go on with it."""
+        known = self.jobs.read(job_id)
+        if known.key is None or known.receipt is not None:
+            return
+        for upload in self.store.uploads_at(known.key):
+            self.store.abort_upload(upload)
+
+    def _archive_now(self, request: Request, known: KnownJob) -> Archived:
+        job = self.vendor.describe(request.job_id)
         claim = Claim(
-            job_id=job_id,
+            job_id=job.job_id,
             key=known.key or object_key(job, prefix=self.key_prefix, template=self.key_template),
             attempt=known.attempts + 1,
-            first_seen_at=iso_utc(first_seen_at),
-            request=f"{job_id} recheck {recheck}" if recheck else job_id,
+            first_seen_at=iso_utc(request.first_seen_at),
+            request=(
+                f"{job.job_id} recheck {request.message_id}" if request.recheck else job.job_id
+            ),
         )
         now: list[Receipt] = []
 
         def attempt() -> Receipt:
-            now.append(self._attempt(job, claim))
+            now.append(self._attempt(job, claim, known.checkpoint))
             return now[0]
 
         return Archived(self.once.run(claim, attempt), now=bool(now))
 
-    def _attempt(self, job: Job, claim: Claim) -> Receipt:
+    def _attempt(self, job: Job, claim: Claim, checkpoint: Checkpoint | None) -> Receipt:
         """Link, copy, emit. The caller stores the receipt.
 
         In this order, so that a crash in between emits again rather than never; consumers
@@ -135,7 +174,14 @@ class ExportArchiver:
             stored = self.copier.copy(
                 link,
                 lambda: self.vendor.link(job),
-                Destination(job, claim.key, claim.attempt, archived_at=started_at),
+                Destination(
+                    job,
+                    claim.key,
+                    claim.attempt,
+                    archived_at=started_at,
+                    checkpoint=checkpoint,
+                    save=partial(self.jobs.save_checkpoint, claim),
+                ),
             )
         receipt = self._receipt(job, stored, started_at)
         with self.steps.step("emit"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from archiver.receipt import Receipt
+from archiver.transfer.contract import Checkpoint
 
 __all__ = ["Claim", "KnownJob"]
 
@@ -25,8 +26,14 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class KnownJob:
-    """What a job's item says before an attempt: nothing, a fixed key, or that it is archived."""
+    """What the table says before an attempt: nothing, a fixed key, or that it is archived.
+
+    `checkpoint` is the upload that an earlier attempt left; `vendor_closed_until` (epoch seconds)
+    is the fleet's: until then nobody may ask the vendor anything.
+    """
 
     key: str | None = None
     attempts: int = 0
     receipt: Receipt | None = None
+    checkpoint: Checkpoint | None = None
+    vendor_closed_until: float = 0.0

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
-from archiver.archive import Archived, Events
+from archiver.archive import Archived, Events, Request
 from archiver.errors import (
     Deferral,
     EndedAtVendor,
@@ -40,12 +40,24 @@ _FIRST_WAIT_SECONDS = {
     "not_finished": 30,
     "rate_limited": 30,
     "in_progress_elsewhere": 5,
-    "out_of_time": 60,  # the next try begins anew, so one that never fits must not run all day
+    "out_of_time": 60,  # after a run that finished no part; one that got on goes on at once
     "credentials_missing": 60,
     "credentials_rejected": 300,
 }
+# A run that was killed frees its job after a lease: who waits for it must not sleep much longer.
+_MAX_WAIT_FOR_OTHERS_SECONDS = 60
 _FIRST_REDELIVERY_SECONDS = 10  # after a failure, doubled with each receive
 _JITTER = 0.2  # of the wait, so that a throttled crowd does not come back as one
+
+
+class Archives(Protocol):
+    """The use case (archive.py)."""
+
+    def archive(self, request: Request) -> Archived:
+        """Archive a job's export, unless it is archived already."""
+
+    def give_up(self, job_id: str) -> None:
+        """Abort what attempts at a job have left unfinished."""
 
 
 class SendsMessages(Protocol):
@@ -90,7 +102,8 @@ class Log(Protocol):
 class Delivery:
     """Handles one message at a time."""
 
-    archive: Callable[[Message, str, bool], Archived]
+    archiver: Archives
+    keep: Callable[[Message], AbstractContextManager[None]]
     queue: SendsMessages
     dead_letters: SendsMessages
     jobs: Notes
@@ -127,13 +140,22 @@ class Delivery:
 
     def _attempt(self, message: Message, job_id: str, recheck: bool) -> None:  # noqa: FBT001 - as read
         try:
-            self._tell_archived(self.archive(message, job_id, recheck))
+            self._tell_archived(self.archiver.archive(self._request(message, job_id, recheck)))
         except Deferral as deferral:
             self._defer(message, job_id, deferral)
         except EndedAtVendor as ended:
             self._tell_ended(job_id, ended)
         except Rejection as rejection:
             self._reject(message, job_id, rejection)
+
+    def _request(self, message: Message, job_id: str, recheck: bool) -> Request:  # noqa: FBT001 - as read
+        return Request(
+            job_id=job_id,
+            message_id=message.message_id,
+            first_seen_at=message.first_seen_at,
+            recheck=recheck,
+            hold=partial(self.keep, message),
+        )
 
     def enqueue(self, message: Message) -> None:
         """Put a directly delivered event on the queue, no more; one without a job id is rejected.
@@ -174,10 +196,14 @@ class Delivery:
 
     def _defer(self, message: Message, job_id: str | None, deferral: Deferral) -> None:
         waited = self.now() - message.first_seen_at
-        if waited > self.max_wait:
+        # A copy that gets on is not waiting: it ends by itself.
+        gets_on = deferral.reason == "out_of_time" and deferral.wait_seconds == 0
+        if waited > self.max_wait and not gets_on:
             hours = self.max_wait.total_seconds() / 3600
             why = f"It waited longer than {hours:g} hours, last because: {deferral.detail}"
-            self._reject(message, job_id, Rejection("waited_too_long", why))
+            # What another run is copying right now must not be aborted under its hands.
+            elsewhere = deferral.reason == "in_progress_elsewhere"
+            self._reject(message, job_id, Rejection("waited_too_long", why), give_up=not elsewhere)
             return
         delay_seconds = _delay(deferral, message.deferrals)
         attributes = {
@@ -193,13 +219,18 @@ class Delivery:
 
     def _tell_ended(self, job_id: str | None, ended: EndedAtVendor) -> None:
         self.events.emit("Export Failed At Vendor", _detail(job_id, ended))
+        self._give_up(job_id)
         self._note(job_id, "ended_at_vendor", ended)
         self.outcomes.count_reason("EndedAtVendor", ended.reason)
         self._close("ended_at_vendor", job_id, ended)
 
-    def _reject(self, message: Message, job_id: str | None, why: Interruption) -> None:
+    def _reject(
+        self, message: Message, job_id: str | None, why: Interruption, *, give_up: bool = True
+    ) -> None:
         """Tell, then set aside: an event twice is better than a dead letter twice."""
         self.events.emit("Export Rejected", _detail(job_id, why))
+        if give_up:
+            self._give_up(job_id)
         self.outcomes.count_reason("Rejected", why.reason)
         self._close("rejected", job_id, why)
         self._bury(message, job_id, why)
@@ -220,6 +251,7 @@ class Delivery:
             receive_count=message.receive_count,
         )
         if message.receive_count >= self.max_receives:
+            self._give_up(job_id)
             self._bury(message, job_id, failure)
             return True
         delay_seconds = _jittered(_FIRST_REDELIVERY_SECONDS * 2 ** (message.receive_count - 1))
@@ -228,6 +260,15 @@ class Delivery:
             self.queue.hide(message.receipt_handle, seconds=delay_seconds)
             self._note(job_id, "failing", failure)
         return False
+
+    def _give_up(self, job_id: str | None) -> None:
+        """Abort unfinished uploads; what cannot be aborted now, the lifecycle rule takes.
+
+        Whatever goes wrong here must not keep the message from its outcome.
+        """
+        if job_id is not None:
+            with suppress(Exception):
+                self.archiver.give_up(job_id)
 
     def _bury(self, message: Message, job_id: str | None, why: Interruption) -> None:
         attributes = {
@@ -258,6 +299,8 @@ def _detail(job_id: str | None, why: Interruption) -> dict[str, Any]:
 def _delay(deferral: Deferral, deferrals: int) -> int:
     """Return how long to wait, in whole seconds: what the other side asked for, at the least."""
     growing = _FIRST_WAIT_SECONDS[deferral.reason] * 2 ** min(deferrals, 10)
+    if deferral.reason == "in_progress_elsewhere":
+        growing = min(growing, _MAX_WAIT_FOR_OTHERS_SECONDS)
     if deferral.wait_seconds is None:
         return _jittered(growing)
     least = int(-(-deferral.wait_seconds // 1))

@@ -10,8 +10,10 @@ its `readinto` reads and then copies.
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 
 import urllib3
 
@@ -108,6 +110,17 @@ class ByteConnection:
     def answer(self) -> http.client.HTTPResponse:
         """Return the response, its body unread. Read it to the end, or `close`."""
         return self._connection.getresponse()
+
+    def interrupt(self) -> None:
+        """Make whoever waits on it in another thread fail at once.
+
+        The plain socket's shutdown: SSLSocket's own forgets the TLS layer, and the other thread
+        would then take what is still in the kernel's buffer for content.
+        """
+        sock = self._connection.sock
+        if sock is not None:
+            with suppress(OSError):  # not connected any more
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close; the next `begin` opens anew. What was half sent is thereby withdrawn."""

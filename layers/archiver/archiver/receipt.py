@@ -33,7 +33,8 @@ class StoredObject:
     `checksum_crc64nvme` is the store's word where it gives one, else our own computation.
     `verified_by`: "crc64nvme" (the store confirmed our checksum of the whole object),
     "size_and_etag" (it gives no such checksum; size and the ETag that follows from the parts agree)
-    or "size".
+    or "size". `etags_agree` compares its ETag with the source's: True is a proof from end to end,
+    False or None (not comparable) say only that one side cuts or encrypts in another way.
     """
 
     key: str
@@ -44,6 +45,7 @@ class StoredObject:
     source_etag: str
     copy_method: str
     verified_by: str
+    etags_agree: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Receipt:
     archived_at: str
     duration_seconds: float
     emitted_at: str | None = None
+    etags_agree: bool | None = None
 
     @classmethod
     def of(
@@ -90,6 +93,7 @@ class Receipt:
             verified_by=stored.verified_by,
             archived_at=iso_utc(archived_at),
             duration_seconds=round(seconds, 3),
+            etags_agree=stored.etags_agree,
         )
 
     @classmethod

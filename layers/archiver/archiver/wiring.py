@@ -6,7 +6,9 @@ session (five clients: 320 ms of CPU instead of 574; design.md) and one TLS cont
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,8 @@ from botocore.config import Config
 
 from archiver.apartmentiq.client import ApartmentIq
 from archiver.apartmentiq.link import Link
-from archiver.archive import Archived, ExportArchiver
+from archiver.apartmentiq.throttle import ThrottledHttp
+from archiver.archive import ExportArchiver
 from archiver.aws.credentials import SecretCredentials
 from archiver.aws.events import EventBus
 from archiver.aws.job_table import JobTable
@@ -24,23 +27,26 @@ from archiver.aws.object_store import ObjectStore
 from archiver.aws.once import Once
 from archiver.aws.queue import Queue
 from archiver.delivery import Delivery, Log, Outcomes
+from archiver.errors import Failure
 from archiver.https import ByteConnection, UrllibClient, tls_context
 from archiver.message import Message
+from archiver.outside import Connection, Outside
 from archiver.settings import Settings
 from archiver.telemetry import Steps
 from archiver.transfer.copier import Copier
+from archiver.transfer.plan import PartPlan
 from archiver.transfer.server_side import ServerSideCopy
 from archiver.transfer.source import ExportSource
 from archiver.transfer.streaming import StreamingCopy
+from archiver.workers import every, run_in_threads
 
 if TYPE_CHECKING:
-    import ssl
-
     from aws_lambda_powertools.utilities.typing import LambdaContext
+    from botocore.credentials import Credentials
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["Application"]
+__all__ = ["Application", "real_outside"]
 
 _S3_CONFIG = Config(
     # Our own checksums are sent where they matter; botocore's would hash every body in Python, and
@@ -57,17 +63,31 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=5, read_timeout=20
 )
 _NEVER_ENDING_SECONDS = 900.0
+_BEATS_PER_LEASE = 3  # two may fail before a lease is lost
 
 
 class Application:
-    """One runtime's archiver: everything built, nothing asked yet."""
+    """One runtime's archiver: everything built, nothing asked yet.
 
-    def __init__(self, settings: Settings, *, log: Log, outcomes: Outcomes, steps: Steps) -> None:
+    `outside` and `plan` are for those who try it in a world of their own; Lambda gives neither.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        log: Log,
+        outcomes: Outcomes,
+        steps: Steps,
+        outside: Outside | None = None,
+        plan: PartPlan | None = None,
+    ) -> None:
         self._settings = settings
         self._log = log
         self._outcomes = outcomes
         self.steps = steps
-        self._session = boto3.session.Session()
+        self._outside = outside or real_outside(settings.extra_ca_bundle)
+        self._plan = plan or PartPlan()
         self._remaining_seconds: Callable[[], float] = lambda: _NEVER_ENDING_SECONDS
 
     def begin_invocation(self, context: LambdaContext) -> None:
@@ -80,30 +100,41 @@ class Application:
         """What takes messages."""
         settings = self._settings
         return Delivery(
-            archive=self._archive,
-            queue=Queue(self._sqs, settings.queue_url),
+            archiver=self._archiver,
+            keep=self._keep,
+            queue=self._queue,
             dead_letters=Queue(self._sqs, settings.dead_letter_queue_url),
             jobs=self._jobs,
             events=self._events,
             outcomes=self._outcomes,
             steps=self.steps,
             log=self._log,
-            now=_now,
+            now=self._outside.now,
             max_receives=settings.max_receives,
             max_wait=timedelta(hours=settings.max_wait_hours),
         )
 
-    def _archive(self, message: Message, job_id: str, recheck: bool) -> Archived:  # noqa: FBT001 - as Delivery calls it
-        return self._archiver.archive(
-            job_id, message.first_seen_at, recheck=message.message_id if recheck else None
-        )
+    def _keep(self, message: Message) -> AbstractContextManager[None]:
+        """Keep a message and the claim to its job ours, a lease at a time.
+
+        The claim first: when the message comes back, the job is free.
+        """
+        lease_seconds = self._settings.lease_seconds
+
+        def beat() -> None:
+            with suppress(Failure):  # the next beat tries again; two of three may fail
+                self._once.extend()
+            with suppress(Failure):
+                self._queue.hide(message.receipt_handle, seconds=lease_seconds)
+
+        return self._outside.every(lease_seconds / _BEATS_PER_LEASE, beat)
 
     @cached_property
     def _archiver(self) -> ExportArchiver:
         settings = self._settings
         return ExportArchiver(
             vendor=ApartmentIq(
-                UrllibClient(self._tls),
+                ThrottledHttp(self._outside.http, self._jobs.close_vendor, self._outside.now),
                 SecretCredentials(
                     self._client("secretsmanager"), settings.credentials_secret_arn, self.steps
                 ),
@@ -111,6 +142,7 @@ class Application:
                 token_url=settings.token_url,
                 trusted_hosts=settings.trusted_hosts,
                 steps=self.steps,
+                monotonic=self._outside.monotonic,
             ),
             jobs=self._jobs,
             once=self._once,
@@ -120,7 +152,7 @@ class Application:
             steps=self.steps,
             key_prefix=settings.key_prefix,
             key_template=settings.key_template,
-            now=_now,
+            now=self._outside.now,
         )
 
     @cached_property
@@ -128,32 +160,47 @@ class Application:
         def remaining_seconds() -> float:
             return self._remaining_seconds()
 
+        outside = self._outside
         return Copier(
             store=self._store,
-            streaming=StreamingCopy(self._store, self.steps, remaining_seconds),
-            server_side=ServerSideCopy(self._store, self.steps, remaining_seconds),
+            streaming=StreamingCopy(
+                self._store,
+                self.steps,
+                remaining_seconds,
+                held=self._once.held,
+                pause=outside.pause,
+                monotonic=outside.monotonic,
+                run_workers=outside.run_workers,
+                plan=self._plan,
+            ),
+            server_side=ServerSideCopy(
+                self._store,
+                self.steps,
+                remaining_seconds,
+                held=self._once.held,
+                monotonic=outside.monotonic,
+                run_workers=outside.run_workers,
+                plan=self._plan,
+            ),
             source_buckets=self._settings.source_buckets,
             open_source=self._open_source,
             steps=self.steps,
         )
 
     def _open_source(self, link: Link, ask_for_link: Callable[[], Link]) -> ExportSource:
-        def connect(to: Link) -> ByteConnection:
-            return ByteConnection(to.host, to.port, self._tls)
+        def connect(to: Link) -> Connection:
+            return self._outside.connect(to.host, to.port)
 
         return ExportSource(link, ask_for_link, connect)
 
     @cached_property
     def _store(self) -> ObjectStore:
-        credentials = self._session.get_credentials()
-        if credentials is None:
-            raise RuntimeError("There are no AWS credentials; Lambda's role gives them.")
         return ObjectStore(
             client=self._client("s3", _S3_CONFIG),
-            credentials=credentials,
+            credentials=self._outside.credentials(),
             bucket=self._settings.archive_bucket,
             kms_key_arn=self._settings.kms_key_arn,
-            tls=self._tls,
+            connect=self._outside.connect,
         )
 
     @cached_property
@@ -162,6 +209,7 @@ class Application:
             self._dynamodb,
             self._settings.table_name,
             expiry_days=self._settings.idempotency_expiry_days,
+            lease_seconds=self._settings.lease_seconds,
         )
 
     @cached_property
@@ -169,12 +217,12 @@ class Application:
         return JobTable(self._dynamodb, self._settings.table_name)
 
     @cached_property
-    def _events(self) -> EventBus:
-        return EventBus(self._client("events"), self._settings.event_bus_name)
+    def _queue(self) -> Queue:
+        return Queue(self._sqs, self._settings.queue_url)
 
     @cached_property
-    def _tls(self) -> ssl.SSLContext:
-        return tls_context(self._settings.extra_ca_bundle)
+    def _events(self) -> EventBus:
+        return EventBus(self._client("events"), self._settings.event_bus_name)
 
     @cached_property
     def _dynamodb(self) -> DynamoDBClient:
@@ -187,8 +235,34 @@ class Application:
         return client
 
     def _client(self, service: str, config: Config = _CONFIG) -> Any:  # noqa: ANN401 - each is typed where it is used
-        return self._session.client(service, config=config)  # type: ignore[call-overload] # a name at run time
+        return self._outside.client(service, config)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def real_outside(extra_ca_bundle: str | None) -> Outside:
+    """Return the world as it is: AWS by one boto3 session, HTTPS by one TLS context."""
+    session = boto3.session.Session()
+    context = tls_context(extra_ca_bundle)
+
+    def client(service: str, config: Config) -> Any:  # noqa: ANN401 - a name at run time
+        return session.client(service, config=config)  # type: ignore[call-overload] # likewise
+
+    def credentials() -> Credentials:
+        found = session.get_credentials()
+        if found is None:
+            raise RuntimeError("There are no AWS credentials; Lambda's role gives them.")
+        return found
+
+    def connect(host: str, port: int, *, tls: bool = True) -> Connection:
+        return ByteConnection(host, port, context if tls else None)
+
+    return Outside(
+        client=client,
+        credentials=credentials,
+        http=UrllibClient(context),
+        connect=connect,
+        now=lambda: datetime.now(UTC),
+        monotonic=time.monotonic,
+        pause=time.sleep,
+        run_workers=run_in_threads,
+        every=every,
+    )

@@ -1,15 +1,14 @@
 """Asks the vendor: one method per question of the use case.
 
-The HTTP client below never follows a redirect, never repeats a request by itself (SQS does, with
-growing delays), reads at most 1 MiB of an answer, and adds the token to requests to the API's base
-alone.
+The HTTP client never follows a redirect, never repeats a request by itself (SQS does, with growing
+delays), reads at most 1 MiB of an answer, and asks nothing while the vendor's throttle holds. The
+token is added to requests to the API's base alone.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable
 
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.apartmentiq.protocol import (
@@ -24,21 +23,15 @@ from archiver.apartmentiq.protocol import (
     results_path,
     token_form,
 )
+from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.apartmentiq.token import CredentialsSource, TokenCache
 from archiver.errors import Deferral
 from archiver.job import Job, parse_job_id
 from archiver.telemetry import Steps
 
-__all__ = ["ApartmentIq", "HttpClient"]
+__all__ = ["ApartmentIq"]
 
 _MAX_LIST_PAGES = 10  # 1,000 jobs, newest first: a job that has just completed is on the first
-
-
-class HttpClient(Protocol):
-    """Sends one request and returns its answer, whatever its status; raises Failure("network")."""
-
-    def send(self, method: str, url: str, headers: Mapping[str, str], body: str | None) -> Answer:
-        """Send a request over verified TLS."""
 
 
 class ApartmentIq:
@@ -46,7 +39,7 @@ class ApartmentIq:
 
     def __init__(
         self,
-        http: HttpClient,
+        http: ThrottledHttp,
         credentials: CredentialsSource,
         *,
         api_base_url: str,
@@ -61,6 +54,10 @@ class ApartmentIq:
         self._trusted_hosts = trusted_hosts
         self._steps = steps
         self._tokens = TokenCache(credentials, self._request_token, monotonic)
+
+    def keep_away_until(self, epoch_seconds: float) -> None:
+        """Ask nothing before then: somebody in the fleet was told to wait."""
+        self._http.keep_away_until(epoch_seconds)
 
     def describe(self, job_id: str) -> Job:
         """Return what the vendor tells of a job; fields read "unknown" where it tells nothing.

@@ -28,6 +28,7 @@ __all__ = [
     "ended_at_vendor",
     "job_path",
     "jobs_page_path",
+    "rate_limit_wait",
     "results_path",
     "token_form",
 ]
@@ -175,6 +176,16 @@ def ended_at_vendor(job: Job) -> EndedAtVendor | None:
     if job.status == "cancelled":
         return EndedAtVendor("job_cancelled", "The job was cancelled at the vendor.")
     return None
+
+
+def rate_limit_wait(answer: Answer) -> float | None:
+    """Return the least wait in seconds that a 429 asks for; None for any other answer.
+
+    A quota's 429 is none: waiting does not help against it.
+    """
+    if answer.status != 429 or _quota(answer):
+        return None
+    return _wait_seconds(answer)
 
 
 def check_status(answer: Answer, where: str) -> None:

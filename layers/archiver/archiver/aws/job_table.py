@@ -2,11 +2,15 @@
 
 It answers "is it archived?" after the idempotency record has expired, and it fixes a job's key
 before the first byte is copied, so that no retry and no changed template gives one job two keys.
+Beside the jobs lies one item for all of them: until when the vendor must not be asked.
 Powertools' records live in the same table and are none of this module's business (see once.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +19,10 @@ from botocore.exceptions import ClientError
 
 from archiver.aws.translate import code_of, translated
 from archiver.claim import Claim, KnownJob
-from archiver.errors import Interruption
+from archiver.errors import Deferral, Failure, Interruption
 from archiver.job import JobState
 from archiver.receipt import Receipt
+from archiver.transfer.contract import Checkpoint
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -27,6 +32,7 @@ __all__ = ["JobTable", "claim_update", "job_item_key", "receipt_update"]
 
 _ARCHIVED = "archived"
 _COPYING = "copying"
+_THROTTLE_KEY: dict[str, AttributeValueTypeDef] = {"id": {"S": "throttle#vendor"}}
 
 
 class JobTable:
@@ -40,51 +46,125 @@ class JobTable:
         self._table_name = table_name
 
     def read(self, job_id: str) -> KnownJob:
-        """Return what is known of a job (consistent read)."""
+        """Return what is known of a job, and the fleet's throttle: one consistent read of both."""
+        key = job_item_key(job_id)
         with translated("Reading a job's item"):
-            answer = self._client.get_item(
-                TableName=self._table_name, Key=job_item_key(job_id), ConsistentRead=True
+            answer = self._client.batch_get_item(
+                RequestItems={
+                    self._table_name: {"Keys": [key, _THROTTLE_KEY], "ConsistentRead": True}
+                }
             )
-        item = _plain(answer.get("Item", {}))
-        archived = item.get("state") == _ARCHIVED
-        return KnownJob(
-            key=item.get("key"),
-            attempts=item.get("attempts", 0),
-            receipt=Receipt.from_fields(item) if archived else None,
-        )
+        unread = answer.get("UnprocessedKeys", {}).get(self._table_name, {"Keys": []})
+        if key in unread["Keys"]:
+            raise Failure("aws_error", "Reading a job's item: the table is busy.")
+        found = {
+            item["id"]: item
+            for item in map(_plain, answer.get("Responses", {}).get(self._table_name, []))
+        }
+        throttle = found.get(_THROTTLE_KEY["id"]["S"], {})
+        return _known(found.get(key["id"]["S"], {}), float(throttle.get("until", 0)))
 
-    def note(self, job_id: str, state: JobState, why: Interruption, at: str) -> None:
-        """Write down why a job is not archived now; a job that is archived stays so."""
-        with translated("Writing down a job's state"):
+    def close_vendor(self, until: float) -> None:
+        """Tell the fleet to ask the vendor nothing before `until` (epoch seconds)."""
+        with translated("Writing down the vendor's throttle"), _unless_conditional():
+            self._client.update_item(
+                TableName=self._table_name,
+                Key=_THROTTLE_KEY,
+                UpdateExpression="SET #until = :until",
+                ConditionExpression="attribute_not_exists(#until) OR #until < :until",
+                ExpressionAttributeNames={"#until": "until"},
+                ExpressionAttributeValues={":until": _serialise(round(until, 3))},
+            )
+
+    def save_checkpoint(self, claim: Claim, checkpoint: Checkpoint) -> None:
+        """Write an upload down before its first part.
+
+        Only for the newest attempt: one that was overtaken raises Deferral("in_progress_elsewhere")
+        and must not have an upload that others do not know of.
+        """
+        values = asdict(checkpoint)
+        with translated("Writing down an upload"):
             try:
                 self._client.update_item(
                     TableName=self._table_name,
-                    Key=job_item_key(job_id),
-                    UpdateExpression=(
-                        "SET #state = :state, reason = :reason, detail = :detail, "
-                        "updated_at = :at, job_id = :job_id"
-                    ),
-                    ConditionExpression="attribute_not_exists(#state) OR #state <> :archived",
-                    ExpressionAttributeNames={"#state": "state"},
+                    Key=job_item_key(claim.job_id),
+                    UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
+                    ConditionExpression="attempts = :mine AND #state = :copying",
+                    ExpressionAttributeNames={
+                        "#state": "state",
+                        **{f"#{name}": name for name in values},
+                    },
                     ExpressionAttributeValues={
-                        ":state": {"S": state},
-                        ":archived": {"S": _ARCHIVED},
-                        ":reason": {"S": why.reason},
-                        ":detail": {"S": why.detail},
-                        ":at": {"S": at},
-                        ":job_id": {"S": job_id},
+                        ":mine": {"N": str(claim.attempt)},
+                        ":copying": {"S": _COPYING},
+                        **{f":{name}": _serialise(value) for name, value in values.items()},
                     },
                 )
             except ClientError as error:
                 if code_of(error) != "ConditionalCheckFailedException":
                     raise
+                raise Deferral(
+                    "in_progress_elsewhere", "Another run has taken this job over."
+                ) from error
+
+    def note(self, job_id: str, state: JobState, why: Interruption, at: str) -> None:
+        """Write down why a job is not archived now; a job that is archived stays so."""
+        with translated("Writing down a job's state"), _unless_conditional():
+            self._client.update_item(
+                TableName=self._table_name,
+                Key=job_item_key(job_id),
+                UpdateExpression=(
+                    "SET #state = :state, reason = :reason, detail = :detail, "
+                    "updated_at = :at, job_id = :job_id"
+                ),
+                ConditionExpression="attribute_not_exists(#state) OR #state <> :archived",
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues={
+                    ":state": {"S": state},
+                    ":archived": {"S": _ARCHIVED},
+                    ":reason": {"S": why.reason},
+                    ":detail": {"S": why.detail},
+                    ":at": {"S": at},
+                    ":job_id": {"S": job_id},
+                },
+            )
+
+
+@contextmanager
+def _unless_conditional() -> Iterator[None]:
+    """Let a write go that its condition makes pointless: what is there already says more."""
+    try:
+        yield
+    except ClientError as error:
+        if code_of(error) != "ConditionalCheckFailedException":
+            raise
+
+
+def _known(item: dict[str, Any], closed_until: float) -> KnownJob:
+    archived = item.get("state") == _ARCHIVED
+    checkpoint = None
+    if "upload_id" in item and not archived:
+        checkpoint = Checkpoint(**{field.name: item[field.name] for field in fields(Checkpoint)})
+    return KnownJob(
+        key=item.get("key"),
+        attempts=item.get("attempts", 0),
+        receipt=Receipt.from_fields(item) if archived else None,
+        checkpoint=checkpoint,
+        vendor_closed_until=closed_until,
+    )
 
 
 def claim_update(table_name: str, claim: Claim) -> UpdateTypeDef:
     """Begin an attempt: fix the key if none is fixed yet, and count the attempt.
 
-    Refused if another key was fixed meanwhile; then the item is to be read again.
+    Refused if the item has changed since it was read (another attempt, another key): what this
+    attempt knows of uploads would be stale.
     """
+    first = claim.attempt == 1
+    as_read = "attribute_not_exists(attempts)" if first else "attempts = :before"
+    before: dict[str, AttributeValueTypeDef] = (
+        {} if first else {":before": {"N": str(claim.attempt - 1)}}
+    )
     return {
         "TableName": table_name,
         "Key": job_item_key(claim.job_id),
@@ -93,7 +173,7 @@ def claim_update(table_name: str, claim: Claim) -> UpdateTypeDef:
             "first_seen_at = if_not_exists(first_seen_at, :seen) "
             "REMOVE reason, detail, updated_at ADD attempts :one"
         ),
-        "ConditionExpression": "attribute_not_exists(#key) OR #key = :key",
+        "ConditionExpression": f"(attribute_not_exists(#key) OR #key = :key) AND {as_read}",
         "ExpressionAttributeNames": {"#key": "key", "#state": "state"},
         "ExpressionAttributeValues": {
             ":key": {"S": claim.key},
@@ -101,21 +181,22 @@ def claim_update(table_name: str, claim: Claim) -> UpdateTypeDef:
             ":seen": {"S": claim.first_seen_at},
             ":job_id": {"S": claim.job_id},
             ":one": {"N": "1"},
+            **before,
         },
     }
 
 
 def receipt_update(table_name: str, receipt: Receipt) -> UpdateTypeDef:
     """Store the receipt; from then on the job counts as archived."""
-    fields = {**receipt.to_fields(), "state": _ARCHIVED}
-    del fields["key"]  # fixed by the claim
+    values = {**receipt.to_fields(), "state": _ARCHIVED}
+    del values["key"]  # fixed by the claim
     return {
         "TableName": table_name,
         "Key": job_item_key(receipt.job_id),
-        "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in fields),
-        "ExpressionAttributeNames": {f"#{name}": name for name in fields},
+        "UpdateExpression": "SET " + ", ".join(f"#{name} = :{name}" for name in values),
+        "ExpressionAttributeNames": {f"#{name}": name for name in values},
         "ExpressionAttributeValues": {
-            f":{name}": _serialise(value) for name, value in fields.items()
+            f":{name}": _serialise(value) for name, value in values.items()
         },
     }
 

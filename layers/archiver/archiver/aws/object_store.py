@@ -17,8 +17,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from archiver.aws.part_writer import PartWriter
 from archiver.aws.translate import code_of, status_of, translated
-from archiver.https import ByteConnection
-from archiver.transfer.checksum import encode_crc64nvme
+from archiver.outside import Connect
+from archiver.transfer.checksum import decode_crc64nvme, encode_crc64nvme
 from archiver.transfer.contract import (
     CommitConflict,
     Committed,
@@ -29,14 +29,13 @@ from archiver.transfer.contract import (
     SourceNotGranted,
     UncertainCommit,
     Upload,
+    UploadGone,
 )
 
 if TYPE_CHECKING:
-    import ssl
-
     from botocore.credentials import Credentials
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef, PartTypeDef
 
 __all__ = ["ObjectStore"]
 
@@ -51,7 +50,12 @@ class ObjectStore:
     credentials: Credentials
     bucket: str
     kms_key_arn: str | None
-    tls: ssl.SSLContext
+    connect: Connect
+
+    @property
+    def makes_md5_etags(self) -> bool:
+        """Tell whether an ETag follows from the bytes and the parts (S3: not with KMS)."""
+        return self.kms_key_arn is None
 
     def find(self, key: str) -> Found | None:
         """Return what is at a key (HEAD), or None."""
@@ -116,10 +120,9 @@ class ObjectStore:
             raise ValueError(
                 f"the S3 endpoint {scheme}://{authority} is neither https nor loopback"
             )
-        tls = self.tls if scheme == "https" else None
-        connection = ByteConnection(host, int(port or (443 if tls else 80)), tls)
+        tls = scheme == "https"
         return PartWriter(
-            connection=connection,
+            connection=self.connect(host, int(port or (443 if tls else 80)), tls=tls),
             base_url=f"{scheme}://{authority}{slash}{path}",
             credentials=self.credentials,
             region=self.client.meta.region_name,
@@ -148,24 +151,42 @@ class ObjectStore:
         result = answer["CopyPartResult"]
         return Part(number, result.get("ETag", ""), 0, None, result.get("ChecksumCRC64NVME"))
 
-    def part_sizes(self, upload: Upload) -> dict[int, int]:
-        """Return the size that S3 holds of each finished part, by part number."""
-        sizes: dict[int, int] = {}
+    def list_parts(self, upload: Upload) -> list[Part]:
+        """Return the finished parts that S3 holds of an upload; raises UploadGone.
+
+        Their checksums are known where the store tells them (S3 does; others may not).
+        """
         pages = self.client.get_paginator("list_parts").paginate(
             Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id
         )
         with translated("Listing an upload's parts"):
-            for page in pages:
-                sizes |= {part["PartNumber"]: part["Size"] for part in page.get("Parts", [])}
-        return sizes
+            try:
+                return [_listed(part) for page in pages for part in page.get("Parts", [])]
+            except ClientError as error:
+                if status_of(error) == 404:
+                    raise UploadGone from error
+                raise
+
+    def uploads_at(self, key: str) -> list[Upload]:
+        """Return the unfinished uploads at exactly this key."""
+        pages = self.client.get_paginator("list_multipart_uploads").paginate(
+            Bucket=self.bucket, Prefix=key
+        )
+        with translated("Listing unfinished uploads"):
+            return [
+                Upload(key, upload["UploadId"])
+                for page in pages
+                for upload in page.get("Uploads", [])
+                if upload["Key"] == key
+            ]
 
     def commit_upload(
         self, upload: Upload, parts: Sequence[Part], size_bytes: int, crc: int | None
     ) -> Committed:
         """Complete a multipart upload in one conditional request.
 
-        Raises ObjectExists, CommitConflict (409: the upload is gone, begin anew) and
-        UncertainCommit.
+        Raises ObjectExists, CommitConflict (409: begin anew), UploadGone (perhaps because an
+        earlier try of this very request was done: look) and UncertainCommit.
         """
         # A size and a checksum let S3 itself refuse a Complete that is not what we copied.
         checksum: dict[str, Any] = (
@@ -235,7 +256,11 @@ def _committing(doing: str) -> Iterator[None]:
                 raise ObjectExists from error
             if status == 409:
                 raise CommitConflict from error
-            if code == "NoSuchUpload" or status >= 500:
+            if code == "NoSuchUpload":
+                raise UploadGone from error
+            if (
+                status >= 500 or status < 300
+            ):  # a 200 with an error inside may come without a status
                 raise UncertainCommit(f"{doing}: {code}.") from error
             raise
         except BotoCoreError as error:  # timed out or torn off: it may have been done
@@ -252,6 +277,17 @@ def _asking_for_source(doing: str) -> Iterator[None]:
             if 300 <= status_of(error) < 500:
                 raise SourceNotGranted(code_of(error)) from error
             raise
+
+
+def _listed(part: PartTypeDef) -> Part:
+    told = part.get("ChecksumCRC64NVME")
+    return Part(
+        number=part["PartNumber"],
+        etag=part.get("ETag", ""),
+        size_bytes=part["Size"],
+        crc=None if told is None else decode_crc64nvme(told),
+        told_checksum=told,
+    )
 
 
 def _completed(part: Part) -> CompletedPartTypeDef:

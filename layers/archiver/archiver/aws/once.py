@@ -11,8 +11,12 @@ costs two writes instead of four.
 
 from __future__ import annotations
 
+import threading
+import time
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from aws_lambda_powertools.utilities.idempotency import (
@@ -28,7 +32,7 @@ from aws_lambda_powertools.utilities.idempotency.exceptions import (
 from botocore.exceptions import ClientError
 
 from archiver.aws.job_table import claim_update, receipt_update
-from archiver.aws.translate import code_of
+from archiver.aws.translate import code_of, translated
 from archiver.claim import Claim
 from archiver.errors import Deferral, Failure
 from archiver.receipt import Receipt
@@ -44,10 +48,17 @@ _SECONDS_PER_DAY = 86_400
 
 
 class Once:
-    """Runs an attempt once per request, for as many days as the records are kept."""
+    """Runs an attempt once per request, for as many days as the records are kept.
 
-    def __init__(self, client: DynamoDBClient, table_name: str, *, expiry_days: int) -> None:
+    A claim is a lease of `lease_seconds`, which `extend` renews: a run that is killed frees its job
+    that soon, and not only when its time would have been up.
+    """
+
+    def __init__(
+        self, client: DynamoDBClient, table_name: str, *, expiry_days: int, lease_seconds: float
+    ) -> None:
         self._transactions = _Transactions(client, table_name)
+        self._lease_seconds = lease_seconds
         self._store = DynamoDBPersistenceLayer(
             table_name=table_name, boto3_client=cast("DynamoDBClient", self._transactions)
         )
@@ -56,8 +67,18 @@ class Once:
         )
 
     def register(self, context: LambdaContext) -> None:
-        """Tell Powertools when this invocation ends: a crashed attempt must not block its job."""
-        self._config.register_lambda_context(context)
+        """Tell Powertools how long a claim holds: a crashed attempt must not block its job."""
+        lease = _Lease(context, self._lease_seconds)
+        self._config.register_lambda_context(cast("LambdaContext", lease))
+
+    def extend(self) -> None:
+        """Hold the claim for another lease, if one is held; raises Failure("aws_error")."""
+        with translated("Extending a claim"):
+            self._transactions.extend(self._lease_seconds)
+
+    def held(self) -> bool:
+        """Tell whether the claim is still ours, as far as the last `extend` knows."""
+        return not self._transactions.lost
 
     def run(self, claim: Claim, attempt: Callable[[], Receipt]) -> Receipt:
         """Return the attempt's receipt, or the one that is remembered for this request.
@@ -77,7 +98,7 @@ class Once:
             config=self._config,
             key_prefix=_PREFIX,
         )
-        self._transactions.claim, self._transactions.receipt = claim, None
+        self._transactions.begin(claim)
         try:
             return Receipt.from_fields(run_once(request=claim.request))
         except (IdempotencyAlreadyInProgressError, IdempotencyInconsistentStateError) as error:
@@ -91,43 +112,110 @@ class Once:
             ) from error
 
     def _let_go(self, claim: Claim) -> None:
-        """Free the job after an archived export whose receipt could not be stored.
+        """Free the job where its record could not be read or written: the retry need not wait.
 
-        Else the retry would wait until this invocation's time is up. Powertools frees it only when
-        the attempt itself raises. Should the receipt be there after all, the job's item says so.
+        Only a record of ours goes (see `_Transactions`). Should the receipt have been stored after
+        all, the job's item says so.
         """
-        if self._transactions.receipt is not None:
-            with suppress(Exception):  # best effort: without it the retry only comes later
-                self._store.delete_record(cast("dict[str, Any]", claim.request), Exception())
+        with suppress(Exception):  # best effort: without it the retry only comes later
+            self._store.delete_record(cast("dict[str, Any]", claim.request), Exception())
+
+
+@dataclass(frozen=True, slots=True)
+class _Lease:
+    """What Powertools asks of the Lambda context: for how long a claim is to hold."""
+
+    context: LambdaContext
+    seconds: float
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Return the lease, or what is left of the invocation if that is less."""
+        return min(self.context.get_remaining_time_in_millis(), int(self.seconds * 1000))
 
 
 class _Transactions:
     """Stands in for the client of Powertools' layer, and takes the job's item along.
 
     Powertools' statements pass through as they are, conditions and attributes its own; a put (the
-    claim) and an update (the completion) become half of a transaction.
+    claim) and an update (the completion) become half of a transaction. The record names its owner
+    beside them, so that a run that was overtaken neither extends nor deletes another's claim.
     """
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self.meta = client.meta  # Powertools notes its name in the user agent through it
         self.get_item = client.get_item
-        self.delete_item = client.delete_item
         self.claim: Claim | None = None
         self.receipt: Receipt | None = None
+        self.lost = False
         self._client = client
         self._table_name = table_name
+        self._owner = ""
+        self._record_key: dict[str, Any] | None = None
+        self._lock = threading.Lock()  # the heartbeat is another thread
+
+    def begin(self, claim: Claim) -> None:
+        """Forget the last attempt."""
+        with self._lock:
+            self.claim, self.receipt, self.lost, self._record_key = claim, None, False, None
+            self._owner = uuid.uuid4().hex
+
+    def extend(self, seconds: float) -> None:
+        """Hold our record for so long from now; one that is not ours any more is lost."""
+        with self._lock:
+            if self._record_key is None:
+                return
+            until_ms = int((time.time() + seconds) * 1000)
+            try:
+                self._client.update_item(
+                    TableName=self._table_name,
+                    Key=self._record_key,
+                    UpdateExpression="SET in_progress_expiration = :until",
+                    ConditionExpression="#owner = :owner AND #status = :inprogress",
+                    ExpressionAttributeNames={"#owner": "owner", "#status": "status"},
+                    ExpressionAttributeValues={
+                        ":until": {"N": str(until_ms)},
+                        ":owner": {"S": self._owner},
+                        ":inprogress": {"S": "INPROGRESS"},
+                    },
+                )
+            except ClientError as error:
+                if code_of(error) != "ConditionalCheckFailedException":
+                    raise
+                self.lost, self._record_key = True, None
 
     def put_item(self, **statement: Any) -> object:  # noqa: ANN401 - boto3's own
         """Begin: Powertools' record and the job's key."""
         assert self.claim is not None  # noqa: S101 - for the type checker: `run` sets it
+        statement["Item"] = {**statement["Item"], "owner": {"S": self._owner}}
         update = claim_update(self._table_name, self.claim)
-        return self._write({"Put": statement}, {"Update": update})
+        answer = self._write({"Put": statement}, {"Update": update})
+        with self._lock:
+            self._record_key = {"id": statement["Item"]["id"]}
+        return answer
 
     def update_item(self, **statement: Any) -> object:  # noqa: ANN401 - boto3's own
         """Complete: Powertools' record and the receipt."""
         assert self.receipt is not None  # noqa: S101 - for the type checker: `run` sets it
+        with self._lock:
+            self._record_key = None  # nothing to extend any more
         update = receipt_update(self._table_name, self.receipt)
         return self._write({"Update": statement}, {"Update": update})
+
+    def delete_item(self, **statement: Any) -> object:  # noqa: ANN401 - boto3's own
+        """Free the job, unless another run has taken it over."""
+        with self._lock:
+            self._record_key = None
+        try:
+            return self._client.delete_item(
+                **statement,
+                ConditionExpression="#owner = :owner",
+                ExpressionAttributeNames={"#owner": "owner"},
+                ExpressionAttributeValues={":owner": {"S": self._owner}},
+            )
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+            return {}
 
     def _write(self, powertools: Any, ours: Any) -> object:  # noqa: ANN401 - boto3's own
         try:

@@ -21,9 +21,10 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 
 from archiver.errors import Failure, Transient
-from archiver.https import NETWORK_ERRORS, ByteConnection
+from archiver.https import NETWORK_ERRORS
+from archiver.outside import Connection
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
-from archiver.transfer.contract import Chunks, Part, TrailerRefused, Upload
+from archiver.transfer.contract import Chunks, Part, TrailerRefused, Upload, UploadGone
 
 if TYPE_CHECKING:
     from botocore.credentials import Credentials
@@ -51,7 +52,7 @@ class _Signer(S3SigV4Auth):
 class PartWriter:
     """Writes parts over one connection. Not shared by threads."""
 
-    connection: ByteConnection
+    connection: Connection
     base_url: str  # of the bucket, with a slash at its end
     credentials: Credentials
     region: str
@@ -60,8 +61,8 @@ class PartWriter:
     def send_streaming(self, upload: Upload, number: int, size_bytes: int, chunks: Chunks) -> Part:
         """Send a part of exactly `size_bytes` (at least 1) as it is read, checksum in the trailer.
 
-        Raises TrailerRefused, Transient (worth another try), Failure("aws_error"), and whatever
-        reading the chunks raises.
+        Raises TrailerRefused, UploadGone, Transient (worth another try), Failure("aws_error"), and
+        whatever reading the chunks raises.
         """
         head = b"%x\r\n" % size_bytes
         tail_bytes = len(b"\r\n0\r\nx-amz-checksum-crc64nvme:") + 12 + len(b"\r\n\r\n")
@@ -106,6 +107,10 @@ class PartWriter:
             upload, number, _UNSIGNED, headers, iter([view[:size_bytes]])
         )
         return self._judge(number, size_bytes, crc, status, answer_headers, error)
+
+    def interrupt(self) -> None:
+        """Make a send that is under way in another thread fail at once."""
+        self.connection.interrupt()
 
     def close(self) -> None:
         """Close the connection."""
@@ -175,6 +180,8 @@ class PartWriter:
                 raise Transient("aws_error", f"S3 holds part {number} with another checksum.")
             return Part(number, headers.get("ETag", ""), size_bytes, crc, told)
         code = _error_code(error) or str(status)
+        if status == 404:  # the only thing that a part can miss
+            raise UploadGone
         kind = Transient if status >= 500 or code in _PASSING else Failure
         raise kind("aws_error", f"S3 refused part {number}: {code}.")
 

@@ -16,6 +16,7 @@ from awscrt import checksums
 __all__ = [
     "combine_crc64nvme",
     "crc64nvme",
+    "decode_crc64nvme",
     "encode_crc64nvme",
     "multipart_etag",
     "single_etag",
@@ -40,6 +41,11 @@ def combine_crc64nvme(parts: Iterable[tuple[int, int]]) -> int:
 def encode_crc64nvme(crc: int) -> str:
     """Return a checksum as S3 writes it: base64 of its eight bytes, the highest first."""
     return base64.b64encode(crc.to_bytes(8, "big")).decode()
+
+
+def decode_crc64nvme(text: str) -> int:
+    """Return the checksum that S3 wrote so."""
+    return int.from_bytes(base64.b64decode(text), "big")
 
 
 def single_etag(body: bytes | bytearray) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from archiver.errors import Failure
 
 __all__ = [
+    "Checkpoint",
     "CommitConflict",
     "Committed",
     "Copied",
@@ -22,6 +23,7 @@ __all__ = [
     "TrailerRefused",
     "UncertainCommit",
     "Upload",
+    "UploadGone",
 ]
 
 Chunks = Callable[[], Iterator[memoryview]]
@@ -41,6 +43,10 @@ class SourceNotGranted(Exception):  # noqa: N818 - a cue to stream instead, not 
 
 class TrailerRefused(Exception):  # noqa: N818 - a cue to send the part the other way, not an error
     """The store would not take a part with its checksum in the trailer; try the header."""
+
+
+class UploadGone(Exception):  # noqa: N818 - a cue to look, not an error
+    """S3 knows no such upload: it was committed (look first), aborted, or has expired."""
 
 
 class UncertainCommit(Failure):
@@ -66,6 +72,26 @@ class Upload:
 
     key: str
     upload_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What an attempt writes down before its first part, so that the next can go on."""
+
+    upload_id: str
+    part_size_bytes: int
+    source_etag: str
+    size_bytes: int
+    copy_method: str
+
+    def continues(self, source_etag: str, size_bytes: int, copy_method: str) -> bool:
+        """Tell whether this is an upload of the same bytes in the same way."""
+        ours = (self.source_etag, self.size_bytes, self.copy_method)
+        return ours == (source_etag, size_bytes, copy_method)
+
+    def of(self, upload_id: str) -> Checkpoint:
+        """Return the same for an upload."""
+        return replace(self, upload_id=upload_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +147,9 @@ class PartSender(Protocol):
     def send_buffered(self, upload: Upload, number: int, size_bytes: int, chunks: Chunks) -> Part:
         """Send a part after it was read."""
 
+    def interrupt(self) -> None:
+        """Make a send that is under way in another thread fail at once."""
+
     def close(self) -> None:
         """Close the connection."""
 
@@ -131,6 +160,10 @@ class Store(Protocol):
     @property
     def bucket(self) -> str:
         """The bucket's name."""
+
+    @property
+    def makes_md5_etags(self) -> bool:
+        """Whether equal parts make equal ETags: not where KMS encrypts."""
 
     def find(self, key: str) -> Found | None: ...  # noqa: D102 - described where it is implemented
     def put(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed: ...  # noqa: D102
@@ -144,7 +177,8 @@ class Store(Protocol):
         etag: str,
         byte_range: str | None,
     ) -> Part: ...
-    def part_sizes(self, upload: Upload) -> dict[int, int]: ...  # noqa: D102
+    def list_parts(self, upload: Upload) -> list[Part]: ...  # noqa: D102
+    def uploads_at(self, key: str) -> list[Upload]: ...  # noqa: D102
     def commit_upload(  # noqa: D102
         self, upload: Upload, parts: Sequence[Part], size_bytes: int, crc: int | None
     ) -> Committed: ...

@@ -8,7 +8,7 @@ else is a conflict for a person. Nothing is ever overwritten.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from archiver import VERSION
@@ -17,8 +17,10 @@ from archiver.errors import Rejection, Transient
 from archiver.job import Job
 from archiver.receipt import StoredObject, bare_etag, iso_utc
 from archiver.telemetry import Steps
+from archiver.transfer.checkpoint import Uploads
 from archiver.transfer.checksum import encode_crc64nvme
 from archiver.transfer.contract import (
+    Checkpoint,
     CommitConflict,
     Copied,
     Found,
@@ -27,8 +29,8 @@ from archiver.transfer.contract import (
     SourceNotGranted,
     Store,
     UncertainCommit,
+    UploadGone,
 )
-from archiver.transfer.plan import SINGLE_PUT_BYTES
 from archiver.transfer.server_side import GrantedSource, ServerSideCopy
 from archiver.transfer.source import ExportSource, SourceChanged
 from archiver.transfer.streaming import StreamingCopy
@@ -45,12 +47,17 @@ _FRESH_STARTS = 3  # a source that changes more often than this is no finished e
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where one job's export goes. `attempt` above 1: an earlier one may have committed it."""
+    """Where one job's export goes. `attempt` above 1: an earlier one may have committed it.
+
+    `checkpoint` is what that one left; `save` writes one of ours down, or raises.
+    """
 
     job: Job
     key: str
     attempt: int
     archived_at: datetime
+    checkpoint: Checkpoint | None
+    save: Callable[[Checkpoint], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +76,25 @@ class Copier:
     ) -> StoredObject:
         """Put the export at its key, exactly once, verified.
 
-        Raises Rejection("object_conflict") where another object is there, Deferral("out_of_time"),
-        and Failure.
+        Raises Rejection("object_conflict") where another object is there, Deferral("out_of_time" or
+        "in_progress_elsewhere"), and Failure. What is not committed then stays to be gone on with.
         """
-        stored = self._copy_server_side(link, destination)
-        if stored is not None:
-            return stored
-        source = self.open_source(link, ask_for_link)
-        for _ in range(_FRESH_STARTS):
-            try:
-                return self._stream(source, destination)
-            except (SourceChanged, CommitConflict):
-                continue  # nothing was committed; what was uploaded has been aborted
-        raise Transient("vendor_error", "The export kept changing while it was copied.")
+        uploads = Uploads(
+            self.store,
+            destination.key,
+            destination.checkpoint,
+            first_attempt=destination.attempt == 1,
+            save=destination.save,
+        )
+        stored = self._copy_server_side(link, destination, uploads)
+        if stored is None:
+            stored = self._stream_somehow(link, ask_for_link, destination, uploads)
+        uploads.tidy()
+        return stored
 
-    def _copy_server_side(self, link: Link, destination: Destination) -> StoredObject | None:
+    def _copy_server_side(
+        self, link: Link, destination: Destination, uploads: Uploads
+    ) -> StoredObject | None:
         if link.bucket is None or link.key is None or link.bucket not in self.source_buckets:
             return None
         name = {"Bucket": link.bucket, "Key": link.key}
@@ -93,37 +104,66 @@ class Copier:
             granted = self.server_side.look(name)
             if granted.size_bytes == 0:
                 return None  # there is no part to copy: one PUT does it
-            return self._copy_granted(granted, destination)
+            return self._copy_granted(granted, destination, uploads)
         except (SourceNotGranted, CommitConflict):
-            return None
+            uploads.discard()
+        except UploadGone:
+            uploads.forget()
+        return None
 
-    def _copy_granted(self, source: GrantedSource, destination: Destination) -> StoredObject:
+    def _copy_granted(
+        self, source: GrantedSource, destination: Destination, uploads: Uploads
+    ) -> StoredObject:
         spec = _spec(destination, source.etag, "server_side")
         same = _Same(destination.job.job_id, bare_etag(source.etag), source.size_bytes)
         earlier = self._find_earlier(destination, same)
         if earlier is not None:
             return earlier
         try:
-            copied = self.server_side.copy(source, spec)
+            copied = self.server_side.copy(source, spec, uploads)
         except (ObjectExists, UncertainCommit) as cue:
-            return self._settle(destination.key, same, cue)
+            return self._settle(same, cue, uploads)
         return self._verify(copied, spec, same)
 
-    def _stream(self, source: ExportSource, destination: Destination) -> StoredObject:
+    def _stream_somehow(
+        self,
+        link: Link,
+        ask_for_link: Callable[[], Link],
+        destination: Destination,
+        uploads: Uploads,
+    ) -> StoredObject:
+        source = self.open_source(link, ask_for_link)
+        for _ in range(_FRESH_STARTS):
+            try:
+                return self._stream(source, destination, uploads)
+            except (SourceChanged, CommitConflict):
+                uploads.discard()  # S3 wants every part again after a 409, too
+            except UploadGone:
+                uploads.forget()
+            # Whatever took the upload away may have been its commit: look before the next start.
+            destination = replace(destination, attempt=destination.attempt + 1)
+        raise Transient("vendor_error", "The export kept changing while it was copied.")
+
+    def _stream(
+        self, source: ExportSource, destination: Destination, uploads: Uploads
+    ) -> StoredObject:
         reader = source.reader()
+        # The answer goes on as the first part; where that may be finished, one byte tells enough.
+        first_bytes = self.streaming.plan.single_put_bytes if uploads.known is None else 1
         try:
-            head = self.streaming.retrying(lambda: reader.open(SINGLE_PUT_BYTES))
+            head = self.streaming.retrying(lambda: reader.open(first_bytes))
             spec = _spec(destination, head.etag, "streaming", head.content_encoding)
             same = _Same(destination.job.job_id, bare_etag(head.etag), head.size_bytes)
             earlier = self._find_earlier(destination, same)
             if earlier is not None:
                 return earlier
-            if head.size_bytes <= SINGLE_PUT_BYTES:
+            if head.size_bytes <= self.streaming.plan.single_put_bytes:
+                uploads.discard()
                 copied = self.streaming.copy_small(reader, head, spec)
             else:
-                copied = self.streaming.copy_large(source, reader, head, spec)
+                copied = self.streaming.copy_large(source, reader, head, spec, uploads)
         except (ObjectExists, UncertainCommit) as cue:
-            return self._settle(destination.key, same, cue)
+            return self._settle(same, cue, uploads)
         finally:
             reader.close()
         return self._verify(copied, spec, same)
@@ -135,11 +175,15 @@ class Copier:
         found = self.store.find(destination.key)
         return None if found is None else same.recognise(destination.key, found)
 
-    def _settle(self, key: str, same: _Same, cue: ObjectExists | UncertainCommit) -> StoredObject:
+    def _settle(
+        self, same: _Same, cue: ObjectExists | UncertainCommit, uploads: Uploads
+    ) -> StoredObject:
         """Resolve "somebody was first" and "it may have happened" by looking."""
-        found = self.store.find(key)
+        if isinstance(cue, ObjectExists):
+            uploads.discard()
+        found = self.store.find(uploads.key)
         if found is not None:
-            return same.recognise(key, found)
+            return same.recognise(uploads.key, found)
         if isinstance(cue, UncertainCommit):
             raise cue
         raise Transient("aws_error", "S3 refused the write as existing, and then knew no object.")
@@ -171,7 +215,14 @@ class Copier:
             source_etag=same.source_etag,
             copy_method=spec.metadata["copy-method"],
             verified_by=verified_by,
+            etags_agree=self._compare(bare_etag(etag), same.source_etag),
         )
+
+    def _compare(self, etag: str, source_etag: str) -> bool | None:
+        """Tell whether the ETags agree; None where they could not, for they count other parts."""
+        if not self.store.makes_md5_etags or etag[32:] != source_etag[32:]:
+            return None
+        return etag == source_etag
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
-__all__ = ["IN_FLIGHT", "SINGLE_PUT_BYTES", "PartRange", "plan_parts", "plan_server_side_parts"]
+__all__ = ["GIB", "IN_FLIGHT", "MIB", "PartPlan", "PartRange", "cut"]
 
 MIB = 1 << 20
 GIB = 1 << 30
 
-# What fits one PUT. It is held in memory, so that the checksum can go into the header, which every
-# store understands; beyond it memory does not grow.
-SINGLE_PUT_BYTES = 16 * MIB
 # S3's connections give 40 to 80 MB/s each; eight hide the latency, and more cost memory, not CPU.
 IN_FLIGHT = 8
 
-_SMALL_PART_BYTES = 16 * MIB
-_LARGE_PART_BYTES = 64 * MIB  # per TiB the PUTs cost $0.08 instead of $0.33 (design.md)
-_LARGE_FROM_BYTES = IN_FLIGHT * _LARGE_PART_BYTES  # from here on large parts keep all in flight
 _MAX_PARTS = 10_000  # S3's limit
-_SERVER_SIDE_PART_BYTES = 512 * MIB  # S3 copies at some 100 MB/s: seconds, far below read time-outs
+_MULTIPART_ETAG = re.compile(r'"?[0-9a-f]{32}-([1-9][0-9]{0,4})"?')
+# What uploaders cut by, as far as it is of use here: below 16 MiB the PUTs cost more than agreeing
+# ETags are worth, above 256 MiB too much is lost with a part that breaks off.
+_USUAL_PART_BYTES = tuple(mib * MIB for mib in (16, 32, 64, 128, 256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +34,49 @@ class PartRange:
         return self.start + self.size_bytes - 1
 
 
-def plan_parts(size_bytes: int) -> list[PartRange]:
-    """Return the parts of a streaming copy; at most 10,000, for up to S3's 48.8 TiB."""
-    usual = _LARGE_PART_BYTES if size_bytes >= _LARGE_FROM_BYTES else _SMALL_PART_BYTES
-    return _cut(size_bytes, usual)
+@dataclass(frozen=True, slots=True)
+class PartPlan:
+    """How exports are cut; only measurements and simulations ask for other sizes."""
+
+    # What fits one PUT. It is held in memory, so that the checksum can go into the header, which
+    # every store understands; beyond it memory does not grow.
+    single_put_bytes: int = 16 * MIB
+    small_part_bytes: int = 16 * MIB
+    large_part_bytes: int = 64 * MIB  # per TiB the PUTs cost $0.08 instead of $0.33 (design.md)
+    large_from_bytes: int = IN_FLIGHT * 64 * MIB  # from here on large parts keep all in flight
+    # S3 copies at some 100 MB/s: seconds, far below read time-outs.
+    server_side_part_bytes: int = 512 * MIB
+    follows_source: bool = True  # see part_size
+    unit_bytes: int = MIB  # sizes that 10,000 parts force are rounded up to whole MiB
+
+    def part_size(self, size_bytes: int, source_etag: str = "") -> int:
+        """Return the size of a streaming copy's parts; at most 10,000, for up to S3's 48.8 TiB.
+
+        Where exactly one usual size explains the number of parts that the source's ETag tells, it
+        is taken: equal parts make equal ETags (without KMS), a proof from end to end that costs
+        nothing.
+        """
+        match = _MULTIPART_ETAG.fullmatch(source_etag)
+        if match is not None:
+            fitting = [
+                size for size in _USUAL_PART_BYTES if -(-size_bytes // size) == int(match[1])
+            ]
+            if len(fitting) == 1:
+                return fitting[0]
+        large = size_bytes >= self.large_from_bytes
+        return self._enough(size_bytes, self.large_part_bytes if large else self.small_part_bytes)
+
+    def server_side_part_size(self, size_bytes: int) -> int:
+        """Return the size of a server-side copy's parts: few and large, no byte passes us."""
+        return self._enough(size_bytes, self.server_side_part_bytes)
+
+    def _enough(self, size_bytes: int, usual_bytes: int) -> int:
+        least = -(-size_bytes // _MAX_PARTS)
+        return max(usual_bytes, -(-least // self.unit_bytes) * self.unit_bytes)
 
 
-def plan_server_side_parts(size_bytes: int) -> list[PartRange]:
-    """Return the parts of a server-side copy: few and large, for no byte passes through us."""
-    return _cut(size_bytes, _SERVER_SIDE_PART_BYTES)
-
-
-def _cut(size_bytes: int, usual_bytes: int) -> list[PartRange]:
-    least = -(-size_bytes // _MAX_PARTS)
-    part_bytes = max(usual_bytes, -(-least // MIB) * MIB)
+def cut(size_bytes: int, part_bytes: int) -> list[PartRange]:
+    """Return the parts of this size that cover an object; the last may be smaller."""
     return [
         PartRange(index + 1, start, min(part_bytes, size_bytes - start))
         for index, start in enumerate(range(0, size_bytes, part_bytes))

@@ -8,19 +8,26 @@ conditional CopyObject is young, emulators ignore it, and a 5 GiB CopyObject out
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 from archiver.errors import Deferral
+from archiver.outside import RunWorkers
+from archiver.receipt import bare_etag
 from archiver.telemetry import Steps
-from archiver.transfer.contract import Copied, ObjectSpec, Part, Store, Upload
-from archiver.transfer.plan import IN_FLIGHT, PartRange, plan_server_side_parts
-from archiver.transfer.streaming import abort_quietly, commit_parts
+from archiver.transfer.checkpoint import OpenUpload, Uploads
+from archiver.transfer.contract import Copied, ObjectSpec, Part, Store
+from archiver.transfer.pace import Pace
+from archiver.transfer.plan import IN_FLIGHT, PartPlan, PartRange
+from archiver.transfer.streaming import commit_parts, out_of_time
+from archiver.workers import run_in_threads
 
 __all__ = ["GrantedSource", "ServerSideCopy"]
 
-_RESERVE_SECONDS = 60.0  # a part of 512 MiB, and the commit after it
+_FIRST_GUESS_SECONDS = 10.0  # 512 MiB at some 100 MB/s, twice over, until a part has been timed
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,41 +41,86 @@ class GrantedSource:
 
 @dataclass
 class ServerSideCopy:
-    """Copies by asking S3 to. `remaining_seconds` says how long the invocation may still run."""
+    """Copies by asking S3 to. The fields are those of StreamingCopy."""
 
     store: Store
     steps: Steps
     remaining_seconds: Callable[[], float]
+    held: Callable[[], bool] = lambda: True
+    monotonic: Callable[[], float] = time.monotonic
+    run_workers: RunWorkers = run_in_threads
+    plan: PartPlan = field(default_factory=PartPlan)
 
     def look(self, name: dict[str, str]) -> GrantedSource:
         """Ask whether we may read the source, and what it is; raises SourceNotGranted."""
         size_bytes, etag = self.store.describe_source(name)
         return GrantedSource(name, size_bytes, etag)
 
-    def copy(self, source: GrantedSource, spec: ObjectSpec) -> Copied:
-        """Copy and commit; raises SourceNotGranted, after which the caller streams."""
-        upload = self.store.begin_upload(spec)
-        try:
-            parts = self._copy_parts(source, upload)
-            return commit_parts(self.store, self.steps, upload, parts, source.size_bytes, crc=None)
-        except BaseException:
-            abort_quietly(self.store, upload)
-            raise
+    def copy(self, source: GrantedSource, spec: ObjectSpec, uploads: Uploads) -> Copied:
+        """Copy and commit, going on with what an earlier attempt has finished.
 
-    def _copy_parts(self, source: GrantedSource, upload: Upload) -> list[Part]:
-        plan = plan_server_side_parts(source.size_bytes)
+        Raises SourceNotGranted, after which the caller streams, and Deferral("out_of_time").
+        """
+        pace = Pace(self.remaining_seconds, self.monotonic, _FIRST_GUESS_SECONDS)
+        if not pace.admits_another():
+            raise out_of_time(progress=False)
+        part_bytes = self.plan.server_side_part_size(source.size_bytes)
+        upload = uploads.open(spec, source.size_bytes, bare_etag(source.etag), part_bytes)
+        parts = _Asking(self, source, upload, pace).run()
+        return commit_parts(
+            self.store, self.steps, upload.upload, parts, source.size_bytes, crc=None
+        )
 
-        def copy_part(part: PartRange) -> Part:
-            if self.remaining_seconds() < _RESERVE_SECONDS:
-                raise Deferral("out_of_time", "The invocation's time was up before the last part.")
-            # S3 takes a range only of sources above 5 MB; the only part needs none.
-            byte_range = None if len(plan) == 1 else f"bytes={part.start}-{part.end}"
-            done = self.store.copy_part(upload, part.number, source.name, source.etag, byte_range)
-            return replace(done, size_bytes=part.size_bytes)
 
-        with ThreadPoolExecutor(min(IN_FLIGHT, len(plan)), thread_name_prefix="copy") as pool:
-            try:
-                return list(pool.map(copy_part, plan))
-            except BaseException:
-                pool.shutdown(wait=True, cancel_futures=True)
-                raise
+@dataclass
+class _Asking:
+    """The requests that are under way at once. The first error ends all of them."""
+
+    copy: ServerSideCopy
+    source: GrantedSource
+    open: OpenUpload
+    pace: Pace
+
+    def run(self) -> list[Part]:
+        """Return all parts in order, or raise the first error."""
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._finished = dict(self.open.finished)
+        missing = [part for part in self.open.parts if part.number not in self._finished]
+        waiting = iter(missing)
+        errors = self.copy.run_workers(
+            [partial(self._work, waiting)] * min(IN_FLIGHT, len(missing)),
+            seconds_left=self.pace.seconds_left,
+            interrupt=self._stop.set,
+        )
+        for error in errors:
+            raise error
+        progress = len(self._finished) > len(self.open.finished)
+        complete = len(self._finished) == len(self.open.parts)
+        if not complete or (progress and not self.pace.admits_commit(len(self.open.parts))):
+            raise out_of_time(progress=progress)
+        return [self._finished[part.number] for part in self.open.parts]
+
+    def _work(self, waiting: Iterator[PartRange]) -> None:
+        while (part := self._take(waiting)) is not None:
+            with self.pace.timed():
+                done = self._copy_part(part)
+            with self._lock:
+                self._finished[part.number] = done
+
+    def _take(self, waiting: Iterator[PartRange]) -> PartRange | None:
+        if not self.copy.held():
+            raise Deferral("in_progress_elsewhere", "Another run has taken this job over.")
+        with self._lock:
+            if self._stop.is_set() or not self.pace.admits_another():
+                return None
+            return next(waiting, None)
+
+    def _copy_part(self, part: PartRange) -> Part:
+        # S3 takes a range only of sources above 5 MB; the only part needs none.
+        whole = len(self.open.parts) == 1
+        byte_range = None if whole else f"bytes={part.start}-{part.end}"
+        done = self.copy.store.copy_part(
+            self.open.upload, part.number, self.source.name, self.source.etag, byte_range
+        )
+        return replace(done, size_bytes=part.size_bytes)

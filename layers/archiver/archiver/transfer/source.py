@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from archiver.apartmentiq.link import Link
 from archiver.errors import Failure, Transient
-from archiver.https import NETWORK_ERRORS, ByteConnection
+from archiver.https import NETWORK_ERRORS
+from archiver.outside import Connection
 
 __all__ = ["ExportSource", "LinkReader", "SourceChanged", "SourceHead"]
 
@@ -59,7 +60,7 @@ class ExportSource:
         self,
         link: Link,
         ask_for_link: Callable[[], Link],
-        connect: Callable[[Link], ByteConnection],
+        connect: Callable[[Link], Connection],
     ) -> None:
         self._link = link
         self._ask_for_link = ask_for_link
@@ -71,7 +72,7 @@ class ExportSource:
         """Return a reader with a connection and a buffer of its own; one for each worker."""
         return LinkReader(self)
 
-    def connect(self) -> tuple[Link, ByteConnection, int]:
+    def connect(self) -> tuple[Link, Connection, int]:
         """Return the current link, a connection to its host, and the link's generation."""
         with self._lock:
             return self._link, self._connect(self._link), self._generation
@@ -100,7 +101,7 @@ class LinkReader:
 
     def __init__(self, source: ExportSource) -> None:
         self._source = source
-        self._connection: ByteConnection | None = None
+        self._connection: Connection | None = None
         self._link: Link | None = None
         self._generation = -1
         self._buffer = memoryview(bytearray(CHUNK_BYTES))
@@ -132,6 +133,11 @@ class LinkReader:
         if size_bytes:
             answer = self._renewing(lambda: self._open_range(start, size_bytes, head))
             yield from self._pieces(answer, size_bytes)
+
+    def interrupt(self) -> None:
+        """Make a read that is under way in another thread fail at once."""
+        if (connection := self._connection) is not None:
+            connection.interrupt()
 
     def close(self) -> None:
         """Close the connection; the next read opens another."""
@@ -220,7 +226,7 @@ class LinkReader:
                 "network", f"{link.host} did not answer for the export: {type(error).__name__}."
             ) from error
 
-    def _ready(self) -> tuple[Link, ByteConnection]:
+    def _ready(self) -> tuple[Link, Connection]:
         if (
             self._connection is None
             or self._link is None

@@ -2,7 +2,8 @@
 
 What fits one PUT is read into one buffer and committed in that one request. Beyond it, workers take
 parts in order, each reading through a small buffer of its own into a part upload; the commit is one
-conditional Complete. A part that fails is read again from the source, never kept "in case".
+conditional Complete. A part that fails is read again from the source, never kept "in case"; a part
+that is finished is never sent again, whatever happens to the attempt that sent it (checkpoint.py).
 """
 
 from __future__ import annotations
@@ -10,14 +11,16 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from archiver.errors import Deferral, Failure, Transient
+from archiver.outside import RunWorkers
+from archiver.receipt import bare_etag
 from archiver.telemetry import Steps
+from archiver.transfer.checkpoint import OpenUpload, Uploads
 from archiver.transfer.checksum import (
     combine_crc64nvme,
     crc64nvme,
@@ -36,31 +39,38 @@ from archiver.transfer.contract import (
     TrailerRefused,
     Upload,
 )
-from archiver.transfer.plan import IN_FLIGHT, PartRange, plan_parts
+from archiver.transfer.pace import Pace
+from archiver.transfer.plan import IN_FLIGHT, PartPlan, PartRange
 from archiver.transfer.source import ExportSource, LinkReader, SourceHead
+from archiver.workers import run_in_threads
 
-__all__ = ["StreamingCopy", "commit_parts"]
+__all__ = ["StreamingCopy", "commit_parts", "out_of_time"]
 
 _T = TypeVar("_T")
 
 _ATTEMPTS = 5  # of a part, and of asking for the export
 _FIRST_PAUSE_SECONDS = 0.2
 _PUT_ATTEMPTS = 3
-# Time that must remain to begin another part: a part at 5 MB/s, and the commit after it.
-_RESERVE_SECONDS = 20.0
+_FIRST_GUESS_SECONDS = 5.0  # 64 MiB at 40 MB/s, shared a little, until a part has been timed
 # A store that refuses trailers gets whole parts from memory; two of them bound what that takes.
 _BUFFERED_IN_FLIGHT = 2
 
 
 @dataclass
 class StreamingCopy:
-    """Copies by reading and writing. `remaining_seconds`: how long the invocation may run."""
+    """Copies by reading and writing.
+
+    `remaining_seconds`: how long the invocation may run. `held`: whether the job is still ours.
+    """
 
     store: Store
     steps: Steps
     remaining_seconds: Callable[[], float]
+    held: Callable[[], bool] = lambda: True
     pause: Callable[[float], None] = time.sleep
-    plan: Callable[[int], list[PartRange]] = plan_parts
+    monotonic: Callable[[], float] = time.monotonic
+    run_workers: RunWorkers = run_in_threads
+    plan: PartPlan = field(default_factory=PartPlan)
     in_flight: int = IN_FLIGHT
 
     def copy_small(self, reader: LinkReader, head: SourceHead, spec: ObjectSpec) -> Copied:
@@ -84,22 +94,31 @@ class StreamingCopy:
         return Copied(committed, crc, expected)
 
     def copy_large(
-        self, source: ExportSource, opened: LinkReader, head: SourceHead, spec: ObjectSpec
+        self,
+        source: ExportSource,
+        opened: LinkReader,
+        head: SourceHead,
+        spec: ObjectSpec,
+        uploads: Uploads,
     ) -> Copied:
-        """Copy in parts and commit them; an upload that is not committed is aborted.
+        """Copy in parts and commit them, going on with what an earlier attempt has finished.
 
         `opened` is the reader that asked for the export: the first part goes on from its answer.
+        An upload that is not committed stays, for the next attempt to go on with.
         """
-        parts = self.plan(head.size_bytes)
-        upload = self.store.begin_upload(spec)
-        try:
-            finished = _PartLoop(self, source, head, upload, parts).run(opened)
-            crc = combine_crc64nvme((part.crc or 0, part.size_bytes) for part in finished)
+        pace = Pace(self.remaining_seconds, self.monotonic, _FIRST_GUESS_SECONDS)
+        if not pace.admits_another():
+            raise out_of_time(progress=False)
+        etag = bare_etag(head.etag)
+        part_bytes = self.plan.part_size(
+            head.size_bytes, etag if self.store.makes_md5_etags else ""
+        )
+        upload = uploads.open(spec, head.size_bytes, etag, part_bytes)
+        finished = _PartLoop(self, source, head, upload, pace).run(opened)
+        crc = _combined(finished)
+        if crc is not None:
             check_source_checksum(head, crc)
-            return commit_parts(self.store, self.steps, upload, finished, head.size_bytes, crc)
-        except BaseException:
-            abort_quietly(self.store, upload)
-            raise
+        return commit_parts(self.store, self.steps, upload.upload, finished, head.size_bytes, crc)
 
     def retrying(self, act: Callable[[], _T], give_up: Callable[[], bool] = bool) -> _T:
         """Do what may pass within seconds again, with growing pauses; the last error is raised.
@@ -142,7 +161,7 @@ def commit_parts(
     framing of a trailer for content must not get as far as the commit.
     """
     if any(part.told_checksum is None for part in parts):
-        held = store.part_sizes(upload)
+        held = {part.number: part.size_bytes for part in store.list_parts(upload)}
         wrong = [p.number for p in parts if p.size_bytes and held.get(p.number) != p.size_bytes]
         if wrong:
             raise Failure("aws_error", f"The store holds part {wrong[0]} with another size.")
@@ -151,12 +170,13 @@ def commit_parts(
     return Copied(committed, crc, multipart_etag([part.etag for part in parts]))
 
 
-def abort_quietly(store: Store, upload: Upload) -> None:
-    """Abort an upload on the way out; the bucket's lifecycle rule takes what cannot be aborted."""
-    try:
-        store.abort_upload(upload)
-    except Failure:
-        return
+def out_of_time(*, progress: bool) -> Deferral:
+    """Return the deferral of a copy that time ran out for; one that got on goes on at once."""
+    return Deferral(
+        "out_of_time",
+        "The invocation's time was up before the last part; the copy goes on where it was.",
+        wait_seconds=0 if progress else None,
+    )
 
 
 def check_source_checksum(head: SourceHead, crc: int) -> None:
@@ -167,6 +187,20 @@ def check_source_checksum(head: SourceHead, crc: int) -> None:
         )
 
 
+def _combined(parts: Sequence[Part]) -> int | None:
+    """Return the whole's checksum; None if an earlier attempt's part is without one."""
+    known = [(part.crc, part.size_bytes) for part in parts if part.crc is not None]
+    if len(known) < len(parts):
+        return None
+    return combine_crc64nvme(known)
+
+
+class _Interruptible(Protocol):
+    """A connection's owner; another thread may make it fail."""
+
+    def interrupt(self) -> None: ...
+
+
 @dataclass
 class _PartLoop:
     """The workers and what they share. The first thing that goes wrong ends all of them."""
@@ -174,52 +208,84 @@ class _PartLoop:
     copy: StreamingCopy
     source: ExportSource
     head: SourceHead
-    upload: Upload
-    parts: list[PartRange]
-    finished: dict[int, Part] = field(default_factory=dict)
+    open: OpenUpload
+    pace: Pace
     lock: threading.Lock = field(default_factory=threading.Lock)
     stop: threading.Event = field(default_factory=threading.Event)
     trailers: bool = True
+    progress: bool = False
 
     def run(self, opened: LinkReader) -> list[Part]:
-        """Return all parts in order, or raise the first error."""
-        self._waiting = iter(self.parts[1:])
+        """Return all parts in order, or raise the first error.
+
+        Raises Deferral("out_of_time") and Deferral("in_progress_elsewhere").
+        """
+        self._finished = dict(self.open.finished)
+        missing = [part for part in self.open.parts if part.number not in self._finished]
+        self._waiting = iter(missing[1:])
+        self._busy: list[_Interruptible] = []
         self._buffers = threading.Semaphore(_BUFFERED_IN_FLIGHT)
-        workers = min(self.copy.in_flight, len(self.parts))
-        with ThreadPoolExecutor(workers, thread_name_prefix="part") as pool:
-            futures = [pool.submit(self._work, opened, self.parts[0])]
-            futures += [pool.submit(self._work, self.source.reader()) for _ in range(workers - 1)]
-            try:
-                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            finally:
-                self.stop.set()  # for the workers that go on after another one failed
-        for future in sorted(done, key=lambda f: isinstance(f.exception(), _Stopped)):
-            future.result()
-        return [self.finished[part.number] for part in self.parts]
+        workers = [partial(self._work, opened, part) for part in missing[:1]]
+        others = min(self.copy.in_flight, len(missing)) - 1
+        workers += [partial(self._work, self.source.reader()) for _ in range(others)]
+        errors = self.copy.run_workers(
+            workers, seconds_left=self.pace.seconds_left, interrupt=self._interrupt
+        )
+        for error in errors:
+            if not isinstance(error, _Stopped):
+                raise error
+        self._check_finished()
+        return [self._finished[part.number] for part in self.open.parts]
+
+    def _check_finished(self) -> None:
+        complete = len(self._finished) == len(self.open.parts)
+        # A fresh attempt that finds all parts there commits them, however long that may take.
+        if not complete or (self.progress and not self.pace.admits_commit(len(self.open.parts))):
+            raise out_of_time(progress=self.progress)
+
+    def _interrupt(self) -> None:
+        self.stop.set()
+        with self.lock:
+            busy = list(self._busy)
+        for one in busy:
+            one.interrupt()
 
     def _work(self, reader: LinkReader, first: PartRange | None = None) -> None:
         sender = self.copy.store.part_writer()
+        with self.lock:
+            self._busy += [reader, sender]
         try:
             part = first or self._take()
             while part is not None:
-                self._check_time()
-                sent = self.copy.retrying(
-                    partial(self._send, part, reader, sender), give_up=self.stop.is_set
-                )
+                with self.pace.timed():
+                    sent = self._send_somehow(part, reader, sender)
                 with self.lock:
-                    self.finished[part.number] = sent
+                    self._finished[part.number] = sent
+                    self.progress = True
                 part = self._take()
         finally:
             reader.close()
             sender.close()
 
-    def _take(self) -> PartRange | None:
-        with self.lock:
-            return None if self.stop.is_set() else next(self._waiting, None)
+    def _send_somehow(self, part: PartRange, reader: LinkReader, sender: PartSender) -> Part:
+        send = partial(self._send, part, reader, sender)
+        try:
+            return self.copy.retrying(send, give_up=self.stop.is_set)
+        except Transient:
+            if self.stop.is_set():  # it broke off because we interrupted it
+                raise _Stopped from None
+            raise
 
-    def _check_time(self) -> None:
-        if self.copy.remaining_seconds() < _RESERVE_SECONDS:
-            raise Deferral("out_of_time", "The invocation's time was up before the last part.")
+    def _take(self) -> PartRange | None:
+        self._check_held()
+        with self.lock:
+            if self.stop.is_set() or not self.pace.admits_another():
+                return None
+            return next(self._waiting, None)
+
+    def _check_held(self) -> None:
+        if not self.copy.held():
+            raise Deferral("in_progress_elsewhere", "Another run has taken this job over.")
 
     def _send(self, part: PartRange, reader: LinkReader, sender: PartSender) -> Part:
         def chunks() -> Iterator[memoryview]:
@@ -228,21 +294,22 @@ class _PartLoop:
                     raise _Stopped
                 yield chunk
 
+        upload: Upload = self.open.upload
         if self.trailers:
             try:
-                return sender.send_streaming(self.upload, part.number, part.size_bytes, chunks)
+                return sender.send_streaming(upload, part.number, part.size_bytes, chunks)
             except TrailerRefused:
                 # Either this store knows no trailers, or it refuses the part itself: the other way
                 # tells which, and its answer is the one to believe.
                 pass
         with self._buffers:
-            sent = sender.send_buffered(self.upload, part.number, part.size_bytes, chunks)
+            sent = sender.send_buffered(upload, part.number, part.size_bytes, chunks)
         self.trailers = False
         return sent
 
 
 class _Stopped(Exception):  # noqa: N818 - a cue to a worker, not an error
-    """Another worker failed; this one's part is of no use any more."""
+    """Another worker failed, or time is up; this one's part is dropped."""
 
 
 def _backoff(attempt: int) -> float:

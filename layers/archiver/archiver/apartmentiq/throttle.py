@@ -1,0 +1,57 @@
+"""When the vendor may be asked: one answer for this runtime and for the fleet.
+
+A 429 to one job is a 429 to all: the rate belongs to the account. So it is written down for the
+others, and nobody asks before the time that the vendor named. It must never delay an archived job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from archiver.apartmentiq.protocol import Answer, rate_limit_wait
+from archiver.errors import Deferral, Failure
+from archiver.outside import HttpClient
+
+__all__ = ["ThrottledHttp"]
+
+
+@dataclass
+class ThrottledHttp:
+    """An HttpClient that asks nothing too early. `publish` tells the fleet, in epoch seconds."""
+
+    http: HttpClient
+    publish: Callable[[float], None]
+    now: Callable[[], datetime]
+    _closed_until: float = field(default=0.0, init=False)
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: str | None) -> Answer:
+        """Send one request; raises Deferral("rate_limited") while the vendor must not be asked."""
+        self._check()
+        answer = self.http.send(method, url, headers, body)
+        wait_seconds = rate_limit_wait(answer)
+        if wait_seconds is not None:
+            self._close(wait_seconds)
+        return answer
+
+    def keep_away_until(self, epoch_seconds: float) -> None:
+        """Take over what the fleet knows."""
+        self._closed_until = max(self._closed_until, epoch_seconds)
+
+    def _check(self) -> None:
+        left = self._closed_until - self.now().timestamp()
+        if left > 0:
+            raise Deferral(
+                "rate_limited",
+                f"The vendor asked this account to wait; {left:.0f} s are left.",
+                wait_seconds=left,
+            )
+
+    def _close(self, seconds: float) -> None:
+        """Ask nothing for so long, and tell the others; they knock once more if that fails."""
+        self.keep_away_until(self.now().timestamp() + seconds)
+        try:
+            self.publish(self._closed_until)
+        except Failure:
+            return

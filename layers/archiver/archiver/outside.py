@@ -1,0 +1,74 @@
+"""Everything through which the application touches the world, as one value.
+
+wiring.py makes the real one. Whoever wants to see the application in a world of their own, with
+faults, clocks and kills at will, hands in another (tests/faults). Nothing here does anything.
+"""
+
+from __future__ import annotations
+
+import http.client
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from archiver.apartmentiq.protocol import Answer
+
+__all__ = ["Connect", "Connection", "Every", "HttpClient", "Outside", "RunWorkers"]
+
+
+class HttpClient(Protocol):
+    """Sends one request and returns its answer, whatever its status; raises Failure("network")."""
+
+    def send(self, method: str, url: str, headers: Mapping[str, str], body: str | None) -> Answer:
+        """Send a request over verified TLS."""
+
+
+class Connection(Protocol):
+    """One kept-alive connection to one host, for one thread (https.ByteConnection)."""
+
+    def begin(self, method: str, target: str, headers: Mapping[str, str]) -> None: ...  # noqa: D102 - described there
+    def send(self, data: bytes | memoryview) -> None: ...  # noqa: D102
+    def answer(self) -> http.client.HTTPResponse: ...  # noqa: D102
+    def interrupt(self) -> None: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+class Connect(Protocol):
+    """Prepares a connection; `tls` is False only for a store on this machine's loopback."""
+
+    def __call__(self, host: str, port: int, *, tls: bool = True) -> Connection: ...  # noqa: D102
+
+
+class RunWorkers(Protocol):
+    """Runs tasks at once (workers.run_in_threads)."""
+
+    def __call__(  # noqa: D102 - described there
+        self,
+        tasks: Sequence[Callable[[], None]],
+        *,
+        seconds_left: Callable[[], float],
+        interrupt: Callable[[], None],
+    ) -> Sequence[BaseException]: ...
+
+
+class Every(Protocol):
+    """Does something now and then in the background (workers.every)."""
+
+    def __call__(self, seconds: float, act: Callable[[], None]) -> AbstractContextManager[None]: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """AWS, HTTP, the clocks and the other threads."""
+
+    client: Callable[[str, Any], Any]  # a service's name and botocore Config → boto3's client
+    credentials: Callable[[], Any]  # botocore's, for the parts that we sign ourselves
+    http: HttpClient
+    connect: Connect
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    pause: Callable[[float], None]
+    run_workers: RunWorkers
+    every: Every

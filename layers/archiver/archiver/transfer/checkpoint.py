@@ -1,0 +1,107 @@
+"""Which upload a copy goes on with: the one that an earlier attempt left, or one of its own.
+
+What is written down (the job's item) is enough to go on: the upload's id, what it is a copy of, and
+how it is cut. Which parts are finished is S3's to tell. The order matters: an upload is written
+down before its first part is sent, so that a kill loses none; one that was created and not written
+down is found by its key and aborted when the next one begins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from archiver.errors import Failure
+from archiver.transfer.contract import Checkpoint, ObjectSpec, Part, Store, Upload
+from archiver.transfer.plan import PartRange, cut
+
+__all__ = ["OpenUpload", "Uploads"]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenUpload:
+    """An upload to copy into, and what of it is there already."""
+
+    upload: Upload
+    parts: list[PartRange]
+    finished: dict[int, Part]
+
+
+@dataclass
+class Uploads:
+    """The uploads of one attempt. `save` writes a checkpoint down, or raises."""
+
+    store: Store
+    key: str
+    known: Checkpoint | None
+    first_attempt: bool
+    save: Callable[[Checkpoint], None]
+
+    def open(
+        self, spec: ObjectSpec, size_bytes: int, source_etag: str, part_size_bytes: int
+    ) -> OpenUpload:
+        """Go on with the known upload if it is of the same source, else begin another.
+
+        Raises UploadGone where the known one has vanished: it may have been committed.
+        """
+        method = spec.metadata["copy-method"]
+        known = self.known
+        if known is None:
+            return self._begin(
+                spec, Checkpoint("", part_size_bytes, source_etag, size_bytes, method)
+            )
+        if not known.continues(source_etag, size_bytes, method):
+            self.discard()
+            return self.open(spec, size_bytes, source_etag, part_size_bytes)
+        upload = Upload(self.key, known.upload_id)
+        parts = cut(size_bytes, known.part_size_bytes)
+        held = {part.number: part for part in self.store.list_parts(upload)}
+        finished = {
+            part.number: held[part.number]
+            for part in parts
+            if part.number in held and held[part.number].size_bytes == part.size_bytes
+        }
+        return OpenUpload(upload, parts, finished)
+
+    def forget(self) -> None:
+        """Go on without the known upload, for it is gone."""
+        self.known = None
+
+    def discard(self) -> None:
+        """Abort the known upload, for it is of no use any more."""
+        known, self.known = self.known, None
+        if known is not None:
+            _abort_quietly(self.store, Upload(self.key, known.upload_id))
+
+    def tidy(self) -> None:
+        """Abort whatever earlier attempts left unfinished at this key; best effort.
+
+        What cannot be aborted now, the bucket's lifecycle rule takes.
+        """
+        if self.first_attempt:
+            return
+        try:
+            left = self.store.uploads_at(self.key)
+        except Failure:
+            return
+        for upload in left:
+            _abort_quietly(self.store, upload)
+
+    def _begin(self, spec: ObjectSpec, what: Checkpoint) -> OpenUpload:
+        self.tidy()
+        upload = self.store.begin_upload(spec)
+        begun = what.of(upload.upload_id)
+        try:
+            self.save(begun)
+        except BaseException:
+            _abort_quietly(self.store, upload)
+            raise
+        self.known = begun
+        return OpenUpload(upload, cut(what.size_bytes, what.part_size_bytes), {})
+
+
+def _abort_quietly(store: Store, upload: Upload) -> None:
+    try:
+        store.abort_upload(upload)
+    except Failure:
+        return
