@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import cast
 
 import pytest
 
 from archiver.errors import Deferral, Failure, Transient
+from archiver.outside import RunWorkers
 from archiver.telemetry import NoSteps
 from archiver.transfer.checkpoint import Uploads
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
@@ -17,6 +18,7 @@ from archiver.transfer.contract import Checkpoint, ObjectSpec, Part, Upload, Upl
 from archiver.transfer.plan import MIB
 from archiver.transfer.source import ExportSource, LinkReader, SourceChanged, SourceHead
 from archiver.transfer.streaming import StreamingCopy
+from archiver.workers import run_in_threads
 from tests.unit.fakes import FakeStore
 
 SPEC = ObjectSpec("k", "text/csv", None, {"copy-method": "streaming"})
@@ -77,6 +79,7 @@ class Attempt:
         held: Callable[[], bool] = lambda: True,
         checksum: str | None = None,
         in_flight: int = 8,
+        run_workers: RunWorkers = run_in_threads,
     ) -> None:
         """Copy in parts, without pauses."""
         streaming = StreamingCopy(
@@ -86,6 +89,7 @@ class Attempt:
             held=held,
             pause=lambda _: None,
             in_flight=in_flight,
+            run_workers=run_workers,
         )
         uploads = Uploads(self.store, "k", self.known, self.first, self.saved.append)
         opened = cast("LinkReader", source)
@@ -185,11 +189,11 @@ def test_without_time_for_a_part_nothing_is_begun() -> None:
 
 def test_out_of_time_after_a_part_goes_on_at_once_and_sends_no_part_again() -> None:
     """The next attempt reads from the source only what the first did not finish."""
-    store, left = FakeStore(), iter([900.0, 900.0])
+    store = FakeStore()
     first = Attempt(store)
     source = FakeSource()
     with pytest.raises(Deferral) as deferred:
-        first.copy(source, remaining=lambda: next(left, 1.0), in_flight=1)
+        first.copy(source, remaining=lambda: 1 if store.asked["part"] else 900, in_flight=1)
     assert deferred.value.reason == "out_of_time"
     assert deferred.value.wait_seconds == 0
     assert source.reads == [0]
@@ -284,12 +288,19 @@ def test_a_worker_that_hangs_when_time_is_up_does_not_hold_the_others() -> None:
         if number == 2:
             hanging.wait(30)
 
+    def soon(
+        tasks: Sequence[Callable[[], None]],
+        *,
+        seconds_left: Callable[[], float],  # noqa: ARG001 - 890 here
+        interrupt: Callable[[], None],
+    ) -> Sequence[BaseException]:
+        return run_in_threads(tasks, seconds_left=lambda: 0.2, interrupt=interrupt)
+
     store.on_part = hang
     first = Attempt(store)
-    left = iter([900.0] * 4)
     try:
         with pytest.raises(Deferral) as deferred:
-            first.copy(FakeSource(), remaining=lambda: next(left, 10.5))
+            first.copy(FakeSource(), run_workers=soon)
     finally:
         hanging.set()
     assert deferred.value.reason == "out_of_time"
