@@ -78,6 +78,9 @@ class Uploads:
 
         What cannot be aborted now, the bucket's lifecycle rule takes.
         """
+        self._abort_all_but(None)
+
+    def _abort_all_but(self, ours: str | None) -> None:
         if self.first_attempt:
             return
         try:
@@ -85,10 +88,14 @@ class Uploads:
         except Failure:
             return
         for upload in left:
-            _abort_quietly(self.store, upload)
+            if upload.upload_id != ours:
+                _abort_quietly(self.store, upload)
 
     def _begin(self, spec: ObjectSpec, what: Checkpoint) -> OpenUpload:
-        self.tidy()
+        """Begin an upload, write it down, and only then abort others at this key.
+
+        A run that was overtaken cannot write its own down, and so never aborts the newer one's.
+        """
         upload = self.store.begin_upload(spec)
         begun = what.of(upload.upload_id)
         try:
@@ -97,6 +104,7 @@ class Uploads:
             _abort_quietly(self.store, upload)
             raise
         self.known = begun
+        self._abort_all_but(upload.upload_id)
         return OpenUpload(upload, cut(what.size_bytes, what.part_size_bytes), {})
 
 

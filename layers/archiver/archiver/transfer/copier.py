@@ -105,8 +105,12 @@ class Copier:
             if granted.size_bytes == 0:
                 return None  # there is no part to copy: one PUT does it
             return self._copy_granted(granted, destination, uploads)
-        except (SourceNotGranted, CommitConflict):
+        except CommitConflict:
             uploads.discard()
+        except SourceNotGranted:
+            # An upload that is known may be a streaming one, to be gone on with; one of this way's
+            # is discarded where the other begins its own.
+            pass
         except UploadGone:
             uploads.forget()
         return None
