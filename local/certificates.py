@@ -49,6 +49,10 @@ class CertificateAuthority:
         self._authority.issue_cert(*_NAMES).configure_cert(context)
         return context
 
+    def server_pem(self) -> bytes:
+        """Return a new server's key and certificate, for a program of somebody else's."""
+        return self._authority.issue_cert(*_NAMES).private_key_and_cert_chain_pem.bytes()
+
 
 def public_roots() -> Path:
     """Return the file of public authorities, for runs that leave this machine."""

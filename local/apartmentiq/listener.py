@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from local.apartmentiq.script import LinkFault
 
-__all__ = ["Listener", "Reply"]
+__all__ = ["Listener", "Reply", "TlsServer"]
 
 _LOOPBACK = "127.0.0.1"
 _MIB = 1024 * 1024
@@ -43,17 +43,16 @@ class Reply:
     count: Callable[[int], None]
 
 
-class Listener(ThreadingHTTPServer):
+class TlsServer(ThreadingHTTPServer):
     """A server on a port of its own choice, with one daemon thread per connection."""
 
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(
-        self, context: ssl.SSLContext, respond: Callable[[Request], Reply], name: str
+        self, context: ssl.SSLContext, handler: type[BaseHTTPRequestHandler], name: str
     ) -> None:
-        super().__init__((_LOOPBACK, 0), _Connection)
-        self.respond = respond
+        super().__init__((_LOOPBACK, 0), handler)
         self.stopping = threading.Event()
         self._context = context
         self._open: dict[socket.socket, threading.Thread] = {}
@@ -101,6 +100,16 @@ class Listener(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - socketserver's own signature
         """Stay silent: clients hang up and distrust certificates on purpose in many tests."""
+
+
+class Listener(TlsServer):
+    """A server that asks one function for each of its answers."""
+
+    def __init__(
+        self, context: ssl.SSLContext, respond: Callable[[Request], Reply], name: str
+    ) -> None:
+        super().__init__(context, _Connection, name)
+        self.respond = respond
 
 
 class _Connection(BaseHTTPRequestHandler):

@@ -10,7 +10,6 @@ import platform
 import shlex
 import shutil
 import ssl
-import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING
 from archiver import VERSION
 from tests.bench.null_tls import CACHE, compile_c
 from tests.bench.servers import ROOT, NullS3
+from tests.locked_venv import make_locked_venv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,7 +27,8 @@ __all__ = ["BUCKET", "Tool", "peers_python", "prepare_tools", "versions"]
 
 BUCKET = "bucket"
 _LOCK = ROOT / ".ci" / "bench-requirements.txt"
-_PEERS_PYTHON = CACHE / "venv" / "bin" / "python"
+_PEERS_VENV = CACHE / "venv"
+_PEERS_PYTHON = _PEERS_VENV / "bin" / "python"
 _FLOOR = CACHE / "floor"
 
 
@@ -145,22 +146,5 @@ def _curl_and_aws() -> Tool:
 
 
 def _install_peers() -> str | None:
-    """Make the peers' venv, unless it was made from this very lock."""
-    venv = CACHE / "venv"
-    stamp = venv / "lock.txt"
-    if stamp.is_file() and stamp.read_bytes() == _LOCK.read_bytes():
-        return None
-    uv = str(Path(sys.executable).with_name("uv"))
-    steps = (
-        [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(venv)],
-        [
-            *(uv, "pip", "install", "--quiet", "--compile-bytecode", "--require-hashes"),
-            *("--python", str(_PEERS_PYTHON), "-r", str(_LOCK)),
-        ],
-    )
-    for step in steps:
-        done = subprocess.run(step, capture_output=True, check=False, text=True)  # noqa: S603 - ours
-        if done.returncode:
-            return f"they could not be installed: {done.stderr.strip()[-300:]}"
-    stamp.write_bytes(_LOCK.read_bytes())
-    return None
+    """Make the peers' venv; return why it cannot be, or None."""
+    return make_locked_venv(_PEERS_VENV, _LOCK)
