@@ -11,7 +11,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 # uv installs the locked tools in seconds where pip takes more than a minute; it comes from the same
 # lock, with its hash. It trusts what the system trusts, as pip does, and pip is there if it fails.
@@ -46,8 +46,20 @@ local: build-local ## keep the embedded cloud up for people and tools (ARGS="--h
 # --- is it right? ---
 
 .PHONY: test
-test: build-local ## all tests: unit, architecture, template, functional, integration, end to end
+test: build-local ## all tests but test-s3: unit, architecture, template, functional, integration, end to end
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+# In a venv of their own, made from their own lock; nothing leaves this machine once it is there.
+.PHONY: test-s3
+test-s3: build-local ## the copy against S3s that others wrote: LocalStack's and rclone's
+	@$(BIN)/python -m tests.locked_venv .cache/s3/venv .ci/s3-requirements.txt
+	@$(BIN)/python -m pytest tests/s3 $(ARGS)
+
+.PHONY: s3-lock
+s3-lock: $(READY) # refresh the lock of the S3 servers
+	$(BIN)/uv pip compile --quiet --upgrade .ci/s3-requirements.in \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  -o .ci/s3-requirements.txt
 
 .PHONY: check
 check: $(READY) check-template ## formatting, lint, types, template, architecture

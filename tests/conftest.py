@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent
+# Named on the command line alone: its servers are installed by `make test-s3`.
+collect_ignore = ["s3"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
