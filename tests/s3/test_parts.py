@@ -143,6 +143,11 @@ def test_an_aborted_upload_is_gone(stage: Stage) -> None:
     assert stage.store.uploads_at(stage.key) == []
 
 
+def test_a_bucket_without_uploads_lists_none(stage: Stage) -> None:
+    """A later attempt's tidying must not stop there: rclone calls that NoSuchUpload."""
+    assert stage.store.uploads_at(stage.key) == []
+
+
 def test_an_upload_that_is_gone_is_known_as_such(stage: Stage) -> None:
     """So that a copy looks, and begins afresh."""
     upload = begin(stage)

@@ -73,3 +73,14 @@ def test_a_part_copied_by_the_server_tells_its_checksum(stage: Stage) -> None:
     part = stage.store.copy_part(upload, 1, {"Bucket": SOURCE, "Key": key}, etag, None)
     body = b"".join(export.chunks(0, export.size_bytes))
     assert part.told_checksum == encode_crc64nvme(crc64nvme(body))
+
+
+@pytest.mark.only_on("rclone", because="it says 200 and copies nothing")
+def test_a_server_that_only_says_that_it_copied_is_not_believed(stage: Stage) -> None:
+    """It names no part; the bytes are streamed instead, and the empty part is given up."""
+    export = SyntheticExport(6 * MIB, seed=6)
+    stored = stage.copy(stage.put_export(export), copier=stage.copier(granted=True))
+    assert "x-amz-copy-source" in stage.part_calls()[0].headers
+    assert stored.copy_method == "streaming"
+    assert stage.archived_sha256() == sha256_of(export)
+    assert stage.uploads() == []

@@ -148,7 +148,11 @@ class ObjectStore:
                 CopySourceIfMatch=etag,
                 **extra,
             )
-        result = answer["CopyPartResult"]
+        result = answer.get("CopyPartResult", {})
+        if not result.get(
+            "ETag"
+        ):  # rclone takes the request for an upload of no bytes, and says 200
+            raise SourceNotGranted("NoCopyPartResult")
         return Part(number, result.get("ETag", ""), 0, None, result.get("ChecksumCRC64NVME"))
 
     def list_parts(self, upload: Upload) -> list[Part]:
@@ -173,12 +177,17 @@ class ObjectStore:
             Bucket=self.bucket, Prefix=key
         )
         with translated("Listing unfinished uploads"):
-            return [
-                Upload(key, upload["UploadId"])
-                for page in pages
-                for upload in page.get("Uploads", [])
-                if upload["Key"] == key
-            ]
+            try:
+                return [
+                    Upload(key, upload["UploadId"])
+                    for page in pages
+                    for upload in page.get("Uploads", [])
+                    if upload["Key"] == key
+                ]
+            except ClientError as error:
+                if code_of(error) == "NoSuchUpload":  # rclone's word for none
+                    return []
+                raise
 
     def commit_upload(
         self, upload: Upload, parts: Sequence[Part], size_bytes: int, crc: int | None
