@@ -202,15 +202,16 @@ class LinkReader:
         answer = self._get({"Range": f"bytes={start}-{end}", "If-Match": head.etag})
         if answer.status not in {_OK, _PARTIAL}:
             raise self._judge_refusal(answer)
+        # First, for a source that has another size now answers with another range, too.
+        if answer.headers.get("etag", head.etag) != head.etag:  # rclone ignores If-Match
+            self.close()
+            raise SourceChanged
         told = answer.headers.get("content-range", "")
         whole = start == 0 and size_bytes == head.size_bytes and answer.status == _OK and not told
         if not whole and told != f"bytes {start}-{end}/{head.size_bytes}":
             raise self._strange(answer, "with another range than was asked for")
         if _content_length(answer) not in {None, size_bytes}:
             raise self._strange(answer, "with another length than was asked for")
-        if answer.headers.get("etag", head.etag) != head.etag:  # rclone ignores If-Match
-            self.close()
-            raise SourceChanged
         return answer
 
     def _get(self, extra: dict[str, str]) -> http.client.HTTPResponse:
@@ -257,7 +258,7 @@ class LinkReader:
         self._discard(answer)
         if status in _REFUSED:
             return _LinkRefused(status, generation)
-        if status == _CHANGED:
+        if status in {_CHANGED, _EMPTY_RANGE}:  # what is asked for was there when the copy began
             return SourceChanged()
         if status >= 500 or status in {408, 429}:
             return Transient("vendor_error", f"The link's host answered {status}.")
