@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from archiver.apartmentiq.link import TrustedHosts
 from archiver.object_key import DEFAULT_KEY_TEMPLATE, check_key_template
 
-__all__ = ["Settings", "SettingsError"]
+__all__ = ["CallbackSettings", "Settings", "SettingsError"]
 
 
 class SettingsError(ValueError):
@@ -23,7 +23,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What template.yaml decides for a function."""
+    """What template.yaml decides for archive_export."""
 
     api_base_url: str
     token_url: str
@@ -78,6 +78,22 @@ class Settings:
             lease_seconds=_whole(environ, "LEASE_SECONDS", default=45),
             extra_ca_bundle=environ.get("AWS_CA_BUNDLE") or None,
             traced="LAMBDA_TASK_ROOT" in environ,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CallbackSettings:
+    """What template.yaml decides for receive_callback."""
+
+    queue_url: str
+    token_secret_arn: str
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> CallbackSettings:
+        """Read the settings; raises SettingsError for a variable that is missing."""
+        return cls(
+            queue_url=_required(environ, "QUEUE_URL"),
+            token_secret_arn=_required(environ, "CALLBACK_TOKEN_SECRET_ARN"),
         )
 
 

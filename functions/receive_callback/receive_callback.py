@@ -1,0 +1,39 @@
+"""The Lambda function behind the vendor's `callback_url`: decorators outside, one call inside.
+
+What it does is in the layer: archiver.callback_reception. No event may be logged, not even where
+POWERTOOLS_LOGGER_LOG_EVENT asks for it: its path is a secret.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Metrics
+
+from archiver.callback_reception import CallbackReception
+from archiver.callback_wiring import build_callback_reception
+from archiver.settings import CallbackSettings
+from archiver.telemetry import NAMESPACE, SERVICE, Counters, make_logger
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+__all__ = ["handle"]
+
+logger = make_logger()
+metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
+
+
+@logger.inject_lambda_context(clear_state=True, log_event=False)
+@metrics.log_metrics(capture_cold_start_metric=True)
+def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
+    """Take a request to the Function URL and return its answer."""
+    return _reception().answer(event)
+
+
+@cache
+def _reception() -> CallbackReception:
+    settings = CallbackSettings.from_environ(os.environ)
+    return build_callback_reception(settings, log=logger, counts=Counters(metrics))

@@ -1,0 +1,76 @@
+"""Whether a callback knows the token: our own secret in the URL that jobs are ordered with.
+
+Two tokens are good at a time, the current one and the one before, so that jobs that were ordered
+before a rotation can still call back. They are read rarely: known tokens for as long as they are
+fresh, and an unknown one, which may be newer than what is remembered, asks again only after a
+pause, so that a flood of junk does not cost a read each. No token may be shown or stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Callable, Collection
+
+from archiver.errors import Failure
+
+__all__ = ["CallbackTokens"]
+
+_FRESH_SECONDS = 300.0  # how long a token that was rotated away, or revoked, may still be good
+_PAUSE_SECONDS = 30.0  # the least between two reads: how long a new token may still be unknown
+# Shorter ones could be guessed; others would have to be escaped in a URL. The stack's has 48.
+_GOOD_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,256}")
+
+_NONE_THERE = (
+    "The callback token's secret holds no token of 32 or more letters and digits; "
+    "`make rotate-callback-token` makes one."
+)
+
+
+class CallbackTokens:
+    """The tokens that are good now, remembered as digests."""
+
+    def __init__(self, read: Callable[[], Collection[str]], monotonic: Callable[[], float]) -> None:
+        self._read = read
+        self._monotonic = monotonic
+        self._digests: tuple[bytes, ...] = ()
+        self._fresh_until = self._next_read_at = -float("inf")
+        self._failed_because: str | None = None
+
+    def knows(self, token: str) -> bool:
+        """Say whether the token is good, in a time that does not tell how near it comes.
+
+        Raises Failure when it cannot be known: the secret cannot be read, or holds no good token.
+        """
+        digest = _digest(token)
+        if self._is_fresh() and self._matches(digest):
+            return True
+        if self._monotonic() >= self._next_read_at:
+            self._read_again()
+        if self._failed_because is not None:
+            raise Failure("aws_error", self._failed_because)
+        return self._matches(digest)
+
+    def _is_fresh(self) -> bool:
+        return self._monotonic() < self._fresh_until
+
+    def _matches(self, digest: bytes) -> bool:
+        # Digests are equally long and all are compared, so that the time is always the same.
+        return sum([hmac.compare_digest(digest, known) for known in self._digests]) > 0
+
+    def _read_again(self) -> None:
+        """Read the tokens; a failure counts as a read, so that it is not asked for at each call."""
+        self._next_read_at = self._monotonic() + _PAUSE_SECONDS
+        try:
+            tokens = [token for token in self._read() if _GOOD_TOKEN.fullmatch(token)]
+        except Failure as failure:
+            self._failed_because = failure.detail
+            raise
+        self._digests = tuple(_digest(token) for token in tokens)
+        self._fresh_until = self._monotonic() + _FRESH_SECONDS
+        self._failed_because = None if tokens else _NONE_THERE
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode(errors="replace")).digest()
