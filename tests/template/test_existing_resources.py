@@ -50,7 +50,7 @@ def test_an_existing_bus_is_listened_to_and_emitted_on() -> None:
 def test_an_existing_secret_is_read_and_not_owned() -> None:
     """No secret is made; function and output name the existing one."""
     stack = Stack(CredentialsSecretArn=SECRET)
-    assert not stack.of_type("AWS::SecretsManager::Secret")
+    assert "CredentialsSecret" not in stack.resources
     variables = stack.properties("ArchiveExportFunction")["Environment"]["Variables"]
     assert variables["CREDENTIALS_SECRET_ARN"] == SECRET
     assert stack.outputs["CredentialsSecretArn"]["Value"] == SECRET

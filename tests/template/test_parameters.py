@@ -29,6 +29,7 @@ GOOD = {
     "KeyTemplate": ["{job_id}", "{output_format}/{job_id}.{extension}", "x/{job_id}/data..csv"],
     "EventBusName": ["", "default", "aws.partner/example.com/1"],
     "ReservedConcurrency": ["", "2", "10", "1000"],
+    "CallbackReservedConcurrency": ["", "1", "10", "1000"],
 }
 BAD = {
     "ApiBaseUrl": [
@@ -65,6 +66,7 @@ BAD = {
     ],
     "EventBusName": ["arn:aws:events:us-east-1:123456789012:event-bus/x", "a b"],
     "ReservedConcurrency": ["0", "1", "-1", "many"],
+    "CallbackReservedConcurrency": ["0", "-1", "many"],
 }
 
 

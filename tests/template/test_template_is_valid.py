@@ -42,8 +42,9 @@ def test_sam_validate_finds_nothing() -> None:
 def test_resources_stand_in_the_order_in_which_a_message_meets_them() -> None:
     """A reader can follow a message from top to bottom."""
     resources = list(read_template()["Resources"])
-    way = ["EventBus", "JobCompletedRule", "ArchiveQueue", "ArchiveExportFunction", "ArchiveTable"]
-    way += ["CredentialsSecret", "ArchiveBucket", "DeadLetterQueue"]
+    way = ["EventBus", "JobCompletedRule", "ReceiveCallbackFunction", "ArchiveQueue"]
+    way += ["ArchiveExportFunction", "ArchiveTable", "CredentialsSecret", "ArchiveBucket"]
+    way += ["DeadLetterQueue"]
     assert [name for name in resources if name in way] == way
 
 
@@ -66,6 +67,10 @@ def test_the_settled_names_are_there() -> None:
         "ArchiveExportFunction",
         "ArchiveExportRole",
         "ArchiveExportLogGroup",
+        "ReceiveCallbackFunction",
+        "ReceiveCallbackRole",
+        "ReceiveCallbackLogGroup",
+        "CallbackTokenSecret",
         "DependenciesLayer",
         "ArchiverLayer",
         "ArchiveBucket",
@@ -80,5 +85,7 @@ def test_the_settled_names_are_there() -> None:
         "ArchiveTableName",
         "EventBusName",
         "ArchiveExportFunctionName",
+        "CallbackBaseUrl",
+        "CallbackTokenSecretArn",
         "CredentialsSecretArn",
     } <= template["Outputs"].keys()
