@@ -11,7 +11,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 23
 
 # uv installs the locked tools in seconds where pip takes more than a minute; it comes from the same
 # lock, with its hash. It trusts what the system trusts, as pip does, and pip is there if it fails.
@@ -137,6 +137,14 @@ STACK ?= apartmentiq-archiver
 .PHONY: verify
 verify: $(READY) ## archive one job through a deployed stack: JOB=<uuid> [STACK=name]
 	@$(BIN)/python -m local verify --stack "$(STACK)" --job "$(JOB)"
+
+.PHONY: callback-url
+callback-url: $(READY) ## print the callback_url to order jobs with, token and all: [STACK=name]
+	@$(BIN)/python -m local callback-url --stack "$(STACK)"
+
+.PHONY: rotate-callback-token
+rotate-callback-token: $(READY) ## make a new callback token; the one before stays good: [STACK=name]
+	@$(BIN)/python -m local callback-url --rotate --stack "$(STACK)"
 
 .PHONY: lock
 lock: $(READY) ## refresh both lock files from pyproject.toml and layers/dependencies/requirements.in

@@ -70,6 +70,10 @@ def _build_parser() -> argparse.ArgumentParser:
         help="size of the largest export (default: 256)",
     )
     demo.set_defaults(run=_run_demo)
+    callback_url = commands.add_parser("callback-url", help="print the URL to order jobs with")
+    callback_url.add_argument("--stack", default="apartmentiq-archiver", metavar="NAME")
+    callback_url.add_argument("--rotate", action="store_true", help="make a new token first")
+    callback_url.set_defaults(run=_run_callback_url)
     verify = commands.add_parser("verify", help="archive one job through a deployed stack")
     verify.add_argument("--stack", default="apartmentiq-archiver", metavar="NAME")
     verify.add_argument("--job", required=True, type=_job_id, metavar="UUID")
@@ -112,6 +116,14 @@ def _add_cloud_options(parser: argparse.ArgumentParser) -> None:
         metavar="HOST",
         help="beside S3's own hosts; .suffix or exact, :port optional; may be repeated",
     )
+    standin = parser.add_argument_group("the stand-in for the vendor")
+    standin.add_argument(
+        "--lose-callbacks",
+        type=_probability,
+        default=0.0,
+        metavar="P",
+        help="the share of callbacks that never arrive, 0 to 1 (default: 0)",
+    )
     folders = parser.add_argument_group("other folders, for a second stack beside the first")
     folders.add_argument("--template", type=Path, metavar="FILE", help="default: template.yaml")
     folders.add_argument("--build-folder", type=Path, metavar="DIR", help="default: .aws-sam/local")
@@ -125,6 +137,16 @@ def _positive(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above zero")
+    return number
+
+
+def _probability(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0 to 1")
     return number
 
 
@@ -145,6 +167,12 @@ def _run_verify(arguments: argparse.Namespace) -> int:
     from local.verify import run_verify  # noqa: PLC0415 - `up` and --help need not load it
 
     return run_verify(arguments)
+
+
+def _run_callback_url(arguments: argparse.Namespace) -> int:
+    from local.callback_url import run_callback_url  # noqa: PLC0415 - `up` and --help need not load it
+
+    return run_callback_url(arguments)
 
 
 def _run_up(arguments: argparse.Namespace) -> int:
@@ -175,6 +203,7 @@ def _run_up(arguments: argparse.Namespace) -> int:
             token_url=arguments.token_url,
             trusted_link_hosts=arguments.trusted_link_host,
             ca_bundle=arguments.ca_bundle,
+            lose_callbacks=arguments.lose_callbacks,
         )
         with cloud:
             _describe(cloud, _add_sample_job(cloud))
@@ -223,6 +252,7 @@ def _describe(cloud: LocalCloud, job_id: str) -> None:
         f"  table             {cloud.table}",
         f"  vendor's API      {cloud.vendor_urls[0]}",
         f"  vendor's tokens   {cloud.vendor_urls[1]}",
+        f"  callback URL      {cloud.callback_url or 'none: ReceiveCallbacks=false'}",
         f"  archived files    {cloud.archive_path}",
         f"  functions' logs   {cloud.logs_path}",
         f"  all of this       {cloud.endpoints_path}",

@@ -25,6 +25,7 @@ from local.aws.clients import Credentials, Endpoint, LocalClients
 from local.aws.emitted_events import EmittedEvents
 from local.aws.event_source import EventSource
 from local.aws.expansion import expand_template
+from local.aws.function_urls import FunctionUrls
 from local.aws.mirror import MirrorFolder
 from local.aws.queues import Message, peek_messages, read_depth
 from local.aws.runtime import RuntimeSettings
@@ -33,6 +34,7 @@ from local.aws.runtime_pool import RuntimePool
 from local.aws.server import EmbeddedAws
 from local.aws.stack import ARTIFACTS_BUCKET, StackError, deploy_stack
 from local.aws.traces import TraceCollector
+from local.callback_url import join_url
 from local.certificates import CertificateAuthority, public_roots
 
 if TYPE_CHECKING:
@@ -92,6 +94,7 @@ class LocalCloud:
         enforce_memory: bool = False,
         fill_credentials: bool = True,
         mirror_archive: bool = True,
+        lose_callbacks: float = 0.0,
     ) -> None:
         self.state_folder = state_folder
         self.region = region
@@ -108,6 +111,7 @@ class LocalCloud:
         self._enforce_memory = enforce_memory
         self._fill_credentials = fill_credentials
         self._mirror_archive = mirror_archive
+        self._lose_callbacks = lose_callbacks
         self._exit = ExitStack()
         self._pools: dict[str, RuntimePool] = {}
         self._invokers: dict[str, AsyncInvoker] = {}
@@ -285,6 +289,16 @@ class LocalCloud:
         return self._environment["CREDENTIALS_SECRET_ARN"]
 
     @property
+    def callback_url(self) -> str | None:
+        """The URL to order jobs with, token and all; None when the stack receives no callbacks."""
+        outputs = self.stack.outputs
+        if "CallbackBaseUrl" not in outputs:
+            return None
+        secret = outputs["CallbackTokenSecretArn"]
+        value = self.clients.secretsmanager.get_secret_value(SecretId=secret)
+        return join_url(outputs["CallbackBaseUrl"], value["SecretString"])
+
+    @property
     def endpoints_path(self) -> Path:
         """The file that tells tools where everything is; readable by its owner only."""
         return self.state_folder / "endpoints.json"
@@ -342,9 +356,14 @@ class LocalCloud:
         self.aws = EmbeddedAws(self._authority.server_context())
         self.aws.start()
         exit_stack.callback(self.aws.stop)
+        self._function_urls = FunctionUrls(self._authority.server_context())
+        exit_stack.callback(self._function_urls.stop)
         self.vendor: VendorStandIn | None = None
         if self._given_vendor is None:
-            self.vendor = VendorStandIn(self._authority.server_context())
+            self.vendor = VendorStandIn(
+                self._authority.server_context(), callbacks_trust=self._authority.bundle_path
+            )
+            self.vendor.callbacks.lose = self._lose_callbacks
             self.vendor.start()
             exit_stack.callback(self.vendor.stop)
         self.clients = LocalClients(
@@ -380,6 +399,7 @@ class LocalCloud:
             region=self.region,
             build_folder=self._build_folder,
             parameters={**ours, **self._make_existing_resources()},
+            open_function_url=self._function_urls.open,
         )
         if all(function.logical_id != MAIN_FUNCTION for function in stack.functions):
             raise StackError(f"{self._template_path} has no function {MAIN_FUNCTION}")
@@ -466,10 +486,12 @@ class LocalCloud:
             self._invokers[function.logical_id] = invoker
             exit_stack.callback(invoker.stop)
             exit_stack.callback(pool.stop)
-        self._start_sources(exit_stack)
-
-    def _start_sources(self, exit_stack: ExitStack) -> None:
         pools = {pool.function.name: pool for pool in self._pools.values()}
+        self._start_sources(exit_stack, pools)
+        self._function_urls.answer(lambda name, event: pools[name].invoke(event))
+        exit_stack.callback(self._function_urls.stop)
+
+    def _start_sources(self, exit_stack: ExitStack, pools: Mapping[str, RuntimePool]) -> None:
         for definition in self.stack.event_sources:
             pool = pools[definition.function_name]
             source = EventSource(
@@ -522,7 +544,7 @@ class LocalCloud:
             "table": self.table,
             "api_base_url": api_base_url,
             "token_url": token_url,
-            "callback_url": None,  # the function that receives callbacks does not exist yet
+            "callback_url": self.callback_url,
             "ca_bundle": str(self._authority.bundle_path),
         }
         exit_stack.callback(self.endpoints_path.unlink, missing_ok=True)

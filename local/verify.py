@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.stack_outputs import read_outputs
+
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
+
+    from local.stack_outputs import StackOutputs
 
 __all__ = ["run_verify"]
 
@@ -32,24 +35,10 @@ _ADVICE = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Stack:
-    """What the deployed stack says of itself."""
-
-    outputs: Mapping[str, str]
-
-    def __getitem__(self, name: str) -> str:
-        if name not in self.outputs:
-            raise LookupError(
-                f"The stack has no output {name!r}. Was it deployed from this template?"
-            )
-        return self.outputs[name]
-
-
 def run_verify(arguments: argparse.Namespace) -> int:
     """Send the job, watch its item until an end or the deadline; 0 only if it is archived."""
     try:
-        stack = _read_stack(arguments.stack)
+        stack = read_outputs(arguments.stack)
         before = _read_item(stack, arguments.job)
         if before.get("state") == "archived":
             print(f"job {arguments.job} was archived before; asking for a recheck")
@@ -61,20 +50,14 @@ def run_verify(arguments: argparse.Namespace) -> int:
         return 1
 
 
-def _read_stack(name: str) -> Stack:
-    described = boto3.client("cloudformation").describe_stacks(StackName=name)
-    outputs = described["Stacks"][0].get("Outputs", [])
-    return Stack({item["OutputKey"]: item["OutputValue"] for item in outputs})
-
-
-def _send(stack: Stack, job_id: str) -> None:
+def _send(stack: StackOutputs, job_id: str) -> None:
     body = json.dumps({"job_id": job_id, "recheck": True})
     boto3.client("sqs").send_message(QueueUrl=stack["ArchiveQueueUrl"], MessageBody=body)
     print(f"job {job_id} is on the queue")
 
 
 def _watch(
-    stack: Stack, job_id: str, before: Mapping[str, Any], deadline_seconds: float
+    stack: StackOutputs, job_id: str, before: Mapping[str, Any], deadline_seconds: float
 ) -> dict[str, Any]:
     deadline = time.monotonic() + deadline_seconds
     shown = None
@@ -108,7 +91,7 @@ def _held_bytes(item: Mapping[str, Any]) -> int | None:
     return head["ContentLength"]
 
 
-def _read_item(stack: Stack, job_id: str) -> dict[str, Any]:
+def _read_item(stack: StackOutputs, job_id: str) -> dict[str, Any]:
     answer = boto3.client("dynamodb").get_item(
         TableName=stack["ArchiveTableName"],
         Key={"id": {"S": f"job#{job_id}"}},

@@ -4,6 +4,7 @@ It must never import `archiver`: what it says about a copy is only worth somethi
 code with what made the copy.
 """
 
+from local.apartmentiq.callbacks import PAYLOADS, CallbackRecord, CallbackSender
 from local.apartmentiq.exports import (
     BytesExport,
     Export,
@@ -17,7 +18,10 @@ from local.apartmentiq.script import JournalEntry, LinkFault
 from local.apartmentiq.server import VendorStandIn
 
 __all__ = [
+    "PAYLOADS",
     "BytesExport",
+    "CallbackRecord",
+    "CallbackSender",
     "Export",
     "FileExport",
     "Job",

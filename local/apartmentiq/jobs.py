@@ -112,6 +112,7 @@ class JobBook:
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._order: dict[str, int] = {}
+        self._awaiting: list[str] = []
 
     def add(self, order: Order, *, job_id: str | None = None, status: Status = "submitted") -> Job:
         """Enter a new job; its id is made up unless given. Raises ValueError for a known id."""
@@ -122,7 +123,17 @@ class JobBook:
                 raise ValueError(f"job {job.job_id} exists already")
             self._order[job.job_id] = len(self._order)
             self._jobs[job.job_id] = job
+            if order.callback_url:
+                self._awaiting.append(job.job_id)
         return job
+
+    def take_ended(self) -> list[Job]:
+        """Return the jobs that were ordered with a callback and ended since the last time."""
+        with self._lock:
+            ended = [job for job_id in self._awaiting if _has_ended(job := self._current(job_id))]
+            for job in ended:
+                self._awaiting.remove(job.job_id)
+        return ended
 
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
         """Replace a job by what `change` makes of it. Raises KeyError for an unknown id."""
@@ -158,6 +169,11 @@ class JobBook:
             )
             self._jobs[job_id] = job
         return job
+
+
+def _has_ended(job: Job) -> bool:
+    """Say whether a job is over; one entered as succeeded gets its export a moment later."""
+    return job.status in ("failed", "cancelled") or (job.status == "succeeded" and bool(job.stored))
 
 
 def _timestamp(moment: datetime) -> str:

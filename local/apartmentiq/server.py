@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
+from local.apartmentiq.callbacks import CallbackSender
 from local.apartmentiq.exports import BytesExport, Export, FileExport
 from local.apartmentiq.jobs import AdjustableClock, Job, JobBook, Order, Status, StoredObject
 from local.apartmentiq.links import LONGEST_VALIDITY_SECONDS, LinkMaker, SigningKeys, check_link
@@ -43,6 +44,7 @@ class VendorStandIn:
 
     `on_link_bytes` is called from the serving threads with a job's id and all the bytes of its
     export that were ever handed out; it must be quick. Times follow `clock`, which can be moved.
+    With `callbacks_trust`, a bundle of authorities, it calls the `callback_url` of jobs that end.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class VendorStandIn:
         *,
         bucket: str = "apartmentiq-bulk-exports",
         on_link_bytes: Callable[[str, int], None] | None = None,
+        callbacks_trust: Path | None = None,
     ) -> None:
         self.clock = AdjustableClock()
         self.tokens = TokenOffice(self.clock.now)
@@ -69,6 +72,9 @@ class VendorStandIn:
         self._keys_by_id = {self._keys.access_key_id: self._keys}
         self._api = Listener(server_context, self._answer_api, "apartmentiq-api")
         self._links = Listener(server_context, self._answer_link, "apartmentiq-links")
+        self._callbacks = (
+            CallbackSender(self.jobs, callbacks_trust) if callbacks_trust is not None else None
+        )
 
     # --- where it is and who may come in ---
 
@@ -108,9 +114,13 @@ class VendorStandIn:
         """Begin to answer."""
         self._api.start()
         self._links.start()
+        if self._callbacks:
+            self._callbacks.start()
 
     def stop(self) -> None:
         """Cut every connection and end every thread; a stalled download too."""
+        if self._callbacks:
+            self._callbacks.stop()
         self._api.stop()
         self._links.stop()
 
@@ -295,6 +305,13 @@ class VendorStandIn:
     def clear_script(self) -> None:
         """Forget every scripted answer and disturbance that is left."""
         self._script.clear()
+
+    @property
+    def callbacks(self) -> CallbackSender:
+        """Return what calls back; raises ValueError without `callbacks_trust`."""
+        if self._callbacks is None:
+            raise ValueError("this stand-in calls nobody back: give it callbacks_trust")
+        return self._callbacks
 
     @property
     def journal(self) -> list[JournalEntry]:

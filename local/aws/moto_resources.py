@@ -8,6 +8,8 @@ that denies plain HTTP would deny everything.
 from __future__ import annotations
 
 import json
+import secrets
+import string
 from types import new_class
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +21,23 @@ from moto.secretsmanager.models import secretsmanager_backends
 from moto.sqs.models import Queue, sqs_backends
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
 __all__ = ["teach_moto"]
 
 
-def teach_moto(resource_types: Iterable[str], *, endpoint_url: str) -> None:
+def teach_moto(
+    resource_types: Iterable[str],
+    *,
+    endpoint_url: str,
+    open_function_url: Callable[[str], str],
+) -> None:
     """Make moto accept every one of these types; those that it knows stay as they are.
 
     moto finds models through `CloudFormationModel.__subclasses__()`, so defining one registers it.
+    `open_function_url` gives a function, by its name, the URL that it is to have.
     """
+    FunctionUrl.open_url = staticmethod(open_function_url)
     # `!Ref` of these must be a name or an ARN; moto would put the object's repr in its place
     queue_url = property(lambda queue: f"{endpoint_url}/{queue.account_id}/{queue.name}")
     # a queue's URL must lead here: some SDKs send to the URL itself, which moto points at AWS
@@ -56,7 +65,7 @@ def _forget_known_types() -> None:
 
 
 class Secret(CloudFormationModel):
-    """A secret as the template makes it: with a name and, unless given, without a value."""
+    """A secret as the template makes it: with a name, and without a value unless it asks."""
 
     def __init__(self, arn: str) -> None:
         self.physical_resource_id = arn
@@ -94,7 +103,7 @@ class Secret(CloudFormationModel):
         properties = cloudformation_json["Properties"]
         answer = secretsmanager_backends[account_id][region_name].create_secret(
             name=resource_name,
-            secret_string=properties.get("SecretString"),
+            secret_string=properties.get("SecretString") or _made_up(properties),
             secret_binary=None,
             description=properties.get("Description"),
             tags=None,
@@ -106,9 +115,64 @@ class Secret(CloudFormationModel):
         return cls(_arn_of(answer))
 
 
+def _made_up(properties: Mapping[str, Any]) -> str | None:
+    """Return a value as GenerateSecretString asks for it, if the template does."""
+    wanted = properties.get("GenerateSecretString")
+    if wanted is None:
+        return None
+    characters = string.ascii_letters + string.digits
+    if str(wanted.get("ExcludePunctuation")).lower() != "true":
+        characters += string.punctuation
+    return "".join(secrets.choice(characters) for _ in range(int(wanted["PasswordLength"])))
+
+
 def _arn_of(answer: str | dict[str, Any]) -> str:
     fields = json.loads(answer) if isinstance(answer, str) else answer
     return str(fields["ARN"])
+
+
+class FunctionUrl(CloudFormationModel):
+    """A function's URL, which a server of the local run answers."""
+
+    open_url: Callable[[str], str]
+
+    def __init__(self, function_name: str, url: str) -> None:
+        self.physical_resource_id = function_name  # AWS gives the function's ARN
+        self._url = url
+
+    @staticmethod
+    def cloudformation_name_type() -> str:
+        """Name the property that names the resource: there is none."""
+        return ""
+
+    @staticmethod
+    def cloudformation_type() -> str:
+        """Name the type."""
+        return "AWS::Lambda::Url"
+
+    @classmethod
+    def has_cfn_attr(cls, attr: str) -> bool:
+        """Say whether GetAtt knows the attribute."""
+        return attr == "FunctionUrl"
+
+    def get_cfn_attribute(self, attribute_name: str) -> str:
+        """Answer GetAtt; the only attribute, FunctionUrl, ends with a slash as on AWS."""
+        del attribute_name
+        return self._url
+
+    @classmethod
+    def create_from_cloudformation_json(
+        cls,
+        resource_name: str,  # noqa: ARG003 - moto's signature
+        cloudformation_json: dict[str, Any],
+        account_id: str,  # noqa: ARG003 - moto's signature
+        region_name: str,  # noqa: ARG003 - moto's signature
+        **_kwargs: object,
+    ) -> FunctionUrl:
+        """Open the URL."""
+        target = str(cloudformation_json["Properties"]["TargetFunctionArn"])
+        name = target.rpartition(":")[2]
+        return cls(name, cls.open_url(name))
 
 
 class QueuePolicy(CloudFormationModel):

@@ -19,9 +19,9 @@ from moto.moto_server.werkzeug_app import (
     create_backend_app,
 )
 from moto.sqs.models import sqs_backends
-from werkzeug.serving import ThreadedWSGIServer
 
 from local.aws.moto_locks import ConditionLocks, make_queues_atomic
+from local.aws.tls_server import TlsServer, quiet
 
 if TYPE_CHECKING:
     import ssl
@@ -78,7 +78,7 @@ class EmbeddedAws:
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
         application = _Recorder(DomainDispatcherApplication(create_backend_app))
         self._recorder = application
-        self._server = _TlsServer(application, server_context)
+        self._server = TlsServer(application, server_context, handler=quiet(MotoRequestHandler))
         self._thread = Thread(target=self._serve, name="embedded-aws", daemon=True)
 
     @property
@@ -131,36 +131,6 @@ class EmbeddedAws:
 
     def _serve(self) -> None:
         self._server.serve_forever(poll_interval=0.05)
-
-
-class _TlsServer(ThreadedWSGIServer):
-    """Werkzeug's threaded server, its TLS handshakes done by the worker, not by the acceptor."""
-
-    def __init__(self, application: _Recorder, context: ssl.SSLContext) -> None:
-        super().__init__("127.0.0.1", 0, application, handler=_QuietHandler)
-        self.ssl_context = context
-        self._context = context
-
-    def get_request(self) -> tuple[Any, Any]:
-        """Wrap the accepted socket; the first read shakes hands, in the worker's thread."""
-        plain, address = super().get_request()
-        wrapped = self._context.wrap_socket(
-            plain, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=True
-        )
-        return wrapped, address
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - werkzeug's signature
-        """Ignore clients that went away: a killed runtime is an everyday event here."""
-
-
-class _QuietHandler(MotoRequestHandler):
-    """Logs nothing, whatever happens: request lines hold signed links."""
-
-    # werkzeug writes head and body apart; with Nagle's algorithm each answer waits for an ACK
-    disable_nagle_algorithm = True
-
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ANN401 - werkzeug's signature
-        """Drop werkzeug's log line."""
 
 
 class _Recorder:

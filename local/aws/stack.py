@@ -27,7 +27,7 @@ from local.aws.moto_resources import teach_moto
 from local.aws.server import ACCOUNT_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from local.aws.clients import LocalClients
@@ -76,6 +76,7 @@ def deploy_stack(
     region: str,
     build_folder: Path,
     parameters: Mapping[str, str],
+    open_function_url: Callable[[str], str],
 ) -> DeployedStack:
     """Upload the build, create the stack, apply what moto skipped, and stop moto's own polling.
 
@@ -84,7 +85,7 @@ def deploy_stack(
     template.check_parameters(parameters)
     _upload_build(template, clients, build_folder)
     types = {resource["Type"] for resource in template.body["Resources"].values()}
-    teach_moto(types, endpoint_url=clients.aws.url)
+    teach_moto(types, endpoint_url=clients.aws.url, open_function_url=open_function_url)
     outputs = _create_stack(template, clients, name, parameters)
     resources = _resolve_resources(template, name, region)
     stack = DeployedStack(

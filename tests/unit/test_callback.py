@@ -29,9 +29,7 @@ JOB_OBJECT = {
 NAMES = st.sampled_from(["job_id", "job_ids", "job", "jobs", "data", "payload", "id", "status"])
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.uuids().map(str),
-    lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(max_size=5), inner)
-    ),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES | st.text(max_size=5), inner),
     max_leaves=20,
 )
 

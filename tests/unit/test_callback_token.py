@@ -113,7 +113,9 @@ def test_a_known_token_is_good_while_the_secret_cannot_be_read(
     assert tokens.knows(OLD)
 
 
-@pytest.mark.parametrize("value", ["", "short", "x" * 31, "y" * 257, "with a space" * 4, "a/b" * 20])
+@pytest.mark.parametrize(
+    "value", ["", "short", "x" * 31, "y" * 257, "with a space" * 4, "a/b" * 20]
+)
 def test_a_token_that_could_be_guessed_opens_nothing(
     tokens: CallbackTokens, secret: Secret, value: str
 ) -> None:

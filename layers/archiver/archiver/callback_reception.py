@@ -24,6 +24,7 @@ _MOST_BODY_BYTES = 64 * 1024  # a job object has half a KiB
 # The vendor documents none; POST is the custom. HEAD and OPTIONS could not carry anything.
 _METHODS = ("GET", "POST", "PUT")
 _RETRY_AFTER_SECONDS = "60"
+_BATCH_MESSAGES = 10  # the most that SQS takes at once
 
 _ACCEPTED = 202
 _UNKNOWN = Answer(404, {"error": "Not Found"})
@@ -57,7 +58,7 @@ class CallbackReception:
     """Answers callbacks; built once per runtime."""
 
     knows_token: Callable[[str], bool]
-    send_all: Callable[[Sequence[str]], None]
+    send_batch: Callable[[Sequence[str]], Sequence[bool]]  # up to ten bodies; which were taken
     counts: Counts
     log: Log
 
@@ -92,11 +93,21 @@ class CallbackReception:
 
     def _queue(self, job_ids: list[str]) -> Answer:
         queued, left = job_ids[:MOST_JOBS], len(job_ids[MOST_JOBS:])
-        self.send_all([json.dumps({"job_id": job_id}) for job_id in queued])
+        self._send(queued)
         self.counts.count("CallbackAccepted")
         tell = self.log.warning if left else self.log.info  # the sweep finds those that are left
         tell("callback_accepted", job_ids=queued, jobs_left=left)
         return Answer(_ACCEPTED, {"queued": len(queued)})
+
+    def _send(self, job_ids: list[str]) -> None:
+        """Send a message for each job; raises Failure, after all were tried, if any is left."""
+        bodies = [json.dumps({"job_id": job_id}) for job_id in job_ids]
+        taken: list[bool] = []
+        for start in range(0, len(bodies), _BATCH_MESSAGES):
+            taken += self.send_batch(bodies[start : start + _BATCH_MESSAGES])
+        if not all(taken):
+            detail = f"The queue did not take {taken.count(False)} of {len(taken)} messages."
+            raise Failure("aws_error", detail)
 
     def _refuse(self, reason: str, answer: Answer, **fields: object) -> Answer:
         self.counts.count_reason("CallbackRefused", reason)

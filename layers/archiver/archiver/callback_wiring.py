@@ -40,7 +40,7 @@ def build_callback_reception(
     tokens = CallbackTokens(CallbackSecret(secrets, settings.token_secret_arn).read, time.monotonic)
     return CallbackReception(
         knows_token=tokens.knows,
-        send_all=Queue(sqs, settings.queue_url).send_all,
+        send_batch=Queue(sqs, settings.queue_url).send_batch,
         counts=counts,
         log=log,
     )

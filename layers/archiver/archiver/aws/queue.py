@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from archiver.aws.translate import translated
-from archiver.errors import Failure
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
-    from mypy_boto3_sqs.type_defs import MessageAttributeValueTypeDef
+    from mypy_boto3_sqs.type_defs import (
+        MessageAttributeValueTypeDef,
+        SendMessageBatchRequestEntryTypeDef,
+    )
 
 __all__ = ["Queue"]
-
-_BATCH_MESSAGES = 10  # the most that SendMessageBatch takes
 
 
 class Queue:
@@ -34,31 +34,25 @@ class Queue:
                 DelaySeconds=delay_seconds,
             )
 
-    def send_all(self, bodies: Sequence[str]) -> None:
-        """Send many short messages, ten a request.
+    def send_batch(self, bodies: Sequence[str]) -> Sequence[bool]:
+        """Send up to 10 messages in one request; tells of each whether SQS took it.
 
-        Raises Failure("aws_error") if any was not taken, after all were tried: SQS takes or refuses
-        each message of a batch by itself.
+        A 200 can hold failures. Those are sent once more, for most of them pass at once.
         """
-        refused: list[str] = []
-        for start in range(0, len(bodies), _BATCH_MESSAGES):
-            refused += self._send_batch(bodies[start : start + _BATCH_MESSAGES])
-        if refused:
-            codes = ", ".join(sorted(set(refused)))
-            raise Failure(
-                "aws_error", f"Sending messages: {len(refused)} of {len(bodies)} refused ({codes})."
-            )
-
-    def _send_batch(self, bodies: Sequence[str]) -> list[str]:
-        """Return the error codes of the messages that SQS did not take."""
-        with translated("Sending messages"):
-            answer = self._client.send_message_batch(
-                QueueUrl=self._url,
-                Entries=[
-                    {"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)
-                ],
-            )
-        return [entry["Code"] for entry in answer.get("Failed", [])]
+        taken = [False] * len(bodies)
+        for _ in range(2):
+            entries: list[SendMessageBatchRequestEntryTypeDef] = [
+                {"Id": str(index), "MessageBody": body}
+                for index, body in enumerate(bodies)
+                if not taken[index]
+            ]
+            if not entries:
+                break
+            with translated("Sending messages"):
+                answer = self._client.send_message_batch(QueueUrl=self._url, Entries=entries)
+            for entry in answer.get("Successful", []):
+                taken[int(entry["Id"])] = True
+        return taken
 
     def hide(self, receipt_handle: str, *, seconds: int) -> None:
         """Let a received message come back `seconds` from now."""
