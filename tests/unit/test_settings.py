@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archiver.object_key import DEFAULT_KEY_TEMPLATE
-from archiver.settings import Settings, SettingsError
+from archiver.settings import CallbackSettings, Settings, SettingsError
 
 GOOD = {
     "APARTMENTIQ_API_BASE_URL": "https://data.apartmentiq.io/apartmentiq/api/v1/",
@@ -57,3 +57,12 @@ def test_a_wrong_value_is_named(name: str, value: str) -> None:
     """No setting is quietly replaced by a default."""
     with pytest.raises(SettingsError, match=name):
         Settings.from_environ({**GOOD, name: value})
+
+
+@pytest.mark.parametrize("name", ["QUEUE_URL", "CALLBACK_TOKEN_SECRET_ARN"])
+def test_a_missing_variable_of_the_callbacks_is_named(name: str) -> None:
+    """receive_callback needs two variables and none of the archiver's."""
+    good = {"QUEUE_URL": GOOD["QUEUE_URL"], "CALLBACK_TOKEN_SECRET_ARN": "arn:token"}
+    assert CallbackSettings.from_environ(good).token_secret_arn == "arn:token"
+    with pytest.raises(SettingsError, match=name):
+        CallbackSettings.from_environ({**good, name: " "})
