@@ -9,7 +9,9 @@ from typing import Any, get_args
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from archiver.callback import find_job_ids
 from archiver.errors import EndReason, Rejection, RejectionReason
+from archiver.function_url import Request
 from archiver.message import read_request
 from tests.template.resolved import REPOSITORY, Stack
 
@@ -20,6 +22,7 @@ EMITTED = {
     "export-rejected": "Export Rejected",
     "export-failed-at-vendor": "Export Failed At Vendor",
 }
+CALLBACK_SAMPLES = sorted(path.name for path in EVENTS.glob("function-url-*.json"))
 SQS_SAMPLES = sorted(path.name for path in EVENTS.glob("sqs-*.json"))
 
 
@@ -159,3 +162,21 @@ def test_the_direct_event_is_one_that_the_rule_takes() -> None:
     pattern = Stack().properties("JobCompletedRule")["EventPattern"]
     assert all(event[field] in accepted for field, accepted in pattern.items())
     assert event["detail"]["job_id"] == JOB_ID
+
+
+@pytest.mark.parametrize("name", CALLBACK_SAMPLES)
+def test_a_callback_sample_names_its_job(name: str) -> None:
+    """The event of a Function URL, with a JSON body and with a form that Lambda made base64."""
+    event = read(name)
+    assert event["version"] == "2.0"
+    assert event["rawPath"] == event["requestContext"]["http"]["path"]
+    request = Request.from_event(event)
+    assert request.method == "POST"
+    body = request.read_body(65_536)
+    assert int(event["headers"]["content-length"]) == len(body)
+    assert find_job_ids(request.query, body) == [JOB_ID]
+
+
+def test_there_are_both_kinds_of_callback_sample() -> None:
+    """One whose body is text, one whose body is base64."""
+    assert [read(name)["isBase64Encoded"] for name in CALLBACK_SAMPLES] == [True, False]
