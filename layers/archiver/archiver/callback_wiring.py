@@ -7,7 +7,8 @@ not: it must not import what only the archiver needs (no S3, no checksums, no TL
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
+    from archiver.outside import Outside
+
 __all__ = ["build_callback_reception"]
 
 # The vendor waits for the answer, nobody knows how long: two short tries, then 503.
@@ -31,16 +34,26 @@ _CONFIG = Config(
 
 
 def build_callback_reception(
-    settings: CallbackSettings, *, log: Log, counts: Counts
+    settings: CallbackSettings, *, log: Log, counts: Counts, outside: Outside | None = None
 ) -> CallbackReception:
-    """Build everything; nothing is asked yet."""
-    session = boto3.session.Session()
-    secrets: SecretsManagerClient = session.client("secretsmanager", config=_CONFIG)
-    sqs: SQSClient = session.client("sqs", config=_CONFIG)
-    tokens = CallbackTokens(CallbackSecret(secrets, settings.token_secret_arn).read, time.monotonic)
+    """Build everything; nothing is asked yet. Lambda gives no `outside`: it is for simulations."""
+    client = outside.client if outside else _real_client()
+    secrets: SecretsManagerClient = client("secretsmanager", _CONFIG)
+    sqs: SQSClient = client("sqs", _CONFIG)
+    secret = CallbackSecret(secrets, settings.token_secret_arn)
+    tokens = CallbackTokens(secret.read, outside.monotonic if outside else time.monotonic)
     return CallbackReception(
         knows_token=tokens.knows,
         send_batch=Queue(sqs, settings.queue_url).send_batch,
         counts=counts,
         log=log,
     )
+
+
+def _real_client() -> Callable[[str, Config], Any]:
+    session = boto3.session.Session()
+
+    def client(service: str, config: Config) -> Any:  # noqa: ANN401 - a name at run time
+        return session.client(service, config=config)  # type: ignore[call-overload] # likewise
+
+    return client
