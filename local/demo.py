@@ -149,6 +149,7 @@ def _prepare_errands(cloud: LocalCloud, vendor: VendorStandIn, size_mib: int) ->
         customer.errand(floorplans_parquet(), "EventBridge event", _put_event),
         customer.errand(property_jsonl(), "queue, job object", _send_object),
         customer.errand(units_csv(), "queue, three times", _send_id, times=3),
+        customer.called_back_errand(floorplans_parquet()),
         _unknown(),
         customer.failed_errand(),
     ]
@@ -159,6 +160,7 @@ class _Customer:
 
     def __init__(self, cloud: LocalCloud, vendor: VendorStandIn) -> None:
         self._vendor = vendor
+        self._callback_url = cloud.callback_url
         self._http = urllib3.PoolManager(ca_certs=str(cloud.ca_bundle), retries=False)
 
     def errand(
@@ -174,6 +176,16 @@ class _Customer:
         title = f"{sample.title} ({way})"
         return Errand(title, job_id, lambda cloud: send(cloud, job), sample=sample, times=times)
 
+    def called_back_errand(self, sample: SampleExport) -> Errand:
+        """Order an export with our callback URL: the vendor itself says when it is finished."""
+        job_id = self._order(sample, callback_url=self._callback_url)
+
+        def complete_and_wait(_: LocalCloud) -> None:
+            self._vendor.complete_job(job_id, sample.content)
+            self._vendor.callbacks.wait_for(job_id)
+
+        return Errand(f"{sample.title} (callback)", job_id, complete_and_wait, sample=sample)
+
     def failed_errand(self) -> Errand:
         """Order an export and let the job fail at the vendor."""
         job_id = self._order(units_csv())
@@ -186,7 +198,7 @@ class _Customer:
             reason="job_failed",
         )
 
-    def _order(self, sample: SampleExport) -> str:
+    def _order(self, sample: SampleExport, callback_url: str | None = None) -> str:
         order = sample.order
         fields = {
             "report_type": order.report_type,
@@ -194,6 +206,7 @@ class _Customer:
             "start_date": order.start_date,
             "end_date": order.end_date,
             "property_ids": list(order.property_ids),
+            "callback_url": callback_url,
         }
         answer = self._http.request(
             "POST",

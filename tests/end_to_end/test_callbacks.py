@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from argparse import Namespace
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -164,6 +165,25 @@ def test_junk_gets_its_answer_and_leaves_no_message(
     cloud.wait_until_quiet(PATIENCE_SECONDS)
     assert cloud.event_source.counts.received == received
     assert all(invocation.succeeded for invocation in cloud.invocations(FUNCTION))
+
+
+def test_a_flood_of_junk_neither_reaches_the_queue_nor_holds_up_archiving(
+    cloud: LocalCloud, vendor: VendorStandIn, url: str, http: urllib3.PoolManager
+) -> None:
+    """400 requests of strangers cost a few reads of the secret; a job sent meanwhile is archived."""
+    wrong = f"{url.rpartition('/')[0]}/{'x' * 48}"
+    http.request("POST", wrong, body=b"{}")  # every runtime may read the secret once
+    reads = [request.action for request in cloud.requests()].count("GetSecretValue")
+    job = vendor.add_job(b"in the flood")
+    with ThreadPoolExecutor(4) as strangers:
+        flood = [strangers.submit(http.request, "POST", wrong, body=b"{}") for _ in range(400)]
+        cloud.send({"job_id": job.job_id})
+        wait_for_state(cloud, job.job_id, "archived")
+        assert {answer.result(timeout=PATIENCE_SECONDS).status for answer in flood} == {404}
+    runtimes = len(cloud.pool(FUNCTION).log_paths())
+    after = [request.action for request in cloud.requests()].count("GetSecretValue")
+    # of each runtime: the two versions, at its start and once more in half a minute
+    assert after - reads <= 4 * runtimes + 1  # and the vendor's credentials
 
 
 def test_a_lost_callback_is_lost(cloud: LocalCloud, vendor: VendorStandIn, url: str) -> None:
