@@ -170,7 +170,7 @@ def test_junk_gets_its_answer_and_leaves_no_message(
 def test_a_flood_of_junk_neither_reaches_the_queue_nor_holds_up_archiving(
     cloud: LocalCloud, vendor: VendorStandIn, url: str, http: urllib3.PoolManager
 ) -> None:
-    """400 requests of strangers cost a few reads of the secret; a job sent meanwhile is archived."""
+    """400 requests of strangers cost a few reads of the secret; a job of ours is archived."""
     wrong = f"{url.rpartition('/')[0]}/{'x' * 48}"
     http.request("POST", wrong, body=b"{}")  # every runtime may read the secret once
     reads = [request.action for request in cloud.requests()].count("GetSecretValue")
