@@ -29,3 +29,17 @@ def vendor(cloud: LocalCloud) -> Iterator[VendorStandIn]:
     assert cloud.vendor is not None
     yield cloud.vendor
     cloud.vendor.clear_script()
+
+
+@pytest.fixture
+def people(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> LocalCloud:
+    """Let this process use the stack as people do, all from the environment."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": cloud.aws.url,
+        "AWS_CA_BUNDLE": str(cloud.ca_bundle),
+        "AWS_DEFAULT_REGION": cloud.region,
+        "AWS_ACCESS_KEY_ID": "LOCALPEOPLE",
+        "AWS_SECRET_ACCESS_KEY": "local",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return cloud

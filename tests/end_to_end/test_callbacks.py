@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from argparse import Namespace
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 
+from local.__main__ import main
 from local.apartmentiq import PAYLOADS, Job, Order, VendorStandIn
-from local.callback_url import run_callback_url
 from local.cloud import STACK_NAME, LocalCloud
 
 EVENTS = Path(__file__).resolve().parents[2] / "events"
@@ -35,20 +34,6 @@ def http(cloud: LocalCloud) -> Iterator[urllib3.PoolManager]:
     """Return a client that trusts the run's authority."""
     with urllib3.PoolManager(ca_certs=str(cloud.ca_bundle), retries=False) as manager:
         yield manager
-
-
-@pytest.fixture
-def people(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> LocalCloud:
-    """Let this process use the stack as people do, all from the environment."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": cloud.aws.url,
-        "AWS_CA_BUNDLE": str(cloud.ca_bundle),
-        "AWS_DEFAULT_REGION": cloud.region,
-        "AWS_ACCESS_KEY_ID": "LOCALPEOPLE",
-        "AWS_SECRET_ACCESS_KEY": "local",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return cloud
 
 
 def state_of(cloud: LocalCloud, job_id: str) -> str | None:
@@ -209,7 +194,7 @@ def test_the_url_is_printed_and_the_token_rotated_by_one_command(
 
     def run(*, rotate: bool) -> str:
         people.pool(FUNCTION).retire_idle()  # a cold runtime: the token is read anew
-        assert run_callback_url(Namespace(stack=STACK_NAME, rotate=rotate)) == 0
+        assert main(["callback-url", "--stack", STACK_NAME, *(["--rotate"] * rotate)]) == 0
         return capsys.readouterr().out.strip()
 
     def calls(address: str) -> int:
@@ -226,7 +211,7 @@ def test_the_url_is_printed_and_the_token_rotated_by_one_command(
 @pytest.mark.usefixtures("people")
 def test_a_stack_that_is_not_there_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 1, with a sentence on standard error and nothing on standard output."""
-    assert run_callback_url(Namespace(stack="nobody", rotate=False)) == 1
+    assert main(["callback-url", "--stack", "nobody"]) == 1
     printed = capsys.readouterr()
     assert (printed.out, "no callback URL: " in printed.err) == ("", True)
 

@@ -13,20 +13,6 @@ from local.verify import run_verify
 UNKNOWN_JOB = "3f6c3c58-6a0f-4f6c-8f0f-3a1d4b1c9c11"
 
 
-@pytest.fixture
-def people(cloud: LocalCloud, monkeypatch: pytest.MonkeyPatch) -> LocalCloud:
-    """Let this process use the stack as people do, all from the environment."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": cloud.aws.url,
-        "AWS_CA_BUNDLE": str(cloud.ca_bundle),
-        "AWS_DEFAULT_REGION": cloud.region,
-        "AWS_ACCESS_KEY_ID": "LOCALPEOPLE",
-        "AWS_SECRET_ACCESS_KEY": "local",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return cloud
-
-
 def verify(job_id: str, stack: str = STACK_NAME) -> int:
     """Run it with a deadline that a loaded machine can keep."""
     return run_verify(Namespace(stack=stack, job=job_id, deadline_seconds=60))

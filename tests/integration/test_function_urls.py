@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,11 @@ import urllib3
 from local.aws.function_urls import FunctionUrls
 from local.aws.runtime import Invocation
 from local.certificates import CertificateAuthority
+from local.cloud import LocalCloud
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @dataclass
@@ -121,3 +124,11 @@ def test_a_payload_above_lambdas_limit_never_reaches_the_function(
     """413 from the URL itself."""
     assert http.request("POST", function.url, body=b"x" * (6 * 1024 * 1024 + 1)).status == 413
     assert function.events == []
+
+
+def test_a_stack_without_callbacks_has_no_url(tmp_path: Path) -> None:
+    """The template's switch is the local run's, too: nothing listens, and tools read null."""
+    with LocalCloud(state_folder=tmp_path, parameters={"ReceiveCallbacks": "false"}) as cloud:
+        assert cloud.callback_url is None
+        assert json.loads(cloud.endpoints_path.read_text())["callback_url"] is None
+        assert not cloud.stack.of_type("AWS::Lambda::Url")

@@ -342,7 +342,14 @@ def test_command_line_keeps_the_stack_up_until_a_signal(project: Path, tmp_path:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--parameter", "nonsense"], ["demo", "--size-mib", "0"], ["down"], ["verify", "--job", "x"]],
+    [
+        ["--parameter", "nonsense"],
+        ["--lose-callbacks", "1.1"],
+        ["--lose-callbacks", "most"],
+        ["demo", "--size-mib", "0"],
+        ["down"],
+        ["verify", "--job", "x"],
+    ],
 )
 def test_command_line_refuses_nonsense_with_exit_code_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -140,6 +142,31 @@ def test_outputs_are_commands_that_print_the_url_and_rotate_the_token() -> None:
         "aws secretsmanager put-secret-value --region us-east-1"
         " --secret-id '<CallbackTokenSecret>' --secret-string file:///dev/stdin"
     )
+
+
+def run(command: str, tmp_path: Path) -> str:
+    """Run a command in a shell whose `aws` notes how it was called, and return its output."""
+    aws = tmp_path / "aws"
+    aws.write_text(
+        '#!/bin/sh\necho "$@" >> "$NOTES"\n'
+        'case "$*" in *put-secret-value*) cat >> "$NOTES";; *) echo a-token;; esac\n'
+    )
+    aws.chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin", "NOTES": str(tmp_path / "notes")}
+    return subprocess.run(  # noqa: S603 - the template's own command
+        ["/bin/sh", "-c", command], env=environment, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_the_commands_work_in_a_shell(tmp_path: Path) -> None:
+    """One prints the whole URL; the other hands the token on in a pipe, never as an argument."""
+    outputs = {name: output["Value"] for name, output in Stack().outputs.items()}
+    printed = run(outputs["CallbackUrlCommand"], tmp_path)
+    assert printed == "<ReceiveCallbackFunctionUrl.FunctionUrl>a-token\n"
+    assert run(outputs["RotateCallbackTokenCommand"], tmp_path) == ""
+    notes = (tmp_path / "notes").read_text().splitlines()
+    assert notes[-1] == "a-token"
+    assert not [line for line in notes[:-1] if "a-token" in line]
 
 
 def test_every_output_of_a_condition_belongs_to_its_resources() -> None:
