@@ -50,6 +50,7 @@ def found(value: Any, query: str = "") -> list[str]:  # noqa: ANN401 - any JSON
         {"job": {"id": JOB, "status": "succeeded"}},
         {"data": JOB_OBJECT},
         {"data": {"job": JOB_OBJECT}},
+        {"event": "job.completed", "payload": JOB_OBJECT},
         {"data": [JOB_OBJECT]},
         {"jobs": [JOB_OBJECT]},
         {"jobs": [JOB]},

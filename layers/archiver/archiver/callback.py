@@ -6,9 +6,9 @@ our own credentials. This module must not look at a status, an address or a link
 
 Looked for, in this order, and each id once:
 - in the query and in a form: the parameters `job_id` and `job_ids`, also nested as Rails and PHP
-  write them (`job[job_id]`, `jobs[][job_id]`), and JSON in `payload`, `job`, `jobs` and `data`;
-- in JSON: `job_id` and `job_ids` at the top level, in `job`, `jobs` and `data`, and in lists; a
-  `job` may be its id alone, or have it as its `id`.
+  write them (`job[job_id]`, `jobs[][job_id]`), and JSON in `job`, `jobs`, `data` and `payload`;
+- in JSON: `job_id` and `job_ids` at the top level, in `job`, `jobs`, `data` and `payload`, and in
+  lists; a `job` may be its id alone, or have it as its `id`.
 """
 
 from __future__ import annotations
@@ -24,15 +24,14 @@ __all__ = ["LOOKED_FOR", "MOST_JOBS", "find_job_ids"]
 
 MOST_JOBS = 100  # as many as a page of the vendor's job list; each becomes a message
 LOOKED_FOR = (
-    "a `job_id` (UUID) in JSON, at the top level, in `job`, `jobs` or `data`, or in a list of "
-    "these; in a form; or in the query"
+    "a `job_id` (UUID) in JSON, at the top level, in `job`, `jobs`, `data` or `payload`, or in a "
+    "list of these; in a form; or in the query"
 )
 _DEEPEST = 8  # {"data": {"jobs": [{"job": {"job_id": …}}]}} needs five
 _MOST_FIELDS = 1000  # of a form or a query; a job list of 100 with ten fields each
 _ID_NAMES = ("job_id", "job_ids")
 _JOB_NAMES = ("job", "jobs")
-_NESTED_NAMES = (*_JOB_NAMES, "data")
-_JSON_FIELDS = ("payload", *_NESTED_NAMES)
+_NESTED_NAMES = (*_JOB_NAMES, "data", "payload")
 
 
 def find_job_ids(query: str, body: bytes) -> list[str]:
@@ -65,7 +64,7 @@ def _in_fields(text: str) -> Iterator[str]:
 
 def _in_field(parts: list[str], value: str) -> Iterator[str]:
     last = parts[-1]
-    if last in _JSON_FIELDS and value.lstrip()[:1] in ("{", "["):
+    if last in _NESTED_NAMES and value.lstrip()[:1] in ("{", "["):
         yield from _in_named(last, _read_json(value), depth=1)
     elif last in (*_ID_NAMES, *_JOB_NAMES) or (last == "id" and parts[-2] in _JOB_NAMES):
         yield from _as_ids(value)
@@ -93,7 +92,7 @@ def _in_value(value: object, depth: int) -> Iterator[str]:
 
 
 def _in_named(name: str, value: object, depth: int) -> Iterator[str]:
-    """Look into the value of `job`, `jobs` or `data`; what stands for a job may be its id alone."""
+    """Look into what such a name has; what stands for a job may be its id alone."""
     if name in _JOB_NAMES:
         for job in value if isinstance(value, list) else [value]:
             yield from _as_ids(_own_id(job) if isinstance(job, dict) else job)

@@ -1,4 +1,4 @@
-"""The only builder of clients: from the settings to an application that takes Lambda's events.
+"""The only builder of archive_export's clients: from settings to what takes Lambda's events.
 
 Built once per runtime, at the first invocation, and used by all that follow. Clients share one
 session (five clients: 320 ms of CPU instead of 574; design.md) and one TLS context.
