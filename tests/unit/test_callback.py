@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.callback import find_job_ids
@@ -143,7 +143,6 @@ def test_ids_deeper_than_anybody_would_put_them_are_left() -> None:
     assert found(value) == []
 
 
-@settings(deadline=None)  # the machine's pace is no promise
 @given(JSON, st.text(max_size=200))
 def test_whatever_comes_gives_canonical_ids_once(value: object, query: str) -> None:
     """Any JSON and any query: nothing is raised, and each id is a lower-case UUID."""
@@ -152,7 +151,6 @@ def test_whatever_comes_gives_canonical_ids_once(value: object, query: str) -> N
     assert all(CANONICAL.fullmatch(job_id) for job_id in ids)
 
 
-@settings(deadline=None)  # the machine's pace is no promise
 @given(st.binary(max_size=500))
 def test_whatever_bytes_come_nothing_is_raised(body: bytes) -> None:
     """No body can make the function fail."""
@@ -160,7 +158,6 @@ def test_whatever_bytes_come_nothing_is_raised(body: bytes) -> None:
     find_job_ids(body.decode("latin-1"), b"")
 
 
-@settings(deadline=None)  # the machine's pace is no promise
 @given(st.lists(st.uuids(), max_size=20), st.sampled_from(["jobs", "data"]))
 def test_every_job_of_a_list_is_found_in_its_order(jobs: list[UUID], name: str) -> None:
     """None is dropped and none is made up."""

@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.callback import MOST_JOBS
@@ -274,7 +274,6 @@ def test_a_bug_shows_nothing(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize("path", [f"/{TOKEN}", "/wrong"])
-@settings(deadline=None)  # the machine's pace is no promise
 @given(
     fields=st.fixed_dictionaries(
         {},
