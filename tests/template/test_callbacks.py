@@ -95,12 +95,10 @@ def test_a_request_of_a_strangers_writes_no_lines_of_lambdas_own() -> None:
     assert stack.properties("ReceiveCallbackLogGroup")["RetentionInDays"] == "30"
 
 
-@pytest.mark.parametrize(("given", "expected"), [("", None), ("10", "10")])
-def test_callbacks_have_a_concurrency_of_their_own_on_request(
-    given: str, expected: str | None
-) -> None:
-    """A new account can deploy the defaults; elsewhere a flood is capped, archiving untouched."""
-    stack = Stack(CallbackReservedConcurrency=given)
+@pytest.mark.parametrize(("given", "expected"), [(None, "10"), ("", None), ("25", "25")])
+def test_callbacks_have_a_concurrency_of_their_own(given: str | None, expected: str | None) -> None:
+    """A flood is capped, archiving untouched; a new account can leave the cap out."""
+    stack = Stack() if given is None else Stack(CallbackReservedConcurrency=given)
     callbacks = stack.properties("ReceiveCallbackFunction")
     assert callbacks.get("ReservedConcurrentExecutions") == expected
     assert "ReservedConcurrentExecutions" not in stack.properties("ArchiveExportFunction")

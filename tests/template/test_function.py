@@ -91,5 +91,5 @@ def test_lambda_does_not_drop_lines_that_the_logger_writes() -> None:
 
 @pytest.mark.parametrize(("given", "expected"), [("", None), ("10", "10")])
 def test_concurrency_is_reserved_only_on_request(given: str, expected: str | None) -> None:
-    """A new account, whose quota is 10, can deploy the defaults."""
+    """A new account, whose quota is 10, has none to reserve."""
     assert function(ReservedConcurrency=given).get("ReservedConcurrentExecutions") == expected
