@@ -32,3 +32,25 @@ def test_redacted_text_holds_no_links_or_key_material() -> None:
 def test_redacted_text_is_one_short_line() -> None:
     """Nobody's text can forge a second log line or fill the log."""
     assert redact("a\r\nb " + "word " * 500) == ("a b " + "word " * 500)[:200]
+
+
+@pytest.mark.parametrize(
+    "token", ["Qx3-Zk2WqPs9-hLx4VbN8r-JmC3yTgF6-dUe1KoRw0_t", "abcdef-" * 6, "a.b-c/d=" * 4]
+)
+def test_a_token_is_hidden_whole_though_hyphens_cut_it_into_short_pieces(token: str) -> None:
+    """URL-safe base64, as OAuth servers make tokens, has hyphens anywhere."""
+    assert redact(f"the token '{token}' is not right") == "the token '[hidden]' is not right"
+
+
+def test_redacted_text_can_be_sent_by_sqs() -> None:
+    """SQS refuses control characters and lone surrogates, and the letter would never arrive."""
+    shown = redact("a\x00b\ud800c\x1bd\ufffee")
+    assert shown.isprintable()
+    assert [c for c in shown if c.isascii()] == list("abcde")
+
+
+@pytest.mark.parametrize("piece", ["a.", "a-", "x:", "://", "a://", "\\", "9"])
+@pytest.mark.timeout(10)
+def test_redacting_a_text_of_a_mebibyte_takes_no_longer_than_reading_it(piece: str) -> None:
+    """What an answer may hold at the most must not keep the function busy for its whole time."""
+    assert len(redact(piece * (1 << 19))) <= 200

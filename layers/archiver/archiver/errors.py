@@ -113,19 +113,28 @@ class Transient(Failure):
     """A Failure that often passes within seconds: a part that meets one is copied again first."""
 
 
-_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
-# A UUID's longest run without a hyphen has 12 characters; tokens, signatures and secrets have more.
-_LONG_RUN = re.compile(r"[A-Za-z0-9_~+/=%.]{24,}")
+# The scheme's length is bounded, so that a long text costs no more than its length.
+_URL = re.compile(r"[a-z0-9+.-]{0,20}://\S+", re.IGNORECASE)
+# Tokens, signatures and secrets are long runs without a space; many are URL-safe base64, whose
+# hyphens cut them into short pieces. A UUID is the one such run that people need to see.
+_LONG_RUN = re.compile(r"[A-Za-z0-9_~+/=%.-]{24,}")
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}[.]?", re.IGNORECASE)
 _MAX_REDACTED_CHARACTERS = 200
 
 
 def redact(text: str, *secrets: str) -> str:
     """Make text of somebody else's fit to be shown: one line, short, without links or secrets.
 
-    Known `secrets` go first, then whatever looks like a URL or like key material.
+    Known `secrets` go first, then whatever looks like a URL or like key material. What is left is
+    printable: SQS refuses messages with control characters or halves of surrogate pairs.
     """
     for secret in secrets:
         if secret:
             text = text.replace(secret, "[hidden]")
-    text = _LONG_RUN.sub("[hidden]", _URL.sub("[link]", text))
-    return " ".join(text.split())[:_MAX_REDACTED_CHARACTERS]
+    text = _LONG_RUN.sub(_hide, _URL.sub("[link]", text))
+    text = " ".join(text.split())[:_MAX_REDACTED_CHARACTERS]
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _hide(run: re.Match[str]) -> str:
+    return run[0] if _UUID.fullmatch(run[0]) else "[hidden]"
