@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from archiver.errors import Rejection
 from archiver.job import strip_callback_url
-from archiver.message import read_request, read_sqs_record, sanitise_body
+from archiver.message import read_request, read_sqs_record, sanitise_body, sendable_body
 
 JOB_ID = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
 JSON = st.recursive(
@@ -91,11 +91,72 @@ def test_no_callback_url_survives_at_any_depth(value: object) -> None:
         '"{\\"callback_url\\": \\"https://h/?token=canary\\"}',
         "job_id=1&callback_url=https://h/?token=canary",
         "{'callback_url': 'https://h/?token=canary'}",
+        '{"callback_url": "https://h/\\"canary',
+        '{"callback_url": {"url": "a b canary"},',
+        '{"callback\\u005furl": "https://h/?token=canary',
+        '{"callback_url": ' + '[' * 20_000 + '"canary"',
     ],
 )
 def test_a_callback_url_is_cut_out_of_bodies_that_are_no_json(body: str) -> None:
     """A dead letter keeps the original body, but not the token in it."""
     assert "canary" not in sanitise_body(body)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        json.dumps({"callback_url": "https://h/?token=canary"}),
+        {"Message": json.dumps({"job_id": JOB_ID, "callback_url": "https://h/?token=canary"})},
+        {"a": json.dumps({"b": json.dumps({"callback_url": "https://h/?token=canary"})})},
+        {"callback_url=https://h/?token=canary": 1},
+    ],
+)
+def test_a_callback_url_is_cut_out_of_text_inside_json(value: object) -> None:
+    """SNS puts a message as text into its own envelope; the token in it is no less a token."""
+    assert "canary" not in sanitise_body(json.dumps(value))
+
+
+def test_the_job_id_survives_where_a_body_is_cut() -> None:
+    """Who reads the dead letter must still see which job it was about."""
+    body = f'{{"callback_url": "https://h/?token=canary", "job_id": "{JOB_ID}",}}'
+    assert sanitise_body(body) == f'{{"[removed] job_id": "{JOB_ID}'
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("piece", ["\\", '\\"', "callback_url=", "u005f", " "])
+def test_sanitising_a_body_of_a_mebibyte_takes_no_longer_than_reading_it(piece: str) -> None:
+    """Anybody who may send a message could otherwise keep the function busy for its whole time."""
+    body = f'{{"callback_url": "{piece * (1 << 20)}'[: 1 << 20]
+    assert "callback_url" not in sanitise_body(body)
+
+
+@pytest.mark.parametrize("recheck", [True, False])
+def test_a_long_body_is_replaced_by_its_request(recheck: bool) -> None:  # noqa: FBT001 - a case
+    """With our attributes beside it, a message as long as SQS takes could not be sent again."""
+    body = json.dumps({"job_id": JOB_ID, "recheck": recheck, "note": "x" * 262_000})
+    assert read_request(sendable_body(body)) == (JOB_ID, recheck)
+    assert len(sendable_body(body)) < 100
+
+
+@pytest.mark.parametrize("filler", ["x", "\N{GRINNING FACE}"])
+def test_a_long_malformed_body_is_cut_and_stays_malformed(filler: str) -> None:
+    """Its dead letter must be taken by SQS, whatever its characters weigh."""
+    body = sendable_body(f'{{"job_id": "{JOB_ID}"}} {filler * 262_144}')
+    assert len(body.encode()) <= 262_144 - 16_000
+    with pytest.raises(Rejection, match="not JSON"):
+        read_request(body)
+
+
+def test_a_first_sight_after_the_message_was_sent_is_not_believed() -> None:
+    """Else a time in the future would keep a message waiting beyond MaxWaitHours."""
+    message = read_sqs_record(
+        {
+            "body": "{}",
+            "attributes": {"SentTimestamp": "1700000000000"},
+            "messageAttributes": {"first_seen_at": {"stringValue": "2999-01-01T00:00:00Z"}},
+        }
+    )
+    assert message.first_seen_at == datetime.fromtimestamp(1_700_000_000, UTC)
 
 
 def test_a_body_without_one_is_kept_byte_for_byte() -> None:
@@ -111,7 +172,7 @@ def test_our_attributes_carry_on_from_delivery_to_delivery() -> None:
             "messageId": "m",
             "receiptHandle": "r",
             "body": "{}",
-            "attributes": {"ApproximateReceiveCount": "3", "SentTimestamp": "1700000000000"},
+            "attributes": {"ApproximateReceiveCount": "3", "SentTimestamp": "1800000000000"},
             "messageAttributes": {
                 "first_seen_at": {"stringValue": "2026-11-01T00:00:00.000Z", "dataType": "String"},
                 "deferrals": {"stringValue": "4", "dataType": "String"},
@@ -122,7 +183,13 @@ def test_our_attributes_carry_on_from_delivery_to_delivery() -> None:
     assert (message.deferrals, message.receive_count) == (4, 3)
 
 
-@pytest.mark.parametrize("nonsense", ["", "yesterday", "-1", "\N{FULLWIDTH DIGIT FOUR}"])
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        *("", "yesterday", "-1", "\N{FULLWIDTH DIGIT FOUR}", "9" * 20, "9" * 5_000),
+        *("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"),
+    ],
+)
 def test_unreadable_attributes_count_as_absent(nonsense: str) -> None:
     """What somebody else wrote into an attribute must not keep a job from being archived."""
     attribute = {"stringValue": nonsense, "dataType": "String"}
@@ -134,4 +201,13 @@ def test_unreadable_attributes_count_as_absent(nonsense: str) -> None:
         }
     )
     assert message.first_seen_at == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert (message.deferrals, message.receive_count) == (0, 1)
+
+
+@pytest.mark.parametrize("nonsense", [7, None, "x", ["a"], {"stringValue": 7}, {"a": {}}])
+def test_a_record_of_any_shape_becomes_a_message(nonsense: object) -> None:
+    """Lambda sends no such record; if one came, its body must reach the dead-letter queue."""
+    message = read_sqs_record(
+        {"body": nonsense, "attributes": nonsense, "messageAttributes": nonsense}
+    )
     assert (message.deferrals, message.receive_count) == (0, 1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-__all__ = ["UNKNOWN", "Job", "JobState", "parse_job_id", "strip_callback_url"]
+__all__ = ["UNKNOWN", "Job", "JobState", "cut_callback_url", "parse_job_id", "strip_callback_url"]
 
 # Why a job is not archived now, as its item says; its other states are "copying" and "archived".
 JobState = Literal["waiting", "failing", "dead_lettered", "ended_at_vendor"]
@@ -20,6 +20,12 @@ JobState = Literal["waiting", "failing", "dead_lettered", "ended_at_vendor"]
 UNKNOWN = "unknown"  # settled: what a field reads when the vendor does not tell it
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+# The name as JSON may write it: each character as it is or escaped, also several times over.
+_CALLBACK_URL = re.compile(
+    "".join(rf"(?:{c}|\\{{1,8}}u00(?:{ord(c):02x}|{ord(c.upper()):02x}))" for c in "callback_url"),
+    re.IGNORECASE,
+)
+_LABELLED_JOB_ID = re.compile(rf"job_id\W{{1,12}}{_UUID.pattern}", re.IGNORECASE)
 
 
 def parse_job_id(value: object) -> str | None:
@@ -74,13 +80,30 @@ def _date(value: str) -> str:
 
 
 def strip_callback_url(value: Any) -> Any:  # noqa: ANN401 - any JSON in, the same JSON out
-    """Return a copy of a JSON value in which no object at any depth has a `callback_url`."""
+    """Return a copy of a JSON value in which no `callback_url` is left, at any depth.
+
+    Members of that name go, and so does the rest of a text that mentions it: SNS and others put
+    one JSON text into another.
+    """
     if isinstance(value, dict):
         return {
             name: strip_callback_url(item)
             for name, item in value.items()
-            if name.lower() != "callback_url"
+            if _CALLBACK_URL.search(name) is None
         }
     if isinstance(value, list):
         return [strip_callback_url(item) for item in value]
-    return value
+    return cut_callback_url(value) if isinstance(value, str) else value
+
+
+def cut_callback_url(text: str) -> str:
+    """Return a text up to where it first mentions a `callback_url`, and the job id after it.
+
+    Where its value ends cannot be told in a text that is no JSON (or is escaped JSON inside JSON),
+    so the rest goes; what people need of it, the job id, is kept.
+    """
+    match = _CALLBACK_URL.search(text)
+    if match is None:
+        return text
+    job_id = _LABELLED_JOB_ID.search(text, match.end())
+    return f"{text[: match.start()]}[removed]{' ' + job_id[0] if job_id else ''}"

@@ -8,24 +8,21 @@ receipt is compared with the object first.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from archiver.errors import Rejection
-from archiver.job import parse_job_id, strip_callback_url
+from archiver.job import cut_callback_url, parse_job_id, strip_callback_url
 
-__all__ = ["Message", "read_request", "read_sqs_record", "sanitise_body"]
+__all__ = ["Message", "read_request", "read_sqs_record", "sanitise_body", "sendable_body"]
 
 _MAX_SHOWN_CHARACTERS = 60
-# In a body that is no JSON the token can only be cut out as text: up to the closing quote or the
-# end.
-_CALLBACK_URL_TEXT = re.compile(
-    r"""(callback_url(?:\\*["'])?\s*[:=]\s*)(\\*["'].*?(?:\\*["']|$)|[^\s&,}]+)""",
-    re.IGNORECASE | re.DOTALL,
-)
+# What a body may take of SQS's least limit for a message (256 KiB): the rest is for the attributes
+# that a delayed copy or a dead letter gets, four bytes to a character of a detail.
+_MAX_BODY_BYTES = (256 - 16) * 1024
+_MAX_DIGITS = 15  # of a count or a time in milliseconds: until the year 33658
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class Message:
     """One delivery of a request to archive a job's export."""
 
     message_id: str
-    body: str  # as it may be sent on: without any callback_url
+    body: str  # as it may be sent on: without any callback_url, with room for our attributes
     receipt_handle: str
     receive_count: int
     first_seen_at: datetime
@@ -46,11 +43,12 @@ def read_sqs_record(record: Mapping[str, Any]) -> Message:
     The attributes `first_seen_at` and `deferrals` are ours (vocabulary). Unreadable ones count as
     absent: they must not keep a job from being archived.
     """
-    attributes = record.get("attributes") or {}
-    ours = record.get("messageAttributes") or {}
+    attributes = _mapping(record.get("attributes"))
+    ours = _mapping(record.get("messageAttributes"))
+    body = record.get("body")
     return Message(
         message_id=str(record.get("messageId", "")),
-        body=sanitise_body(str(record.get("body", ""))),
+        body=sendable_body(body if isinstance(body, str) else json.dumps(body)),
         receipt_handle=str(record.get("receiptHandle", "")),
         receive_count=_whole_number(attributes.get("ApproximateReceiveCount"), default=1),
         first_seen_at=_first_seen(ours, attributes),
@@ -80,6 +78,21 @@ def read_request(body: str) -> tuple[str, bool]:
     return job_id, detail.get("recheck") is True
 
 
+def sendable_body(body: str) -> str:
+    """Return the body as it may be sent on: sanitised, and short enough for attributes beside it.
+
+    One that is too long is replaced by the request in it; a malformed one is cut, and says so.
+    """
+    body = sanitise_body(body)
+    if len(encoded := body.encode(errors="replace")) <= _MAX_BODY_BYTES:
+        return body
+    try:
+        job_id, recheck = read_request(body)
+    except Rejection:
+        return encoded[:_MAX_BODY_BYTES].decode(errors="ignore") + " [cut]"
+    return json.dumps({"job_id": job_id, "recheck": True} if recheck else {"job_id": job_id})
+
+
 def sanitise_body(body: str) -> str:
     """Return the body without any `callback_url`, byte for byte the same if it has none."""
     if "callback" not in body.lower() and "\\u" not in body:
@@ -88,7 +101,7 @@ def sanitise_body(body: str) -> str:
         value = json.loads(body)
         stripped = strip_callback_url(value)
     except (ValueError, RecursionError):
-        return _CALLBACK_URL_TEXT.sub(r"\1[removed]", body)
+        return cut_callback_url(body)
     return body if stripped == value else json.dumps(stripped, separators=(",", ":"))
 
 
@@ -117,21 +130,37 @@ def _string_value(attributes: Mapping[str, Any], name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
 def _whole_number(value: object, *, default: int) -> int:
     text = str(value)
-    return int(text) if text.isascii() and text.isdigit() else default
+    usable = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+    return int(text) if usable else default
 
 
 def _first_seen(ours: Mapping[str, Any], attributes: Mapping[str, Any]) -> datetime:
-    carried = _string_value(ours, "first_seen_at")
-    if carried is not None:
-        try:
-            moment = datetime.fromisoformat(carried)
-        except ValueError:
-            pass
-        else:
-            return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    """Return when the request was first seen: as carried, but never after the message was sent.
+
+    A time that has not come yet would let it wait for ever.
+    """
     sent_ms = _whole_number(attributes.get("SentTimestamp"), default=-1)
-    if sent_ms < 0:
-        return datetime.now(UTC)
-    return datetime.fromtimestamp(sent_ms / 1000, UTC)
+    sent_at = _moment(sent_ms / 1000) if sent_ms >= 0 else None
+    carried = _parse_moment(_string_value(ours, "first_seen_at"))
+    return min(filter(None, (carried, sent_at)), default=datetime.now(UTC))
+
+
+def _moment(seconds: float) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, ValueError):  # beyond the year 9999
+        return None
+
+
+def _parse_moment(text: str | None) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text or "")
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (OverflowError, ValueError):  # its zone can carry it out of the years 1 to 9999
+        return None

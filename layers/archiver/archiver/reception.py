@@ -6,7 +6,6 @@ No record may touch another: Powertools' batch processor reports each that faile
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from aws_lambda_powertools.utilities.batch import (
     process_partial_response,
 )
 
-from archiver.message import Message, read_sqs_record, sanitise_body
+from archiver.message import Message, read_sqs_record, sendable_body
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
@@ -31,14 +30,14 @@ __all__ = ["receive"]
 _PROCESSOR = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
 
 
-def receive(event: dict[str, Any], context: LambdaContext, application: Application) -> Any:  # noqa: ANN401 - Lambda's answer
+def receive(event: Any, context: LambdaContext, application: Application) -> Any:  # noqa: ANN401 - JSON in and out
     """Handle an SQS batch (answers `batchItemFailures`), or queue an event that came directly."""
     application.begin_invocation(context)
-    if event.get("Records") == []:
-        return {"batchItemFailures": []}  # Powertools takes an empty batch for an error
-    if "Records" not in event:
+    if not _is_batch(event):
         application.delivery.enqueue(_as_message(event))
         return {"queued": True}
+    if not event["Records"]:
+        return {"batchItemFailures": []}  # Powertools takes an empty batch for an error
 
     def handle(record: SQSRecord) -> None:
         with application.steps.step("record"):
@@ -49,12 +48,27 @@ def receive(event: dict[str, Any], context: LambdaContext, application: Applicat
     )
 
 
-def _as_message(event: Mapping[str, Any]) -> Message:
+def _is_batch(event: Any) -> bool:  # noqa: ANN401 - any JSON
+    """Tell a batch of SQS's from whatever else has `Records`: each of it can be reported."""
+    records = event.get("Records") if isinstance(event, dict) else None
+    return isinstance(records, list) and all(
+        isinstance(record, dict) and isinstance(record.get("messageId"), str) for record in records
+    )
+
+
+def _as_message(event: object) -> Message:
     return Message(
-        message_id=str(event.get("id", "")),
-        body=sanitise_body(json.dumps(event, separators=(",", ":"))),
+        message_id="",
+        body=sendable_body(_as_json(event)),
         receipt_handle="",
         receive_count=1,
         first_seen_at=datetime.now(UTC),
         deferrals=0,
     )
+
+
+def _as_json(event: object) -> str:
+    try:
+        return json.dumps(event, separators=(",", ":"))
+    except RecursionError:  # reading gives up later than writing: it is malformed in any case
+        return "an event that is nested too deeply to be written down"
