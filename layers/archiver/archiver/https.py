@@ -64,8 +64,12 @@ class UrllibClient:
                 # The headers of a 200 with a file inline are enough: what is beyond 1 MiB is not
                 # read.
                 data = response.read(_MAX_ANSWER_BYTES)
-            finally:
+            except BaseException:
+                response.close()
+                raise
+            else:
                 response.drain_conn() if len(data) < _MAX_ANSWER_BYTES else response.close()
+            finally:
                 response.release_conn()  # a connection that was closed is opened anew by the pool
         except NETWORK_ERRORS as error:
             host = urllib3.util.parse_url(url).host

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
+from archiver.errors import redact
+
 __all__ = ["UNKNOWN", "Job", "JobState", "cut_callback_url", "parse_job_id", "strip_callback_url"]
 
 # Why a job is not archived now, as its item says; its other states are "copying" and "archived".
@@ -53,11 +55,15 @@ class Job:
 
     @classmethod
     def from_vendor(cls, job_id: str, fields: Mapping[str, Any]) -> Job:
-        """Read a job object of the API, forgiving fields that are missing or of another type."""
+        """Read a job object of the API, forgiving fields that are missing or of another type.
+
+        What `redact` would change (a link, key material, characters that no store takes) is no
+        report type, and must not become part of a key or an event.
+        """
 
         def text(name: str) -> str:
             value = fields.get(name)
-            return value if isinstance(value, str) and value else UNKNOWN
+            return value if isinstance(value, str) and value == redact(value) else UNKNOWN
 
         message = fields.get("error_message")
         return cls(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.apartmentiq.protocol import (
@@ -118,7 +119,8 @@ class ApartmentIq:
     def _get_with_token(self, path: str) -> tuple[Answer, str]:
         token = self._tokens.current()
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-        return self._http.send("GET", self._api_base_url + path, headers, None), token
+        answer = self._http.send("GET", self._api_base_url + path, headers, None)
+        return replace(answer, secrets=(token,)), token
 
     def _request_token(self, credentials: Credentials) -> Answer:
         with self._steps.step("token"):
@@ -126,4 +128,5 @@ class ApartmentIq:
                 "Content-Type": "application/x-www-form-urlencoded",
                 "Accept": "application/json",
             }
-            return self._http.send("POST", self._token_url, headers, token_form(credentials))
+            answer = self._http.send("POST", self._token_url, headers, token_form(credentials))
+            return replace(answer, secrets=(credentials.client_secret,))

@@ -38,6 +38,9 @@ _OK = 200
 _REDIRECTS = frozenset({302, 303, 307})  # the contract says 302; the others would mean the same
 _DETAILS_UNAVAILABLE = frozenset({404, 405})
 _DEFAULT_TOKEN_SECONDS = 300  # for an answer without expires_in: short, so that we ask again soon
+_MAX_TOKEN_SECONDS = 24 * 3600  # the vendor says 7,200; what is longer is asked for again daily
+_MAX_TOLD_ERRORS = 3
+_MAX_QUOTA = 10**12  # what is above is no count of requests
 _DEFAULT_WAIT_SECONDS = 60.0  # for a 429 that names no time
 _MAX_WAIT_SECONDS = 24 * 3600.0  # a Retry-After beyond a day is taken for a day
 
@@ -65,11 +68,15 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer; header names are in lower case. `body` is cut at the client's limit."""
+    """An HTTP answer; header names are in lower case. `body` is cut at the client's limit.
+
+    `secrets` are those that the question carried: an answer that quotes them is shown without.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 def token_form(credentials: Credentials) -> str:
@@ -113,7 +120,8 @@ def decipher_token(answer: Answer) -> Token:
         usable = (
             isinstance(lifetime, int | float) and not isinstance(lifetime, bool) and lifetime > 0
         )
-        return Token(value, float(lifetime) if usable else float(_DEFAULT_TOKEN_SECONDS))
+        seconds = min(lifetime, _MAX_TOKEN_SECONDS) if usable else _DEFAULT_TOKEN_SECONDS
+        return Token(value, float(seconds))
     if 400 <= answer.status < 500 and answer.status != 429:
         raise Unauthorized
     check_status(answer, "the token endpoint")
@@ -242,13 +250,18 @@ def _told(answer: Answer) -> str:
     fields = _json_or_nothing(answer)
     said = [fields.get("error"), fields.get("message")]
     errors = fields.get("errors")
-    said += errors if isinstance(errors, list) else []
-    words = [redact(text) for text in said if isinstance(text, str) and text]
+    said += errors[:_MAX_TOLD_ERRORS] if isinstance(errors, list) else []
+    words = [redact(text, *answer.secrets) for text in said if isinstance(text, str) and text]
     if _quota(answer):
-        words.append(f"(used {fields.get('quota_usage')} of {fields.get('quota_limit')})")
+        words.append(f"(used {_count(fields, 'quota_usage')} of {_count(fields, 'quota_limit')})")
     if words:
         return ": ".join(words)
     return "an answer without a JSON explanation" if answer.body else "an empty answer"
+
+
+def _count(fields: Mapping[str, Any], name: str) -> str:
+    value = fields.get(name)
+    return str(value) if isinstance(value, int) and 0 <= value <= _MAX_QUOTA else "an unknown count"
 
 
 def _json_or_nothing(answer: Answer) -> dict[str, Any]:

@@ -56,7 +56,7 @@ class SecretCredentials:
     def _parse(self, text: str) -> Credentials:
         try:
             fields = json.loads(text)
-        except ValueError:  # its text would quote the secret: not chained
+        except (ValueError, RecursionError):  # its text would quote the secret: not chained
             raise self._missing("is not JSON") from None
         if not isinstance(fields, dict):
             raise self._missing("is not a JSON object")
@@ -70,6 +70,8 @@ class SecretCredentials:
             credentials.client_id and credentials.client_secret
         ):
             raise self._missing("has neither client_id and client_secret nor an access_token")
+        if not all(_is_sendable(value) for value in values.values()):
+            raise self._missing("holds characters that no client id, secret or token has")
         return credentials
 
     def _missing(self, how: str) -> Deferral:
@@ -80,3 +82,8 @@ class SecretCredentials:
             f"--secret-id {self._secret_arn} --secret-string "
             """'{"client_id": "...", "client_secret": "..."}'""",
         )
+
+
+def _is_sendable(value: str) -> bool:
+    """Tell whether a value can go into a header or a form; http.client's refusal would quote it."""
+    return value.isascii() and value.isprintable()

@@ -24,7 +24,11 @@ __all__ = ["ExportSource", "LinkReader", "SourceChanged", "SourceHead"]
 _T = TypeVar("_T")
 
 CHUNK_BYTES = 256 * 1024  # measured: smaller costs CPU, larger only memory (design.md)
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+)")
+_DIGITS = 14  # S3's largest object has 48.8 TiB: fourteen digits of bytes
+_CONTENT_RANGE = re.compile(
+    rf"bytes ([0-9]{{1,{_DIGITS}}})-([0-9]{{1,{_DIGITS}}})/([0-9]{{1,{_DIGITS}}})"
+)
+_MAX_HEADER_CHARACTERS = 200  # of what is stored beside the bytes; S3 takes 2 KB of metadata
 _OK, _PARTIAL, _EMPTY_RANGE, _CHANGED = 200, 206, 416, 412
 _REFUSED = frozenset({400, 401, 403})
 _MAX_RENEWALS = 3
@@ -185,12 +189,13 @@ class LinkReader:
         else:
             raise self._strange(answer, "that does not tell the export's size")
         etag = answer.headers.get("etag", "")
-        if not etag:
-            raise self._strange(answer, "without an ETag")
+        encoding = answer.headers.get("content-encoding")
+        if not (etag and _is_storable(etag) and _is_storable(encoding or "")):
+            raise self._strange(answer, "without an ETag, or with one that cannot be stored")
         head = SourceHead(
             size_bytes=size_bytes,
             etag=etag,
-            content_encoding=answer.headers.get("content-encoding"),
+            content_encoding=encoding,
             checksum_crc64nvme=_full_object_checksum(answer),
         )
         return head, answer
@@ -276,7 +281,13 @@ class LinkReader:
 
 def _content_length(answer: http.client.HTTPResponse) -> int | None:
     text = answer.headers.get("content-length", "")
-    return int(text) if text.isascii() and text.isdigit() else None
+    usable = text.isascii() and text.isdigit() and len(text) <= _DIGITS
+    return int(text) if usable else None
+
+
+def _is_storable(value: str) -> bool:
+    """Tell whether S3 takes this into an object's metadata; it is ASCII there."""
+    return value.isascii() and value.isprintable() and len(value) <= _MAX_HEADER_CHARACTERS
 
 
 def _full_object_checksum(answer: http.client.HTTPResponse) -> str | None:
