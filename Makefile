@@ -61,6 +61,11 @@ s3-lock: $(READY) # refresh the lock of the S3 servers
 	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  -o .ci/s3-requirements.txt
 
+.PHONY: fuzz
+fuzz: $(READY) ## bad input against what is promised (N=50000 SEED=1 TARGET=links)
+	@PYTHONPATH=layers/archiver $(BIN)/python -m tests.fuzz $(if $(N),--cases $(N)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(TARGET),--target $(TARGET))
+
 .PHONY: check
 check: $(READY) check-template ## formatting, lint, types, template, architecture
 	$(BIN)/ruff format --check .

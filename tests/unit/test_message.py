@@ -94,7 +94,7 @@ def test_no_callback_url_survives_at_any_depth(value: object) -> None:
         '{"callback_url": "https://h/\\"canary',
         '{"callback_url": {"url": "a b canary"},',
         '{"callback\\u005furl": "https://h/?token=canary',
-        '{"callback_url": ' + '[' * 20_000 + '"canary"',
+        '{"callback_url": ' + "[" * 20_000 + '"canary"',
     ],
 )
 def test_a_callback_url_is_cut_out_of_bodies_that_are_no_json(body: str) -> None:
