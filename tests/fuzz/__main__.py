@@ -13,11 +13,12 @@ from hypothesis.errors import HypothesisWarning
 
 from tests.fuzz.doors import TARGETS as DOORS
 from tests.fuzz.runner import Run, run_target, share_out
+from tests.fuzz.transport import TARGETS as TRANSPORT
 from tests.fuzz.whole import TARGETS as WHOLE
 
 __all__ = ["TARGETS", "main"]
 
-TARGETS = (*DOORS, *WHOLE)
+TARGETS = (*DOORS, *TRANSPORT, *WHOLE)
 _MOST_ENDINGS = 8
 
 

@@ -72,12 +72,18 @@ class UrllibClient:
             finally:
                 response.release_conn()  # a connection that was closed is opened anew by the pool
         except NETWORK_ERRORS as error:
-            host = urllib3.util.parse_url(url).host
-            raise Failure(
-                "network", f"{host} did not answer a {method}: {type(error).__name__}."
-            ) from error
+            raise _no_answer(method, url, error) from error
+        except ValueError as error:
+            # urllib3's and http.client's, of an answer that is no HTTP (a negative chunk's size) or
+            # of a header that cannot be sent, which their text quotes: not chained.
+            raise _no_answer(method, url, error) from None
         lower = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status, lower, data)
+
+
+def _no_answer(method: str, url: str, error: Exception) -> Failure:
+    host = urllib3.util.parse_url(url).host
+    return Failure("network", f"{host} did not answer a {method}: {type(error).__name__}.")
 
 
 class ByteConnection:

@@ -1,0 +1,74 @@
+"""The HTTP client: whatever a server sends is an answer or a Failure("network"), never a bug."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+import traceback
+
+import pytest
+
+from archiver.apartmentiq.protocol import Answer
+from archiver.errors import Failure
+from archiver.https import UrllibClient
+
+_PATIENCE_SECONDS = 10.0
+UNSENDABLE = "canary\r\nX-Evil: 1"
+
+
+def ask(raw: bytes, header: str = "x") -> Answer:
+    """Send a request to a server that answers with these bytes and closes the connection."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(_PATIENCE_SECONDS)
+
+        def serve() -> None:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return  # nothing was sent
+            with connection:
+                connection.settimeout(_PATIENCE_SECONDS)
+                connection.recv(65_536)
+                connection.sendall(raw)
+
+        server = threading.Thread(target=serve)
+        server.start()
+        try:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+            headers = {"Authorization": f"Bearer {header}"}
+            return UrllibClient(ssl.create_default_context()).send("GET", url, headers, None)
+        finally:
+            listener.close()
+            server.join(_PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\nx",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
+    ],
+    ids=["nothing", "cut short", "negative chunk", "no chunk", "no gzip"],
+)
+def test_an_answer_that_breaks_off_or_is_no_http_is_the_networks_failure(raw: bytes) -> None:
+    """It is tried again with growing delays, and the alarm names the network, not a bug of ours."""
+    with pytest.raises(Failure) as failed:
+        ask(raw)
+    assert failed.value.reason == "network"
+
+
+def test_a_header_that_cannot_be_sent_is_not_quoted() -> None:
+    """The text of http.client's refusal holds the token, and the log shows exceptions' causes."""
+    with pytest.raises(Failure) as failed:
+        ask(b"", UNSENDABLE)
+    assert UNSENDABLE[:6] not in "".join(traceback.format_exception(failed.value))
+
+
+def test_a_whole_answer_is_given_with_its_headers_in_lower_case() -> None:
+    """The protocol reads headers by their lower-case names."""
+    answer = ask(b"HTTP/1.1 302 Found\r\nLOCATION: x\r\nContent-Length: 2\r\n\r\n{}")
+    assert (answer.status, answer.headers["location"], answer.body) == (302, "x", b"{}")
