@@ -22,7 +22,7 @@ from tests.fuzz.answers import any_answers, job_answers, list_answers, result_an
 from tests.fuzz.assembled import SETTINGS
 from tests.fuzz.canaries import leaks
 from tests.fuzz.letters import bodies, records
-from tests.fuzz.links import links
+from tests.fuzz.links import is_good_link, links
 from tests.fuzz.promises import (
     check_classified,
     check_shown,
@@ -85,6 +85,7 @@ def check_link(location: str, read: Callable[[str, TrustedHosts], Link] = read_l
         link = read(location, _TRUSTED)
     except (Rejection, Failure) as refused:
         check_classified(refused, "untrusted_link", "vendor_error")
+        assert isinstance(refused, Failure) or not is_good_link(location), "a good link is refused"
         return refused.reason
     assert is_trusted(location, _TRUSTED.exact, _TRUSTED.suffixes), "it is not a trusted host's"
     assert location[:8].lower() == "https://"

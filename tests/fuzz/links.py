@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from tests.fuzz.canaries import LINK_SIGNATURE
 
-__all__ = ["GOOD_HOSTS", "good_links", "links"]
+__all__ = ["good_links", "is_good_link", "links"]
 
-GOOD_HOSTS = [
+_GOOD_HOSTS = [
     *("exports.s3.us-east-1.amazonaws.com", "s3.eu-west-1.amazonaws.com", "s3.amazonaws.com"),
     *("exports.s3.amazonaws.com", "exports.s3.dualstack.us-west-2.amazonaws.com"),
     *("a.b.c.s3-us-west-2.amazonaws.com", "s3-external-1.amazonaws.com"),
@@ -123,7 +123,7 @@ _EDITS: tuple[Callable[[str, int, str], str], ...] = (
 
 @st.composite
 def _edited(draw: st.DrawFn) -> str:
-    link = draw(_assembled(GOOD_HOSTS + _BAD_HOSTS))
+    link = draw(_assembled(_GOOD_HOSTS + _BAD_HOSTS))
     for _ in range(draw(st.sampled_from([1, 1, 2, 4]))):
         # Near the authority, where an edit does most harm, as often as anywhere else.
         last = draw(st.sampled_from([60, 60, max(0, len(link) - 1)]))
@@ -141,5 +141,12 @@ _plain = st.sampled_from(
 )
 good_links = _plain
 links = st.one_of(
-    _plain, _assembled(GOOD_HOSTS), _assembled(_BAD_HOSTS), _edited(), _edited(), _edited()
+    _plain, _assembled(_GOOD_HOSTS), _assembled(_BAD_HOSTS), _edited(), _edited(), _edited()
 ) | st.text(st.characters(exclude_categories=()), max_size=40)
+
+
+def is_good_link(location: str) -> bool:
+    """Tell whether nobody could object to a link: a good host as drawn, and plain characters."""
+    authority, slash, rest = location.removeprefix("https://").partition("/")
+    plain = rest.isascii() and rest.isprintable() and not set(rest) & set(" \\#")
+    return bool(slash) and authority in _GOOD_HOSTS and plain and len(location) < 16_000

@@ -13,7 +13,7 @@ from tests.fuzz.answers import export
 from tests.fuzz.assembled import MAX_RECEIVES, MAX_WAIT, SETTINGS, Assembled
 from tests.fuzz.canaries import ACCESS_TOKEN, leaks
 from tests.fuzz.limits import MAX_MESSAGE_BYTES
-from tests.fuzz.links import GOOD_HOSTS
+from tests.fuzz.links import is_good_link
 from tests.fuzz.promises import check_shown, requested_job_id
 from tests.fuzz.values import CALLBACK_NAME
 
@@ -199,7 +199,7 @@ class Truth:
         )
 
     def _untrusted_link(self) -> bool:
-        return not all(_is_good_link(location) for location in _locations(self.archiver))
+        return not all(is_good_link(location) for location in _locations(self.archiver))
 
     def _object_conflict(self) -> bool:
         return self.case.state == "taken"
@@ -270,13 +270,6 @@ def _objects(answer: Answer) -> list[dict[str, Any]]:
 
 def _plain(body: bytes) -> bytes:
     return body.replace(b"\x00", b"")  # UTF-16, as far as ASCII goes
-
-
-def _is_good_link(location: str) -> bool:
-    """Tell whether nobody could object to a link: a good host as drawn, and plain characters."""
-    authority, slash, rest = location.removeprefix("https://").partition("/")
-    plain = rest.isascii() and rest.isprintable() and not set(rest) & set(" \\#")
-    return bool(slash) and authority in GOOD_HOSTS and plain and len(location) < 16_000
 
 
 def _is_good_export(raw: bytes | None) -> bool:
