@@ -85,8 +85,9 @@ def check_link(location: str, read: Callable[[str, TrustedHosts], Link] = read_l
         link = read(location, _TRUSTED)
     except (Rejection, Failure) as refused:
         check_classified(refused, "untrusted_link", "vendor_error")
-        assert isinstance(refused, Failure) or not is_good_link(location), "a good link is refused"
-        return refused.reason
+        reason = refused.reason
+        assert reason == "vendor_error" or not is_good_link(location), "a good link is refused"
+        return reason
     assert is_trusted(location, _TRUSTED.exact, _TRUSTED.suffixes), "it is not a trusted host's"
     assert location[:8].lower() == "https://"
     authority = location[8 : location.index("/", 8)]

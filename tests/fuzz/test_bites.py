@@ -48,7 +48,8 @@ class Careless(TrustedHosts):
 
     def trusts(self, host: str, port: int) -> bool:
         """Trust whatever ends alike."""
-        return port > 0 and host.endswith(("trusted.example", "amazonaws.com"))
+        known = TrustedHosts(self.exact, self.suffixes).trusts(host, port)
+        return known or host.endswith(("trusted.example", "amazonaws.com"))
 
 
 def trusting(location: str, trusted: TrustedHosts) -> Link:
