@@ -149,4 +149,5 @@ def is_good_link(location: str) -> bool:
     """Tell whether nobody could object to a link: a good host as drawn, and plain characters."""
     authority, slash, rest = location.removeprefix("https://").partition("/")
     plain = rest.isascii() and rest.isprintable() and not set(rest) & set(" \\#")
-    return bool(slash) and authority in _GOOD_HOSTS and plain and len(location) < 16_000
+    whole = location.startswith("https://") and bool(slash) and len(location) < 16_000
+    return whole and plain and authority in _GOOD_HOSTS
