@@ -23,10 +23,13 @@ PURE = {
     "archiver.errors",
     "archiver.function_url",
     "archiver.job",
+    "archiver.listing",
     "archiver.message",
     "archiver.object_key",
     "archiver.receipt",
     "archiver.settings",
+    "archiver.sweep_request",
+    "archiver.tally",
     "archiver.apartmentiq.link",
     "archiver.apartmentiq.protocol",
     "archiver.transfer.contract",
@@ -37,6 +40,7 @@ PURE_LIBRARY = {
     "__future__",
     "base64",
     "binascii",
+    "collections",
     "collections.abc",
     "contextlib",
     "dataclasses",
@@ -49,11 +53,25 @@ PURE_LIBRARY = {
     "typing",
     "urllib.parse",
 }
-USE_CASES = {"archiver.archive", "archiver.callback_reception", "archiver.delivery"}
-BUILDERS = {"archiver.wiring", "archiver.callback_wiring"}
-FUNCTIONS = ["archive_export", "receive_callback"]
+USE_CASES = {
+    "archiver.archive",
+    "archiver.callback_reception",
+    "archiver.delivery",
+    "archiver.reconcile",
+}
+BUILDERS = {"archiver.wiring", "archiver.callback_wiring", "archiver.sweep_wiring"}
+FUNCTIONS = ["archive_export", "receive_callback", "reconcile_exports"]
 # What a callback's cold start must not pay for.
 ONLY_ARCHIVING_NEEDS = ("archiver.wiring", "archiver.transfer", "archiver.https", "archiver.aws.")
+ONLY_SWEEPS_NEED = {
+    "archiver.apartmentiq.job_list",
+    "archiver.aws.sweep_items",
+    "archiver.listing",
+    "archiver.reconcile",
+    "archiver.sweep_request",
+    "archiver.sweep_wiring",
+    "archiver.tally",
+}
 KNOWS_BOTO3 = {"boto3", "botocore", "mypy_boto3_"}
 
 
@@ -71,7 +89,7 @@ def imports_of(path: Path) -> set[str]:
 
 def test_every_module_is_seen() -> None:
     """The lists above name modules that exist: a renamed one cannot slip out of the rules."""
-    assert set(MODULES) >= PURE | USE_CASES | BUILDERS
+    assert set(MODULES) >= PURE | USE_CASES | BUILDERS | ONLY_SWEEPS_NEED
 
 
 @pytest.mark.parametrize("module", sorted(PURE))
@@ -127,7 +145,8 @@ def test_the_handler_holds_one_call(function: str) -> None:
 
 def test_every_function_is_seen() -> None:
     """A new function cannot slip out of the rules."""
-    assert sorted(path.name for path in (PROJECT / "functions").iterdir()) == FUNCTIONS
+    folders = {path.parent.name for path in (PROJECT / "functions").glob("*/*.py")}
+    assert sorted(folders) == FUNCTIONS
 
 
 def test_a_callback_loads_nothing_that_only_archiving_needs() -> None:
@@ -135,6 +154,20 @@ def test_a_callback_loads_nothing_that_only_archiving_needs() -> None:
     loaded = reached_from(handler_path("receive_callback"))
     allowed = {"archiver.aws.callback_secret", "archiver.aws.queue", "archiver.aws.translate"}
     assert {name for name in loaded if name.startswith(ONLY_ARCHIVING_NEEDS)} == allowed
+
+
+def test_archiving_loads_nothing_that_only_sweeps_need() -> None:
+    """Its cold start is paid for every burst of jobs, a sweep's once an hour."""
+    assert not reached_from(handler_path("archive_export")) & ONLY_SWEEPS_NEED
+
+
+def test_a_sweep_loads_nothing_that_only_archiving_needs() -> None:
+    """It copies nothing: neither the transfer (but for its words), nor S3, nor idempotency."""
+    loaded = reached_from(handler_path("reconcile_exports"))
+    assert loaded >= ONLY_SWEEPS_NEED
+    transfer = {name for name in loaded if name.startswith("archiver.transfer.")}
+    assert transfer <= {"archiver.transfer.contract", "archiver.transfer.checkpoint"}
+    assert not loaded & {"archiver.wiring", "archiver.aws.once", "archiver.aws.object_store"}
 
 
 def handler_path(function: str) -> Path:

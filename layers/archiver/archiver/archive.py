@@ -150,6 +150,7 @@ class ExportArchiver:
             key=known.key or object_key(job, prefix=self.key_prefix, template=self.key_template),
             attempt=known.attempts + 1,
             first_seen_at=iso_utc(request.first_seen_at),
+            claimed_at=iso_utc(self.now()),
             request=(
                 f"{job.job_id} recheck {request.message_id}" if request.recheck else job.job_id
             ),

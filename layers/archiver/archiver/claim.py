@@ -21,6 +21,7 @@ class Claim:
     key: str
     attempt: int  # from 1; above it an earlier attempt may have committed the object
     first_seen_at: str
+    claimed_at: str  # so that whoever finds the job "copying" can tell whether anybody still is
     request: str
 
 

@@ -47,7 +47,9 @@ def tls_context(extra_ca_bundle: str | None) -> ssl.SSLContext:
 class UrllibClient:
     """Questions to the vendor's API; implements `apartmentiq.client.HttpClient`."""
 
-    def __init__(self, tls: ssl.SSLContext) -> None:
+    def __init__(self, tls: ssl.SSLContext, *, most_bytes: int = _MAX_ANSWER_BYTES) -> None:
+        """Prepare a client that reads `most_bytes` of an answer and leaves the rest."""
+        self._most_bytes = most_bytes
         self._pool = urllib3.PoolManager(
             ssl_context=tls,
             retries=False,
@@ -61,14 +63,14 @@ class UrllibClient:
                 method, url, headers=headers, body=body, redirect=False, preload_content=False
             )
             try:
-                # The headers of a 200 with a file inline are enough: what is beyond 1 MiB is not
-                # read.
-                data = response.read(_MAX_ANSWER_BYTES)
+                # The headers of a 200 with a file inline are enough: what is beyond the limit is
+                # not read.
+                data = response.read(self._most_bytes)
             except BaseException:
                 response.close()
                 raise
             else:
-                response.drain_conn() if len(data) < _MAX_ANSWER_BYTES else response.close()
+                response.drain_conn() if len(data) < self._most_bytes else response.close()
             finally:
                 response.release_conn()  # a connection that was closed is opened anew by the pool
         except NETWORK_ERRORS as error:

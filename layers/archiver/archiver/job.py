@@ -16,7 +16,8 @@ from archiver.errors import redact
 
 __all__ = ["UNKNOWN", "Job", "JobState", "cut_callback_url", "parse_job_id", "strip_callback_url"]
 
-# Why a job is not archived now, as its item says; its other states are "copying" and "archived".
+# Why a job is not archived now, as its item says; its other states are "queued" (by a sweep),
+# "copying" and "archived".
 JobState = Literal["waiting", "failing", "dead_lettered", "ended_at_vendor"]
 
 UNKNOWN = "unknown"  # settled: what a field reads when the vendor does not tell it

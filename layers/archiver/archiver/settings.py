@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from archiver.apartmentiq.link import TrustedHosts
 from archiver.object_key import DEFAULT_KEY_TEMPLATE, check_key_template
 
-__all__ = ["CallbackSettings", "Settings", "SettingsError"]
+__all__ = ["CallbackSettings", "Settings", "SettingsError", "SweepSettings"]
 
 
 class SettingsError(ValueError):
@@ -94,6 +94,34 @@ class CallbackSettings:
         return cls(
             queue_url=_required(environ, "QUEUE_URL"),
             token_secret_arn=_required(environ, "CALLBACK_TOKEN_SECRET_ARN"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SweepSettings:
+    """What template.yaml decides for reconcile_exports, which needs no more than this."""
+
+    api_base_url: str
+    token_url: str
+    credentials_secret_arn: str
+    table_name: str
+    queue_url: str
+    look_back_days: int
+    extra_ca_bundle: str | None
+    traced: bool
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> SweepSettings:
+        """Read the settings; raises SettingsError for a variable that is missing or wrong."""
+        return cls(
+            api_base_url=_https(environ, "APARTMENTIQ_API_BASE_URL"),
+            token_url=_https(environ, "APARTMENTIQ_TOKEN_URL"),
+            credentials_secret_arn=_required(environ, "CREDENTIALS_SECRET_ARN"),
+            table_name=_required(environ, "TABLE_NAME"),
+            queue_url=_required(environ, "QUEUE_URL"),
+            look_back_days=_whole(environ, "LOOK_BACK_DAYS", default=30),
+            extra_ca_bundle=environ.get("AWS_CA_BUNDLE") or None,
+            traced="LAMBDA_TASK_ROOT" in environ,
         )
 
 

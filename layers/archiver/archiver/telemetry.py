@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,7 +19,16 @@ from aws_lambda_powertools.metrics import MetricUnit
 if TYPE_CHECKING:
     from aws_lambda_powertools import Tracer
 
-__all__ = ["SERVICE", "Counters", "NoSteps", "Steps", "TraceSteps", "make_logger", "make_tracer"]
+__all__ = [
+    "SERVICE",
+    "Counters",
+    "Gauges",
+    "NoSteps",
+    "Steps",
+    "TraceSteps",
+    "make_logger",
+    "make_tracer",
+]
 
 NAMESPACE = "ApartmentIqArchiver"
 SERVICE = "apartmentiq-archiver"
@@ -107,6 +116,28 @@ class Counters:
         with single_metric(name, MetricUnit.Count, 1, namespace=NAMESPACE) as metric:
             metric.add_dimension("service", SERVICE)
             metric.add_dimension("reason", reason)
+
+
+class Gauges:
+    """What a sweep saw of the vendor's list and of ours."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def count(self, name: str, value: int) -> None:
+        """Tell a number of things."""
+        self._metrics.add_metric(name, MetricUnit.Count, value)
+
+    def seconds(self, name: str, value: float) -> None:
+        """Tell a duration."""
+        self._metrics.add_metric(name, MetricUnit.Seconds, value)
+
+    def count_by(self, name: str, dimension: str, numbers: Mapping[str, int]) -> None:
+        """Tell numbers of things under the values of one dimension."""
+        for value, number in numbers.items():
+            with single_metric(name, MetricUnit.Count, number, namespace=NAMESPACE) as metric:
+                metric.add_dimension("service", SERVICE)
+                metric.add_dimension(dimension, value)
 
 
 def make_logger() -> Logger:

@@ -22,6 +22,7 @@ __all__ = [
     "Token",
     "Unauthorized",
     "decipher_job",
+    "decipher_jobs_and_pagination",
     "decipher_jobs_page",
     "decipher_results",
     "decipher_token",
@@ -148,6 +149,15 @@ def decipher_job(answer: Answer, job_id: str) -> Job | None:
 
 def decipher_jobs_page(answer: Answer) -> tuple[list[Mapping[str, Any]], int]:
     """Read one page of the list: its job objects, and how many pages there are."""
+    jobs, pagination = decipher_jobs_and_pagination(answer)
+    pages = pagination.get("total_pages")
+    return jobs, pages if isinstance(pages, int) else 1
+
+
+def decipher_jobs_and_pagination(
+    answer: Answer,
+) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
+    """Read one page of the list: its job objects, and its `pagination` as the vendor tells it."""
     if answer.status != _OK:
         check_status(answer, "the job list")
         raise _unexpected(answer, "the job list")
@@ -155,8 +165,8 @@ def decipher_jobs_page(answer: Answer) -> tuple[list[Mapping[str, Any]], int]:
     jobs, pagination = fields.get("jobs"), fields.get("pagination")
     if not isinstance(jobs, list):
         raise _unexpected(answer, "the job list", "without a list of jobs")
-    pages = pagination.get("total_pages") if isinstance(pagination, dict) else None
-    return [job for job in jobs if isinstance(job, dict)], pages if isinstance(pages, int) else 1
+    told = pagination if isinstance(pagination, dict) else {}
+    return [job for job in jobs if isinstance(job, dict)], told
 
 
 def decipher_results(answer: Answer, status_now: str) -> str:

@@ -169,9 +169,9 @@ def claim_update(table_name: str, claim: Claim) -> UpdateTypeDef:
         "TableName": table_name,
         "Key": job_item_key(claim.job_id),
         "UpdateExpression": (
-            "SET #key = :key, #state = :copying, job_id = :job_id, "
+            "SET #key = :key, #state = :copying, job_id = :job_id, updated_at = :at, "
             "first_seen_at = if_not_exists(first_seen_at, :seen) "
-            "REMOVE reason, detail, updated_at ADD attempts :one"
+            "REMOVE reason, detail ADD attempts :one"
         ),
         "ConditionExpression": f"(attribute_not_exists(#key) OR #key = :key) AND {as_read}",
         "ExpressionAttributeNames": {"#key": "key", "#state": "state"},
@@ -179,6 +179,7 @@ def claim_update(table_name: str, claim: Claim) -> UpdateTypeDef:
             ":key": {"S": claim.key},
             ":copying": {"S": _COPYING},
             ":seen": {"S": claim.first_seen_at},
+            ":at": {"S": claim.claimed_at},
             ":job_id": {"S": claim.job_id},
             ":one": {"N": "1"},
             **before,

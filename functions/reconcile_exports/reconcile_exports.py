@@ -1,0 +1,49 @@
+"""The Lambda function behind the callbacks: it finds completed jobs that nobody told us of.
+
+Decorators outside, one call inside. What it does is in the layer: archiver.reconcile is the use
+case, archiver.sweep_request what it can be asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from aws_lambda_powertools import Metrics
+
+from archiver.settings import SweepSettings
+from archiver.sweep_wiring import Sweeper
+from archiver.telemetry import (
+    NAMESPACE,
+    SERVICE,
+    Gauges,
+    NoSteps,
+    TraceSteps,
+    make_logger,
+    make_tracer,
+)
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+__all__ = ["handle"]
+
+logger = make_logger()
+metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
+tracer = make_tracer()
+
+
+@logger.inject_lambda_context(clear_state=True)
+@tracer.capture_lambda_handler(capture_response=False, capture_error=False)
+@metrics.log_metrics  # no cold-start metric: a sweep an hour is nearly always cold
+def handle(event: object, context: LambdaContext) -> dict[str, Any]:
+    """Take EventBridge's scheduled event, or a person's payload."""
+    return _sweeper().sweep(event, context)
+
+
+@cache
+def _sweeper() -> Sweeper:
+    settings = SweepSettings.from_environ(os.environ)
+    steps = TraceSteps(tracer) if settings.traced else NoSteps()
+    return Sweeper(settings, log=logger, gauges=Gauges(metrics), steps=steps)

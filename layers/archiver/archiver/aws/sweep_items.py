@@ -1,0 +1,194 @@
+"""What a sweep reads and writes in the table: jobs by the hundred, its own place, the throttle.
+
+It must not change what others wrote on a job's item but `state` and `updated_at`, and these only
+where nobody was quicker. It is the one place that reads many items at once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from archiver.aws.job_table import job_item_key
+from archiver.aws.translate import code_of, translated
+from archiver.errors import Failure
+from archiver.listing import Position, read_moment
+from archiver.receipt import iso_utc
+from archiver.reconcile import PLACE_LIVES, JobRecord, Place
+from archiver.tally import Tally
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+__all__ = ["SweepItems"]
+
+_QUEUED = "queued"
+_THROTTLE_KEY: dict[str, AttributeValueTypeDef] = {"id": {"S": "throttle#vendor"}}
+_PLACE_KEY: dict[str, AttributeValueTypeDef] = {"id": {"S": "sweep#scheduled"}}
+_KEYS_PER_READ = 100  # DynamoDB's limit for BatchGetItem
+_READS = 6  # of one page, as long as DynamoDB leaves keys over; 0.1 + 0.2 + … s between them
+_FIRST_PAUSE_SECONDS = 0.1
+
+
+class SweepItems:
+    """Implements `reconcile.Items`."""
+
+    def __init__(
+        self, client: DynamoDBClient, table_name: str, pause: Callable[[float], None]
+    ) -> None:
+        self._client = client
+        self._table_name = table_name
+        self._pause = pause
+
+    def vendor_closed_until(self) -> float:
+        """Return until when nobody in the fleet may ask the vendor, in epoch seconds; 0: never."""
+        with translated("Reading the vendor's throttle"):
+            answer = self._client.get_item(
+                TableName=self._table_name, Key=_THROTTLE_KEY, ConsistentRead=True
+            )
+        return float(_text(answer.get("Item", {}), "until", "N") or 0)
+
+    def records(self, job_ids: Sequence[str]) -> Mapping[str, JobRecord]:
+        """Return what is known of these jobs; a job without an item is left out.
+
+        Eventually consistent, at half the price: a state that is a second old costs at worst a
+        second message.
+        """
+        found: list[Mapping[str, Any]] = []
+        for start in range(0, len(job_ids), _KEYS_PER_READ):
+            keys = [job_item_key(job_id) for job_id in job_ids[start : start + _KEYS_PER_READ]]
+            found += self._read_all(keys)
+        return {_text(item, "id").removeprefix("job#"): _record(item) for item in found}
+
+    def _read_all(self, keys: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - DynamoDB's own nested type
+        """Read again what DynamoDB leaves over; raises Failure("aws_error") if it never ends."""
+        found: list[Mapping[str, Any]] = []
+        for attempt in range(_READS):
+            if attempt:
+                self._pause(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+            items, keys = self._read_batch(keys)
+            found += items
+            if not keys:
+                return found
+        raise Failure("aws_error", "Reading the items of jobs: the table is busy.")
+
+    def _read_batch(self, keys: Any) -> tuple[Sequence[Mapping[str, Any]], Any]:  # noqa: ANN401 - DynamoDB's own nested type
+        """Return the items of one request, and the keys that DynamoDB left over."""
+        request: Any = {
+            "Keys": keys,
+            "ProjectionExpression": "id, #state, updated_at, first_seen_at",
+            "ExpressionAttributeNames": {"#state": "state"},
+        }
+        with translated("Reading the items of jobs"):
+            answer = self._client.batch_get_item(RequestItems={self._table_name: request})
+        left: Any = answer.get("UnprocessedKeys", {}).get(self._table_name, {})
+        return answer.get("Responses", {}).get(self._table_name, []), left.get("Keys", [])
+
+    def mark_queued(self, job_id: str, known: JobRecord | None, at: datetime) -> None:
+        """Write down that a job was queued, unless its item has changed since it was read."""
+        values: dict[str, AttributeValueTypeDef] = {
+            ":queued": {"S": _QUEUED},
+            ":at": {"S": iso_utc(at)},
+            ":job_id": {"S": job_id},
+        }
+        with translated("Writing down that a job is queued"), _unless_somebody_was_quicker():
+            self._client.update_item(
+                TableName=self._table_name,
+                Key=job_item_key(job_id),
+                UpdateExpression="SET #state = :queued, updated_at = :at, job_id = :job_id",
+                ConditionExpression=_unchanged(known, values),
+                ExpressionAttributeNames={"#state": "state"},
+                ExpressionAttributeValues=values,
+            )
+
+    def place(self) -> Place | None:
+        """Return where the last scheduled sweep broke off; one that cannot be read is none."""
+        with translated("Reading the sweep's place"):
+            answer = self._client.get_item(
+                TableName=self._table_name, Key=_PLACE_KEY, ConsistentRead=True
+            )
+        try:
+            fields = json.loads(_text(answer.get("Item", {}), "place") or "null")
+            return None if fields is None else _place(fields)
+        except (KeyError, TypeError, ValueError):
+            return None  # another version wrote it: a whole sweep is always right
+
+    def keep_place(self, place: Place) -> None:
+        """Write down where the next one goes on; the table's TTL removes what nobody needs."""
+        expires_at = place.started_at + PLACE_LIVES
+        with translated("Writing down the sweep's place"):
+            self._client.put_item(
+                TableName=self._table_name,
+                Item={
+                    **_PLACE_KEY,
+                    "place": {"S": json.dumps(_fields(place), separators=(",", ":"))},
+                    "started_at": {"S": iso_utc(place.started_at)},
+                    "expiration": {"N": str(round(expires_at.timestamp()))},
+                },
+            )
+
+    def forget_place(self, place: Place) -> None:
+        """Forget it, unless another sweep has written another."""
+        with translated("Forgetting the sweep's place"), _unless_somebody_was_quicker():
+            self._client.delete_item(
+                TableName=self._table_name,
+                Key=_PLACE_KEY,
+                ConditionExpression="started_at = :mine",
+                ExpressionAttributeValues={":mine": {"S": iso_utc(place.started_at)}},
+            )
+
+
+class _unless_somebody_was_quicker:  # noqa: N801 - read as the condition that it is
+    """Let a write go whose condition fails."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        return isinstance(error, ClientError) and (
+            code_of(error) == "ConditionalCheckFailedException"
+        )
+
+
+def _unchanged(known: JobRecord | None, values: dict[str, AttributeValueTypeDef]) -> str:
+    """Return the condition that an item is as it was read, and add the values that it needs."""
+    if known is None:
+        return "attribute_not_exists(#state)"
+    values[":state"] = {"S": known.state}
+    if known.updated_at is None:
+        return "#state = :state AND attribute_not_exists(updated_at)"
+    values[":updated_at"] = {"S": known.updated_at}
+    return "#state = :state AND updated_at = :updated_at"
+
+
+def _record(item: Mapping[str, Any]) -> JobRecord:
+    updated_at = _text(item, "updated_at") or None
+    touched_at = read_moment(updated_at or _text(item, "first_seen_at"))
+    return JobRecord(_text(item, "state"), touched_at, updated_at)
+
+
+def _text(item: Mapping[str, Any], name: str, kind: str = "S") -> str:
+    return str(item.get(name, {}).get(kind, ""))
+
+
+def _fields(place: Place) -> dict[str, Any]:
+    return {
+        "page": place.position.page,
+        "total_count": place.position.total_count,
+        "since": iso_utc(place.since),
+        "started_at": iso_utc(place.started_at),
+        "tally": place.tally.to_fields(),
+    }
+
+
+def _place(fields: Mapping[str, Any]) -> Place:
+    since, started_at = read_moment(fields["since"]), read_moment(fields["started_at"])
+    if since is None or started_at is None:
+        raise ValueError("a place without its dates")
+    position = Position(int(fields["page"]), fields["total_count"])
+    return Place(position, since, started_at, Tally.from_fields(fields["tally"]))

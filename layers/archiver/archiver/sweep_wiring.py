@@ -1,0 +1,159 @@
+"""The builder of reconcile_exports' clients, beside wiring.py, which builds archive_export's.
+
+A module of its own, so that neither function imports what only the other needs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import boto3
+from botocore.config import Config
+
+from archiver.apartmentiq.job_list import JobList
+from archiver.apartmentiq.link import TrustedHosts
+from archiver.apartmentiq.throttle import ThrottledHttp
+from archiver.aws.credentials import SecretCredentials
+from archiver.aws.job_table import JobTable
+from archiver.aws.queue import Queue
+from archiver.aws.sweep_items import SweepItems
+from archiver.https import UrllibClient, tls_context
+from archiver.outside import HttpClient
+from archiver.reconcile import Gauges, Log, Reconciler
+from archiver.settings import SweepSettings
+from archiver.sweep_request import RequestRefused, read_sweep_request
+from archiver.telemetry import Steps
+
+if TYPE_CHECKING:
+    from aws_lambda_powertools.utilities.typing import LambdaContext
+
+__all__ = ["Sweeper", "World"]
+
+_CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=5, read_timeout=20
+)
+_NEVER_ENDING_SECONDS = 900.0
+# A job object names its properties, at 10 bytes each: 100 jobs of 8,000 properties are a page.
+# Parsed, that is some 60 MB.
+_MOST_LIST_BYTES = 8 << 20
+
+
+class World(Protocol):
+    """What a sweep touches; `outside.Outside` has all of it, and more than a sweep needs."""
+
+    @property
+    def client(self) -> Callable[[str, Any], Any]:
+        """A service's name and botocore's Config → boto3's client."""
+
+    @property
+    def http(self) -> HttpClient:
+        """To the vendor."""
+
+    @property
+    def now(self) -> Callable[[], datetime]:
+        """The date and time."""
+
+    @property
+    def monotonic(self) -> Callable[[], float]:
+        """A clock that never goes back."""
+
+    @property
+    def pause(self) -> Callable[[float], None]:
+        """Waits."""
+
+
+class Sweeper:
+    """One runtime's sweeps: everything built, nothing asked yet."""
+
+    def __init__(
+        self,
+        settings: SweepSettings,
+        *,
+        log: Log,
+        gauges: Gauges,
+        steps: Steps,
+        world: World | None = None,
+    ) -> None:
+        self._settings = settings
+        self._log = log
+        self._gauges = gauges
+        self._steps = steps
+        self._world = world or _real_world(settings.extra_ca_bundle)
+        self._remaining_seconds: Callable[[], float] = lambda: _NEVER_ENDING_SECONDS
+
+    def sweep(self, event: object, context: LambdaContext) -> dict[str, Any]:
+        """Run the sweep that an event asks for; raises RequestRefused for a payload that cannot be.
+
+        That is the one error here that people make, so it is said in the log in their words.
+        """
+        self._remaining_seconds = lambda: context.get_remaining_time_in_millis() / 1000
+        look_back = timedelta(days=self._settings.look_back_days)
+        try:
+            request = read_sweep_request(event, now=self._world.now(), look_back=look_back)
+        except RequestRefused as refusal:
+            self._log.warning("refused", outcome="refused", detail=str(refusal))
+            raise
+        return self._reconciler.reconcile(request)
+
+    def _time_left(self) -> float:
+        return self._remaining_seconds()  # of this invocation; the reconciler outlives it
+
+    @cached_property
+    def _reconciler(self) -> Reconciler:
+        settings, world = self._settings, self._world
+        dynamodb = world.client("dynamodb", _CONFIG)
+        return Reconciler(
+            vendor=self._job_list(JobTable(dynamodb, settings.table_name).close_vendor),
+            items=SweepItems(dynamodb, settings.table_name, world.pause),
+            queue=Queue(world.client("sqs", _CONFIG), settings.queue_url),
+            gauges=self._gauges,
+            log=self._log,
+            now=world.now,
+            pause=world.pause,
+            remaining_seconds=self._time_left,
+        )
+
+    def _job_list(self, close_vendor: Callable[[float], None]) -> JobList:
+        settings, world = self._settings, self._world
+        return JobList(
+            ThrottledHttp(world.http, close_vendor, world.now),
+            SecretCredentials(
+                world.client("secretsmanager", _CONFIG),
+                settings.credentials_secret_arn,
+                self._steps,
+            ),
+            api_base_url=settings.api_base_url,
+            token_url=settings.token_url,
+            trusted_hosts=TrustedHosts(),  # a sweep asks for no link
+            steps=self._steps,
+            monotonic=world.monotonic,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _RealWorld:
+    client: Callable[[str, Any], Any]
+    http: HttpClient
+    now: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    pause: Callable[[float], None]
+
+
+def _real_world(extra_ca_bundle: str | None) -> World:
+    session = boto3.session.Session()
+
+    def client(service: str, config: Config) -> Any:  # noqa: ANN401 - a name at run time
+        return session.client(service, config=config)  # type: ignore[call-overload] # likewise
+
+    return _RealWorld(
+        client=client,
+        http=UrllibClient(tls_context(extra_ca_bundle), most_bytes=_MOST_LIST_BYTES),
+        now=lambda: datetime.now(UTC),
+        monotonic=time.monotonic,
+        pause=time.sleep,
+    )
