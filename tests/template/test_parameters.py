@@ -28,6 +28,15 @@ GOOD = {
     "KeyPrefix": ["", "exports/", "a/b=c/.hidden/"],
     "KeyTemplate": ["{job_id}", "{output_format}/{job_id}.{extension}", "x/{job_id}/data..csv"],
     "EventBusName": ["", "default", "aws.partner/example.com/1"],
+    "ReconcileSchedule": [
+        "",
+        "rate(1 hour)",
+        "rate(15 minutes)",
+        "rate(1 day)",
+        "cron(0 6 * * ? *)",
+        "cron(0/15 6-20 ? * MON-FRI *)",
+        "cron(0 12 ? * 2#1 2026,2027)",
+    ],
     "ReservedConcurrency": ["", "2", "10", "1000"],
     "CallbackReservedConcurrency": ["", "1", "10", "1000"],
 }
@@ -65,6 +74,16 @@ BAD = {
         "{{job_id}}",
     ],
     "EventBusName": ["arn:aws:events:us-east-1:123456789012:event-bus/x", "a b"],
+    "ReconcileSchedule": [
+        "1 hour",
+        "rate(1 hours)",
+        "rate(2 hour)",
+        "rate(0 minutes)",
+        "rate(30 seconds)",
+        "cron(0 6 * * ?)",
+        "at(2026-11-24T00:00:00)",
+        "off",
+    ],
     "ReservedConcurrency": ["0", "1", "-1", "many"],
     "CallbackReservedConcurrency": ["0", "-1", "many"],
 }

@@ -42,7 +42,8 @@ def test_sam_validate_finds_nothing() -> None:
 def test_resources_stand_in_the_order_in_which_a_message_meets_them() -> None:
     """A reader can follow a message from top to bottom."""
     resources = list(read_template()["Resources"])
-    way = ["EventBus", "JobCompletedRule", "ReceiveCallbackFunction", "ArchiveQueue"]
+    way = ["EventBus", "JobCompletedRule", "ReceiveCallbackFunction", "ReconcileExportsFunction"]
+    way += ["ArchiveQueue"]
     way += ["ArchiveExportFunction", "ArchiveTable", "CredentialsSecret", "ArchiveBucket"]
     way += ["DeadLetterQueue"]
     assert [name for name in resources if name in way] == way
@@ -71,6 +72,10 @@ def test_the_settled_names_are_there() -> None:
         "ReceiveCallbackRole",
         "ReceiveCallbackLogGroup",
         "CallbackTokenSecret",
+        "ReconcileExportsFunction",
+        "ReconcileExportsRole",
+        "ReconcileExportsLogGroup",
+        "OldestUnarchivedAlarm",
         "DependenciesLayer",
         "ArchiverLayer",
         "ArchiveBucket",
@@ -87,5 +92,6 @@ def test_the_settled_names_are_there() -> None:
         "ArchiveExportFunctionName",
         "CallbackBaseUrl",
         "CallbackTokenSecretArn",
+        "ReconcileExportsFunctionName",
         "CredentialsSecretArn",
     } <= template["Outputs"].keys()
