@@ -151,6 +151,10 @@ callback-url: $(READY) ## print the callback_url to order jobs with, token and a
 rotate-callback-token: $(READY) ## make a new callback token; the one before stays good: [STACK=name]
 	@$(BIN)/python -m local callback-url --rotate --stack "$(STACK)"
 
+.PHONY: reconcile
+reconcile: $(READY) ## queue what nobody told of: [STACK=name] [ARGS="--since 2026-01-01 --dry-run"]
+	@$(BIN)/python -m local reconcile --stack "$(STACK)" $(ARGS)
+
 .PHONY: lock
 lock: $(READY) ## refresh both lock files from pyproject.toml and layers/dependencies/requirements.in
 	$(BIN)/uv pip compile --quiet --upgrade --group dev layers/dependencies/requirements.in \

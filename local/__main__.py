@@ -74,6 +74,13 @@ def _build_parser() -> argparse.ArgumentParser:
     callback_url.add_argument("--stack", default="apartmentiq-archiver", metavar="NAME")
     callback_url.add_argument("--rotate", action="store_true", help="make a new token first")
     callback_url.set_defaults(run=_run_callback_url)
+    reconcile = commands.add_parser(
+        "reconcile",
+        help="queue completed jobs that nobody told a deployed stack of",
+        description="Sweep ApartmentIQ's job list by a deployed stack, to the end of the window.",
+    )
+    _add_reconcile_options(reconcile)
+    reconcile.set_defaults(run=_run_reconcile)
     verify = commands.add_parser("verify", help="archive one job through a deployed stack")
     verify.add_argument("--stack", default="apartmentiq-archiver", metavar="NAME")
     verify.add_argument("--job", required=True, type=_job_id, metavar="UUID")
@@ -124,12 +131,36 @@ def _add_cloud_options(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="the share of callbacks that never arrive, 0 to 1 (default: 0)",
     )
+    standin.add_argument(
+        "--complete-after",
+        type=_positive,
+        metavar="S",
+        help="let jobs that are ordered at the stand-in complete after so many seconds",
+    )
     folders = parser.add_argument_group("other folders, for a second stack beside the first")
     folders.add_argument("--template", type=Path, metavar="FILE", help="default: template.yaml")
     folders.add_argument("--build-folder", type=Path, metavar="DIR", help="default: .aws-sam/local")
     folders.add_argument("--state-folder", type=Path, metavar="DIR", help="default: .local")
     parser.add_argument(
         "--ca-bundle", type=Path, metavar="PEM", help="authorities to trust beside the local one"
+    )
+
+
+def _add_reconcile_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--stack", default="apartmentiq-archiver", metavar="NAME")
+    parser.add_argument(
+        "--since", metavar="DATE", help="default: as far back as the stack's LookBackDays"
+    )
+    parser.add_argument("--until", metavar="DATE", help="takes its whole day in; default: now")
+    parser.add_argument(
+        "--report-type",
+        action="append",
+        dest="report_types",
+        metavar="TYPE",
+        help="floorplans, property or units; may be repeated (default: all)",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would be queued, and queue nothing"
     )
 
 
@@ -175,6 +206,12 @@ def _run_callback_url(arguments: argparse.Namespace) -> int:
     return run_callback_url(arguments)
 
 
+def _run_reconcile(arguments: argparse.Namespace) -> int:
+    from local.reconcile import run_reconcile  # noqa: PLC0415 - `up` and --help need not load it
+
+    return run_reconcile(arguments)
+
+
 def _run_up(arguments: argparse.Namespace) -> int:
     # moto and boto3 take a second to load; --help and a wrong option need not wait for them
     from local.aws.expansion import ParameterError  # noqa: PLC0415 - see above
@@ -204,9 +241,10 @@ def _run_up(arguments: argparse.Namespace) -> int:
             trusted_link_hosts=arguments.trusted_link_host,
             ca_bundle=arguments.ca_bundle,
             lose_callbacks=arguments.lose_callbacks,
+            complete_after_seconds=arguments.complete_after,
         )
         with cloud:
-            _describe(cloud, _add_sample_job(cloud))
+            _describe(cloud, _add_sample_job(cloud, arguments.complete_after))
             _wait_for_signal()
     except (CloudError, ParameterError, StackError, InstallationError) as error:
         print(f"local up: {error}", file=sys.stderr)
@@ -228,12 +266,13 @@ def _wait_for_signal() -> None:
     raise KeyboardInterrupt
 
 
-def _add_sample_job(cloud: LocalCloud) -> str:
-    """Give the stand-in a finished job, so that the printed command archives something."""
+def _add_sample_job(cloud: LocalCloud, complete_after_seconds: float | None) -> str:
+    """Give the stand-in a job, so that the printed commands archive something."""
     if cloud.vendor is None:
         return "<uuid>"
     content = b"unit_id,bedrooms,rent\n101,1,1450\n102,2,1925\n"
-    return cloud.vendor.add_job(content).job_id
+    job = cloud.vendor.add_job(content, completes_after_seconds=complete_after_seconds)
+    return job.job_id
 
 
 def _describe(cloud: LocalCloud, job_id: str) -> None:
@@ -263,6 +302,7 @@ def _describe(cloud: LocalCloud, job_id: str) -> None:
         "  export AWS_ACCESS_KEY_ID=LOCALPEOPLE AWS_SECRET_ACCESS_KEY=local",
         f"  {aws} sqs send-message --queue-url '{cloud.queue_url}' \\",
         f"""    --message-body '{{"job_id": "{job_id}"}}'""",
+        *_describe_sweep(cloud, aws),
         f"  {aws} s3 ls --recursive 's3://{cloud.bucket}'",
         f"  {aws} sqs receive-message --queue-url '{cloud.dead_letter_queue_url}' \\",
         "    --message-attribute-names All",
@@ -270,6 +310,15 @@ def _describe(cloud: LocalCloud, job_id: str) -> None:
         *_describe_credentials(cloud, aws),
     ]
     print("\n".join(lines), flush=True)
+
+
+def _describe_sweep(cloud: LocalCloud, aws: str) -> list[str]:
+    if cloud.sweep_function is None:
+        return []
+    return [
+        f"  {aws} lambda invoke --function-name '{cloud.sweep_function}' \\",
+        """    --cli-binary-format raw-in-base64-out --payload '{"dry_run": true}' /dev/stdout""",
+    ]
 
 
 def _describe_credentials(cloud: LocalCloud, aws: str) -> list[str]:

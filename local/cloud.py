@@ -26,16 +26,19 @@ from local.aws.emitted_events import EmittedEvents
 from local.aws.event_source import EventSource
 from local.aws.expansion import expand_template
 from local.aws.function_urls import FunctionUrls
+from local.aws.invoke_api import InvokeApi
 from local.aws.mirror import MirrorFolder
 from local.aws.queues import Message, peek_messages, read_depth
 from local.aws.runtime import RuntimeSettings
 from local.aws.runtime_installation import install_runtime
 from local.aws.runtime_pool import RuntimePool
+from local.aws.schedule import Schedule, read_schedules
 from local.aws.server import EmbeddedAws
 from local.aws.stack import ARTIFACTS_BUCKET, StackError, deploy_stack
 from local.aws.traces import TraceCollector
 from local.callback_url import join_url
 from local.certificates import CertificateAuthority, public_roots
+from local.sample_exports import export_for
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -54,6 +57,7 @@ __all__ = ["CloudError", "LocalCloud"]
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
 MAIN_FUNCTION = "ArchiveExportFunction"
+SWEEP_FUNCTION = "ReconcileExportsFunction"
 STACK_NAME = "apartmentiq-archiver"
 # The names say who called in the record of requests; moto takes any key.
 _PEOPLE = Credentials("LOCALPEOPLE", "local")
@@ -95,6 +99,7 @@ class LocalCloud:
         fill_credentials: bool = True,
         mirror_archive: bool = True,
         lose_callbacks: float = 0.0,
+        complete_after_seconds: float | None = None,
     ) -> None:
         self.state_folder = state_folder
         self.region = region
@@ -112,10 +117,12 @@ class LocalCloud:
         self._fill_credentials = fill_credentials
         self._mirror_archive = mirror_archive
         self._lose_callbacks = lose_callbacks
+        self._complete_after_seconds = complete_after_seconds
         self._exit = ExitStack()
         self._pools: dict[str, RuntimePool] = {}
         self._invokers: dict[str, AsyncInvoker] = {}
         self._sources: list[EventSource] = []
+        self._schedules: list[tuple[Schedule, AsyncInvoker]] = []
 
     def __enter__(self) -> Self:
         with ExitStack() as exit_stack:  # unwinds a start that fails half-way
@@ -173,6 +180,11 @@ class LocalCloud:
     ) -> Future[list[Invocation]]:
         """Invoke as EventBridge does: retried, then sent to the OnFailure destination."""
         return self._invokers[function].submit(event)
+
+    def fire_schedules(self) -> list[Invocation]:
+        """Let every scheduled rule be due now, as after an hour, and wait for what it invoked."""
+        fired = [invoker.submit(schedule.event()) for schedule, invoker in self._schedules]
+        return [tries.result()[-1] for tries in fired]
 
     def wait_until_quiet(self, deadline_seconds: float = _PATIENT_SECONDS) -> None:
         """Wait until the queue is empty, in-flight and delayed included, and nothing runs.
@@ -299,6 +311,12 @@ class LocalCloud:
         return join_url(outputs["CallbackBaseUrl"], value["SecretString"])
 
     @property
+    def sweep_function(self) -> str | None:
+        """The name of the function that looks for completed jobs; None where there is none."""
+        pool = self._pools.get(SWEEP_FUNCTION)
+        return pool.function.name if pool else None
+
+    @property
     def endpoints_path(self) -> Path:
         """The file that tells tools where everything is; readable by its owner only."""
         return self.state_folder / "endpoints.json"
@@ -364,6 +382,8 @@ class LocalCloud:
                 self._authority.server_context(), callbacks_trust=self._authority.bundle_path
             )
             self.vendor.callbacks.lose = self._lose_callbacks
+            if self._complete_after_seconds is not None:
+                self.vendor.complete_orders_after(self._complete_after_seconds, export_for)
             self.vendor.start()
             exit_stack.callback(self.vendor.stop)
         self.clients = LocalClients(
@@ -488,8 +508,27 @@ class LocalCloud:
             exit_stack.callback(pool.stop)
         pools = {pool.function.name: pool for pool in self._pools.values()}
         self._start_sources(exit_stack, pools)
+        self._start_schedules(exit_stack)
+        self.aws.answer_invocations(
+            InvokeApi(
+                {pool.function.name: pool.invoke for pool in self._pools.values()},
+                {
+                    pool.function.name: self._invokers[key].submit
+                    for key, pool in self._pools.items()
+                },
+            )
+        )
         self._function_urls.answer(lambda name, event: pools[name].invoke(event))
         exit_stack.callback(self._function_urls.stop)
+
+    def _start_schedules(self, exit_stack: ExitStack) -> None:
+        invokers = {pool.function.name: self._invokers[key] for key, pool in self._pools.items()}
+        for definition in read_schedules(self.stack.resources):
+            invoker = invokers[definition.function_name]
+            schedule = Schedule(definition, invoker.submit, region=self.region)
+            exit_stack.callback(schedule.stop)
+            schedule.start()
+            self._schedules.append((schedule, invoker))
 
     def _start_sources(self, exit_stack: ExitStack, pools: Mapping[str, RuntimePool]) -> None:
         for definition in self.stack.event_sources:

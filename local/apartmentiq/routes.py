@@ -120,6 +120,7 @@ class JobRoutes:
 
     def __init__(self, jobs: JobBook, tokens: TokenOffice, make_link: Callable[[Job], str]) -> None:
         self.details_status = 200  # 404 or 405: no such page, as some accounts may find
+        self.on_order: Callable[[Job], Job] = lambda job: job  # what happens to an order by itself
         self._jobs = jobs
         self._tokens = tokens
         self._make_link = make_link
@@ -177,7 +178,7 @@ class JobRoutes:
             end_date=fields["end_date"],
             callback_url=fields.get("callback_url"),
         )
-        return json_answer(201, self._jobs.add(order).document())
+        return json_answer(201, self.on_order(self._jobs.add(order)).document())
 
     def _details(self, job_id: str) -> Answer:
         if self.details_status != 200:

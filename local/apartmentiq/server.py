@@ -162,9 +162,21 @@ class VendorStandIn:
         if content is not None:
             job = self.store_export(job.job_id, content, key=key, etag=etag, headers=headers)
         if completes_after_seconds is not None:
-            due_at = job.created_at + timedelta(seconds=completes_after_seconds)
-            job = self.jobs.change(job.job_id, lambda job: replace(job, completes_at=due_at))
+            job = self._complete_later(job, completes_after_seconds)
         return job
+
+    def complete_orders_after(self, seconds: float, make_export: Callable[[Order], Export]) -> None:
+        """Let every job that is ordered from now on complete by itself after so long."""
+
+        def take(job: Job) -> Job:
+            self.store_export(job.job_id, make_export(job.order))
+            return self._complete_later(job, seconds)
+
+        self._routes.on_order = take
+
+    def _complete_later(self, job: Job, seconds: float) -> Job:
+        due_at = job.created_at + timedelta(seconds=seconds)
+        return self.jobs.change(job.job_id, lambda job: replace(job, completes_at=due_at))
 
     def store_export(
         self,

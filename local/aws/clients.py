@@ -74,7 +74,7 @@ class LocalClients:
 
     @cached_property
     def aws_lambda(self) -> LambdaClient:
-        """Lambda's control plane, as moto plays it; invocations go to runtime.py instead."""
+        """Lambda, as moto plays it; once the stack is up, Invoke goes to the real runtimes."""
         return cast("LambdaClient", self._client("lambda"))
 
     @cached_property

@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["AsyncInvokeDefinition", "EventSourceDefinition", "FunctionDefinition", "Resource"]
+__all__ = [
+    "AsyncInvokeDefinition",
+    "EventSourceDefinition",
+    "FunctionDefinition",
+    "Resource",
+    "ScheduleDefinition",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +68,12 @@ class EventSourceDefinition:
     batch_size: int
     maximum_concurrency: int | None
     reports_batch_item_failures: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleDefinition:
+    """An EventBridge rule that invokes a function now and then."""
+
+    rule_name: str
+    expression: str
+    function_name: str

@@ -10,7 +10,7 @@ import base64
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from threading import Condition, Event, Semaphore, Thread
+from threading import Condition, Event, Lock, Semaphore, Thread
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -65,6 +65,9 @@ class EventSource:
         self._slots = Semaphore(concurrency)
         self._workers = ThreadPoolExecutor(concurrency, thread_name_prefix="event-source")
         self._stopping = Event()
+        self._enabled = Event()
+        self._enabled.set()
+        self._receiving = Lock()
         self._poller = Thread(target=self._poll, name="event-source-poller", daemon=True)
         self._lock = Condition()
         self._counts = Counts()
@@ -73,6 +76,16 @@ class EventSource:
     def start(self) -> None:
         """Begin to poll."""
         self._poller.start()
+
+    def disable(self) -> None:
+        """Leave messages where they are, as a disabled mapping does; returns when none is taken."""
+        self._enabled.clear()
+        with self._receiving:
+            pass
+
+    def enable(self) -> None:
+        """Take messages again."""
+        self._enabled.set()
 
     def stop_polling(self) -> None:
         """Take no more messages; returns at once."""
@@ -105,9 +118,12 @@ class EventSource:
 
     def _poll(self) -> None:
         while not self._stopping.is_set():
+            if not self._enabled.wait(_RETRY_SECONDS):
+                continue
             if not self._slots.acquire(timeout=_RETRY_SECONDS):
                 continue
-            messages = self._receive()
+            with self._receiving:
+                messages = self._receive() if self._enabled.is_set() else []
             if messages and not self._stopping.is_set():
                 self._workers.submit(self._run_batch, messages)
             else:

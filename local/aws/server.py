@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Collection, Iterable, Mapping
 
+    from local.aws.invoke_api import InvokeApi
+
 __all__ = ["ACCOUNT_ID", "EmbeddedAws", "RequestRecord"]
 
 ACCOUNT_ID = "123456789012"  # moto's own default
@@ -97,6 +99,10 @@ class EmbeddedAws:
         self._server.server_close()
         moto_api_backend.reset()
 
+    def answer_invocations(self, invoke_api: InvokeApi) -> None:
+        """Let Lambda's Invoke go to real runtimes from now on, and not to moto's stub."""
+        self._recorder.invoke_api = invoke_api
+
     def requests(self) -> list[RequestRecord]:
         """Return every call so far, in order of arrival."""
         return self._recorder.snapshot()
@@ -137,6 +143,7 @@ class _Recorder:
     """Notes each request's caller, service and action, then hands it to moto."""
 
     def __init__(self, application: DomainDispatcherApplication) -> None:
+        self.invoke_api: InvokeApi | None = None
         self._application = application
         self._records: deque[RequestRecord] = deque(maxlen=_REMEMBERED_REQUESTS)
         self._lock = Lock()
@@ -146,6 +153,8 @@ class _Recorder:
         record = _describe(environ)
         with self._lock:
             self._records.append(record)
+        if self.invoke_api is not None and self.invoke_api.takes(environ):
+            return self.invoke_api(environ, start_response)
         app = self._application.get_application(environ)
         with self._locks.lock_for(record.service, environ):
             answer: Iterable[bytes] = app(environ, start_response)

@@ -23,7 +23,7 @@ from openapi_core import OpenAPI
 from openapi_core.datatypes import RequestParameters
 from openapi_core.exceptions import OpenAPIError
 
-from local.apartmentiq import LinkFault, Order, VendorStandIn
+from local.apartmentiq import BytesExport, LinkFault, Order, VendorStandIn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -435,6 +435,19 @@ def test_completes_a_job_when_its_time_has_come(client: Client, vendor: VendorSt
     assert client.results(job.job_id).status_code == 302
     got = client.call(f"/bulk_api/jobs/{job.job_id}", token=vendor.access_token)
     assert got.document["status"] == "succeeded"
+
+
+def test_orders_complete_by_themselves_when_told_so(client: Client, vendor: VendorStandIn) -> None:
+    """With an export of the format that was ordered, after so long by the stand-in's clock."""
+    vendor.complete_orders_after(30, lambda order: BytesExport(order.output_format.encode()))
+    job_id = str(order_by_wire(client).document["job_id"])
+    assert client.results(job_id).status_code == 400
+    vendor.clock.advance(30)
+    assert client.results(job_id).status_code == 302
+    job = vendor.jobs.get(job_id)
+    assert job is not None
+    assert job.stored is not None
+    assert job.stored.content == BytesExport(b"jsonl")
 
 
 def test_cancels_only_what_is_not_finished(client: Client, vendor: VendorStandIn) -> None:

@@ -13,7 +13,8 @@ import stat
 import sys
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from threading import Event
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.exceptions import ClientError
@@ -64,6 +65,17 @@ Resources:
       EventBusName: !Ref EventBus
       EventPattern: {source: [apartmentiq]}
       Targets: [{Id: queue, Arn: !GetAtt ArchiveQueue.Arn}]
+  Daily:
+    Type: AWS::Events::Rule
+    Properties:
+      ScheduleExpression: rate(1 day)
+      Targets: [{Id: function, Arn: !GetAtt ArchiveExportFunction.Arn}]
+  Never:
+    Type: AWS::Events::Rule
+    Properties:
+      ScheduleExpression: rate(1 day)
+      State: DISABLED
+      Targets: [{Id: function, Arn: !GetAtt ArchiveExportFunction.Arn}]
   ArchiveBucket:
     Type: AWS::S3::Bucket
     Properties:
@@ -425,6 +437,52 @@ def test_asynchronous_failure_ends_at_the_templates_destination(quiet: LocalClou
     assert record["requestContext"]["approximateInvokeCount"] == 2
     assert record["requestPayload"] == {"do": "raise"}
     assert record["responsePayload"]["errorType"] == "ValueError"
+
+
+def test_invoke_reaches_the_real_runtime(quiet: LocalCloud) -> None:
+    """`aws lambda invoke`: an answer, a function's own error, an event that nobody waits for."""
+    name = quiet.pool().function.name
+    client = quiet.clients.aws_lambda
+
+    def invoke(order: object, function: str = name) -> dict[str, Any]:
+        payload = json.dumps(order).encode()
+        return dict(client.invoke(FunctionName=function, Payload=payload))
+
+    answered = invoke({"do": "answer", "answer": {"n": 7}})
+    assert (answered["StatusCode"], json.load(answered["Payload"])) == (200, {"n": 7})
+    arn = quiet.pool().function.arn
+    assert json.load(invoke({"do": "answer", "answer": 1}, f"{arn}:$LATEST")["Payload"]) == 1
+    failed = invoke({"do": "raise"})
+    assert failed["FunctionError"] == "Unhandled"
+    assert json.load(failed["Payload"])["errorMessage"] == "as ordered"
+    before = len(quiet.invocations())
+    accepted = client.invoke(FunctionName=name, InvocationType="Event", Payload=b"{}")
+    assert accepted["StatusCode"] == 202
+    quiet.wait_until_quiet()
+    assert len(quiet.invocations()) == before + 1
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        invoke({}, "nobody")
+
+
+def test_a_schedule_invokes_with_eventbridges_event(cloud: LocalCloud) -> None:
+    """The enabled rule does, the disabled one does not; the event is the documented one."""
+    before = len(cloud.invocations())
+    (invocation,) = cloud.fire_schedules()
+    assert invocation.succeeded
+    assert len(cloud.invocations()) == before + 1
+
+
+def test_a_disabled_mapping_leaves_messages_where_they_are(quiet: LocalCloud) -> None:
+    """As people pause the archiver; enabled again, it takes them."""
+    before = quiet.event_source.counts
+    quiet.event_source.disable()
+    quiet.send({"do": "nothing"})
+    Event().wait(0.3)  # what would take it polls without a pause
+    assert quiet.event_source.counts == before
+    quiet.event_source.enable()
+    quiet.event_source.wait_for(
+        lambda counts: counts.deleted == before.deleted + 1, deadline_seconds=30
+    )
 
 
 def test_settings_that_moto_skips_are_applied(cloud: LocalCloud) -> None:

@@ -346,9 +346,11 @@ def test_command_line_keeps_the_stack_up_until_a_signal(project: Path, tmp_path:
         ["--parameter", "nonsense"],
         ["--lose-callbacks", "1.1"],
         ["--lose-callbacks", "most"],
+        ["--complete-after", "soon"],
         ["demo", "--size-mib", "0"],
         ["down"],
         ["verify", "--job", "x"],
+        ["reconcile", "--sinse", "2026-01-01"],
     ],
 )
 def test_command_line_refuses_nonsense_with_exit_code_2(

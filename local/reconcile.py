@@ -1,0 +1,91 @@
+"""`make reconcile`: sweep the vendor's list by a deployed stack, to its end, and say what it saw.
+
+It invokes the function as a person would, goes on with what an unfinished sweep answers, and waits
+where the vendor asks for it. It sees the stack as its users do and must not import `archiver`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.stack_outputs import read_outputs
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+
+__all__ = ["run_reconcile"]
+
+_LONGEST_INVOCATION_SECONDS = 310  # the function's 300, and the way there and back
+_MOST_INVOCATIONS = 100  # 50,000 pages; beyond that something is wrong
+_SECONDS_BETWEEN = 60.0  # after a sweep that the vendor, or AWS, kept from its end
+_COUNTS = ("archived", "dead_lettered", "ended_at_vendor", "unarchived", "never_seen", "lost")
+
+
+def run_reconcile(arguments: argparse.Namespace) -> int:
+    """Sweep until the window is behind; 0 if it is, 1 with the reason if it cannot be."""
+    try:
+        function = read_outputs(arguments.stack)["ReconcileExportsFunctionName"]
+        return _sweep(function, _payload(arguments))
+    except (BotoCoreError, ClientError, LookupError) as error:
+        print(f"could not reconcile: {error}")
+        return 1
+
+
+def _payload(arguments: argparse.Namespace) -> dict[str, Any]:
+    given = {name: getattr(arguments, name) for name in ("since", "until", "report_types")}
+    payload = {name: value for name, value in given.items() if value is not None}
+    return {**payload, "dry_run": True} if arguments.dry_run else payload
+
+
+def _sweep(function: str, payload: dict[str, Any]) -> int:
+    client = boto3.client(
+        "lambda",
+        config=Config(read_timeout=_LONGEST_INVOCATION_SECONDS, retries={"total_max_attempts": 1}),
+    )
+    for _ in range(_MOST_INVOCATIONS):
+        invoked: dict[str, Any] = dict(
+            client.invoke(FunctionName=function, Payload=json.dumps(payload).encode())
+        )
+        answer = json.loads(invoked["Payload"].read())
+        if "FunctionError" in invoked:
+            print(f"could not reconcile: {answer.get('errorMessage', answer)}")
+            return 1
+        _report(answer)
+        if answer["outcome"] == "finished":
+            return 0
+        if "continue_with" not in answer:
+            return 1
+        payload = answer["continue_with"]
+        time.sleep(0 if answer["reason"] == "out_of_time" else _SECONDS_BETWEEN)
+    print(f"gave up after {_MOST_INVOCATIONS} invocations; the next payload: {json.dumps(payload)}")
+    return 1
+
+
+def _report(answer: Mapping[str, Any]) -> None:
+    until = answer["until"] or "now"
+    print(f"jobs from {answer['since']} until {until}, {answer['pages']} pages read:")
+    print("  at ApartmentIQ: " + _listed(answer["jobs"]))
+    print("  completed ones: " + _listed({name: answer[name] for name in _COUNTS}))
+    for job in answer.get("would_queue", []):
+        print(
+            f"  would queue {job['job_id']} ({job['report_type']}, completed "
+            f"{job['completed_at'] or 'at an unknown time'}): {job['why']}"
+        )
+    if answer["dry_run"]:
+        hidden = answer["never_seen"] + answer["lost"] - len(answer["would_queue"])
+        print(f"  … and {hidden} more" if hidden else "  nothing was queued: it was a dry run")
+    else:
+        print(f"  queued {answer['queued']}")
+    if answer["outcome"] != "finished":
+        print(f"  not finished: {answer['reason']}: {answer['detail']}")
+
+
+def _listed(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} {name}" for name, number in counts.items())
