@@ -1,7 +1,7 @@
 """The deployed template and real Lambda runtimes: AWS's emulator runs the function as it was built.
 
 One cloud serves all tests of a file; each uses jobs of its own. A process holds one cloud at a
-time.
+time. At the end every event that was emitted is held to its schema.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pytest
 
 from local.apartmentiq import VendorStandIn
 from local.cloud import LocalCloud
+from tests.schemas import schema_errors
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +22,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     state_folder: Path = tmp_path_factory.mktemp("local")
     with LocalCloud(state_folder=state_folder, maximum_runtimes=3) as cloud:
         yield cloud
+        emitted = cloud.emitted_events()
+        assert [error for event in emitted for error in schema_errors(event)] == []
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 
 from local.apartmentiq import Job, SyntheticExport, VendorStandIn, sha256_of
@@ -94,10 +93,6 @@ def test_an_export_of_any_size_arrives_byte_for_byte(
     assert archived_sha256(cloud, key) == sha256_of(export)
     (event,) = events_about(cloud, job.job_id)
     assert event["detail"]["object"]["size_bytes"] == size_bytes
-    schema = json.loads((EVENTS / "schemas" / "export-archived.schema.json").read_text())
-    jsonschema.validate(
-        event["detail"], schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
-    )
 
 
 def test_a_job_announced_on_the_bus_is_archived(cloud: LocalCloud, vendor: VendorStandIn) -> None:

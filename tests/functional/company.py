@@ -139,6 +139,7 @@ class Company:
     dead_letter_queue_url: str = ""
     _first_call: int = 0
     _seen: list[str] = field(default_factory=list)
+    _emitted: list[str] = field(default_factory=list)
 
     # --- the stack ---
 
@@ -341,8 +342,15 @@ class Company:
 
     def emitted(self, detail_type: str | None = None) -> list[dict[str, Any]]:
         """Return the details of the events emitted since the last look, perhaps of one type."""
-        events = [json.loads(message["body"]) for message in self._drain("emitted")]
+        bodies = [message["body"] for message in self._drain("emitted")]
+        self._emitted += bodies
+        events = [json.loads(body) for body in bodies]
         return [event["detail"] for event in events if detail_type in {None, event["detail-type"]}]
+
+    def all_emitted(self) -> list[dict[str, Any]]:
+        """Return every event of the test, also those that it looked at, and leave them there."""
+        bodies = [message.body for message in self._messages("emitted")]
+        return [json.loads(body) for body in [*self._emitted, *bodies]]
 
     def dead_letters(self) -> list[dict[str, str]]:
         """Return the dead letters since the last look: body, and attributes as plain text."""

@@ -3,7 +3,7 @@
 No piece of ours is replaced. `company` is shared and warm, as a runtime is that has done this all
 day, and is emptied before each test; `fresh_company` has a stack, a vendor and a cold runtime of
 its own, for tests that move clocks, change keys or count tokens. After every test that used either,
-all that it left behind is searched for secrets.
+all that it left behind is searched for secrets, and each emitted event is held to its schema.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from tests.functional.company import (
     Runtime,
     find_secrets,
 )
+from tests.schemas import schema_errors
 
 MakeCompany = Callable[[VendorStandIn, str], Company]
 
@@ -169,12 +170,13 @@ def fresh_company(
 
 
 def _watched(company: Company, capsys: pytest.CaptureFixture[str]) -> Iterator[Company]:
-    """Collect the function's log; afterwards, search everything that is left for secrets."""
+    """Collect the function's log; afterwards, look for secrets and hold events to their schemas."""
     handler = cast("logging.StreamHandler[TextIO]", archive_export.logger.registered_handler)
     before = handler.stream
     handler.setStream(company.log)
     yield company
     handler.setStream(before)
+    assert [error for event in company.all_emitted() for error in schema_errors(event)] == []
     printed = capsys.readouterr()
     assert find_secrets(company.evidence()) == []
     assert find_secrets(printed.out + printed.err) == []

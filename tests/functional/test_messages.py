@@ -151,6 +151,7 @@ def test_a_rejected_jobs_letter_names_the_job(company: Company) -> None:
     assert (letter["job_id"], letter["reason"]) == (UNKNOWN_JOB, "no_such_job")
     (told,) = company.emitted("Export Rejected")
     assert told == {
+        "schema_version": "1",
         "job_id": UNKNOWN_JOB,
         "reason": "no_such_job",
         "detail": letter["detail"],

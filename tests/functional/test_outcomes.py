@@ -5,29 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from tests.functional.aws_script import Refusal, operation, s3_call
 from tests.functional.company import LAST_RECEIVE, Company, LambdaContext, default_key
 
-SCHEMAS = Path(__file__).parents[2] / "events" / "schemas"
 NOT_COUNTED = Refusal.json(
     200,
     b'{"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "no"}]}',
 )
 DENIED = Refusal.json(400, b'{"__type": "AccessDeniedException", "message": "not allowed"}')
-
-
-def keeps_schema(name: str, detail: object) -> bool:
-    """Tell whether an emitted detail is what events/schemas promises."""
-    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
-    checker = Draft202012Validator.FORMAT_CHECKER
-    Draft202012Validator(schema, format_checker=checker).validate(detail)
-    return True
 
 
 # --- archived, already archived ---
@@ -39,7 +28,6 @@ def test_archived_acknowledges_emits_and_remembers(company: Company) -> None:
     content = company.archive(job)
     assert content == b"a,b\n1,2\n"
     (told,) = company.emitted("Export Archived")
-    assert keeps_schema("export-archived", told)
     (version,) = company.versions(default_key(job))
     assert told["object"] == {
         "bucket": company.bucket,
@@ -153,8 +141,7 @@ def test_a_job_that_waited_too_long_is_rejected(company: Company) -> None:
     assert (letter["reason"], letter["job_id"]) == ("waited_too_long", job.job_id)
     assert "72 hours" in letter["detail"]
     assert "not finished" in letter["detail"]
-    (told,) = company.emitted("Export Rejected")
-    assert keeps_schema("export-rejected", told)
+    assert [told["reason"] for told in company.emitted("Export Rejected")] == ["waited_too_long"]
     assert company.waiting() == []
 
 
@@ -208,7 +195,6 @@ def test_a_job_that_ended_at_the_vendor_is_told_and_acknowledged(
         company.vendor.fail_job(job.job_id, "property 17 has no data; see https://x.example/?a=b")
     assert company.deliver_job(job) == []
     (told,) = company.emitted("Export Failed At Vendor")
-    assert keeps_schema("export-failed-at-vendor", told)
     assert (told["job_id"], told["reason"]) == (job.job_id, reason)
     assert said in told["detail"]
     assert "x.example" not in told["detail"]
@@ -330,7 +316,6 @@ def test_an_event_that_the_bus_counts_as_failed_is_emitted_on_the_retry(company:
     (told,) = company.emitted("Export Archived")
     (version,) = company.versions(default_key(job))
     assert told["object"]["version_id"] == version["VersionId"]
-    assert keeps_schema("export-archived", told)
     assert company.outcomes()[-1] == ("archived", None)
 
 

@@ -7,12 +7,13 @@ import json
 from typing import Any, get_args
 
 import pytest
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import ValidationError
 
 from archiver.callback import find_job_ids
 from archiver.errors import EndReason, Rejection, RejectionReason
 from archiver.function_url import Request
 from archiver.message import read_request
+from tests.schemas import SCHEMAS, schema_errors, validator
 from tests.template.resolved import REPOSITORY, Stack
 
 EVENTS = REPOSITORY / "events"
@@ -29,13 +30,6 @@ SQS_SAMPLES = sorted(path.name for path in EVENTS.glob("sqs-*.json"))
 def read(name: str) -> Any:  # noqa: ANN401 - a file's JSON
     """Return a file of events/ as JSON."""
     return json.loads((EVENTS / name).read_text())
-
-
-def validator(name: str) -> Draft202012Validator:
-    """Return the validator of an emitted event's detail, formats checked."""
-    schema = read(f"schemas/{name}.schema.json")
-    Draft202012Validator.check_schema(schema)
-    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
 
 
 def archived(**changes: Any) -> dict[str, Any]:  # noqa: ANN401 - any JSON value
@@ -56,7 +50,18 @@ def test_an_emitted_sample_keeps_its_schema(name: str) -> None:
     event = read(f"emitted/{name}.json")
     assert event["source"] == "apartmentiq.archiver"
     assert event["detail-type"] == EMITTED[name]
-    validator(name).validate(event["detail"])
+    assert schema_errors(event) == []
+
+
+def test_every_schema_has_a_sample_and_a_version() -> None:
+    """The version that an event says is the one in the schema's own name, which no two share."""
+    assert {path.name for path in SCHEMAS.iterdir()} == {f"{n}.schema.json" for n in EMITTED}
+    assert {path.stem for path in (EVENTS / "emitted").iterdir()} == EMITTED.keys()
+    for name, title in EMITTED.items():
+        schema = read(f"schemas/{name}.schema.json")
+        version = schema["properties"]["schema_version"]["const"]
+        assert schema["$id"] == f"urn:apartmentiq-archiver:{name}:{version}"
+        assert schema["title"] == title
 
 
 @pytest.mark.parametrize("name", EMITTED)
@@ -112,8 +117,8 @@ def test_an_archived_export_that_is_described_wrongly_is_refused(change: dict[st
 
 def test_a_rejected_message_may_have_no_job() -> None:
     """A malformed message holds no id, and is reported all the same."""
-    detail = {"job_id": None, "reason": "malformed_message", "detail": "The body is not JSON."}
-    validator("export-rejected").validate(detail)
+    said = {"reason": "malformed_message", "detail": "The body is not JSON."}
+    validator("export-rejected").validate({"schema_version": "1", "job_id": None, **said})
 
 
 @pytest.mark.parametrize(

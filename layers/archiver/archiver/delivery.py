@@ -293,7 +293,8 @@ class Delivery:
 
 
 def _detail(job_id: str | None, why: Interruption) -> dict[str, Any]:
-    return {"job_id": job_id, "reason": why.reason, "detail": why.detail}
+    """Return the detail of our two events without an object (events/schemas)."""
+    return {"schema_version": "1", "job_id": job_id, "reason": why.reason, "detail": why.detail}
 
 
 def _delay(deferral: Deferral, deferrals: int) -> int:

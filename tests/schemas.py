@@ -1,0 +1,36 @@
+"""What events/schemas promises, as every test tier asks it.
+
+It must not know how an event comes to be: it is given envelopes and says what is wrong with them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+__all__ = ["SCHEMAS", "schema_errors", "validator"]
+
+SCHEMAS = Path(__file__).resolve().parents[1] / "events" / "schemas"
+
+
+@cache
+def validator(name: str) -> Draft202012Validator:
+    """Return the validator of an event's detail, formats checked; `name` as in the file's name."""
+    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def schema_errors(event: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with an envelope: nothing, or a sentence each."""
+    kind = str(event["detail-type"])
+    name = kind.lower().replace(" ", "-")
+    if not (SCHEMAS / f"{name}.schema.json").is_file():
+        return [f"{kind} has no schema"]
+    errors = validator(name).iter_errors(event["detail"])
+    return [f"{kind}: {error.json_path}: {error.message}" for error in errors]
