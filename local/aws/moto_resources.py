@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from moto.awslambda.models import LayerVersion
 from moto.cloudformation import parsing
 from moto.core.common_models import CloudFormationModel
-from moto.events.models import EventBus
+from moto.events.models import Archive, EventBus, events_backends
 from moto.secretsmanager.models import secretsmanager_backends
 from moto.sqs.models import Queue, sqs_backends
 
@@ -44,6 +44,8 @@ def teach_moto(
     setattr(Queue, "physical_resource_id", queue_url)  # noqa: B010 - as below
     setattr(LayerVersion, "physical_resource_id", property(_layer_arn))  # noqa: B010 - as below
     setattr(EventBus, "physical_resource_id", property(_bus_name))  # noqa: B010 - moto does not declare it
+    # moto reads an archive's pattern and days as if the API's text and number had come
+    setattr(Archive, "create_from_cloudformation_json", classmethod(_create_archive))  # noqa: B010 - as above
     _forget_known_types()
     known = set(parsing.get_model_map())
     for resource_type in sorted(set(resource_types) - known):
@@ -57,6 +59,25 @@ def _bus_name(bus: EventBus) -> str:
 
 def _layer_arn(layer: LayerVersion) -> str:
     return layer.arn
+
+
+def _create_archive(
+    _cls: type[Archive],
+    resource_name: str,
+    cloudformation_json: dict[str, Any],
+    account_id: str,
+    region_name: str,
+    **_kwargs: object,
+) -> Archive:
+    """Make an archive of events out of a template's properties."""
+    properties = cloudformation_json["Properties"]
+    return events_backends[account_id][region_name].create_archive(
+        resource_name,
+        properties["SourceArn"],
+        properties.get("Description", ""),
+        json.dumps(properties.get("EventPattern", {})),
+        int(properties.get("RetentionDays", 0)),
+    )
 
 
 def _forget_known_types() -> None:
