@@ -6,6 +6,7 @@ It only reads arguments and prints; local/cloud.py does the work.
 from __future__ import annotations
 
 import argparse
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from local.cloud import LocalCloud
+    from local.loader import ExampleLoader
 
 __all__ = ["main"]
 
@@ -218,6 +220,7 @@ def _run_up(arguments: argparse.Namespace) -> int:
     from local.aws.runtime_installation import InstallationError  # noqa: PLC0415 - see above
     from local.aws.stack import StackError  # noqa: PLC0415 - see above
     from local.cloud import CloudError, LocalCloud  # noqa: PLC0415 - see above
+    from local.loader import ExampleLoader  # noqa: PLC0415 - see above
 
     folders = {
         name: path
@@ -244,7 +247,8 @@ def _run_up(arguments: argparse.Namespace) -> int:
             complete_after_seconds=arguments.complete_after,
         )
         with cloud:
-            _describe(cloud, _add_sample_job(cloud, arguments.complete_after))
+            sample = _add_sample_job(cloud, arguments.complete_after)
+            _describe(cloud, sample, ExampleLoader.subscribe(cloud))
             _wait_for_signal()
     except (CloudError, ParameterError, StackError, InstallationError) as error:
         print(f"local up: {error}", file=sys.stderr)
@@ -275,7 +279,7 @@ def _add_sample_job(cloud: LocalCloud, complete_after_seconds: float | None) -> 
     return job.job_id
 
 
-def _describe(cloud: LocalCloud, job_id: str) -> None:
+def _describe(cloud: LocalCloud, job_id: str, loader: ExampleLoader) -> None:
     """Print where everything is, and commands that work as they stand."""
     s3 = cloud.s3_endpoint
     aws = f'aws --endpoint-url "{cloud.aws.url}"'
@@ -306,6 +310,10 @@ def _describe(cloud: LocalCloud, job_id: str) -> None:
         f"  {aws} s3 ls --recursive 's3://{cloud.bucket}'",
         f"  {aws} sqs receive-message --queue-url '{cloud.dead_letter_queue_url}' \\",
         "    --message-attribute-names All",
+        "",
+        "An example consumer, subscribed to the bus, loads what was archived (docs/events.md):",
+        "",
+        f"  AWS_CONFIG_FILE='{loader.aws_config}' {shlex.join(['python', *loader.command])}",
         "",
         *_describe_credentials(cloud, aws),
     ]

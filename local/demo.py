@@ -37,6 +37,8 @@ from local.aws.expansion import ParameterError
 from local.aws.runtime_installation import InstallationError
 from local.aws.stack import StackError
 from local.cloud import CloudError, LocalCloud
+from local.lake import read_lake
+from local.loader import ExampleLoader
 from local.sample_exports import (
     empty_export,
     floorplans_parquet,
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from local.apartmentiq import VendorStandIn
     from local.aws.queues import Message
     from local.aws.traces import Segment, Trace
+    from local.lake import LakeRow
     from local.sample_exports import SampleExport
 
 __all__ = ["run_demo"]
@@ -120,12 +123,14 @@ def _run(console: Console, size_mib: int) -> int:
             raise ValueError("the demo needs the stand-in, not another vendor")
         seconds = time.monotonic() - started_at
         console.print(f"Up after {seconds:.1f} s. Ordering exports and sending their jobs.\n")
+        loader = ExampleLoader.subscribe(cloud)
         errands = _prepare_errands(cloud, cloud.vendor, size_mib)
         deadline = _BASE_DEADLINE_SECONDS + max(0, size_mib - 256) * _SECONDS_PER_MIB
         quiet = _send_and_watch(console, cloud, cloud.vendor, errands, deadline)
         verdicts = [_judge(cloud, errand) for errand in errands]
         problems = [*quiet, *_all_problems(cloud, errands, verdicts)]
         _show(console, cloud, verdicts)
+        problems += _load_and_query(console, cloud, loader, verdicts)
     elapsed_seconds = time.monotonic() - started_at
     console.print(f"\nOpen the archived files in {cloud.archive_path}")
     for problem in problems:
@@ -429,6 +434,44 @@ def _peak_rss(cloud: LocalCloud, errand: Errand) -> int | None:
         if invocation.peak_rss_bytes and errand.job_id in invocation.log
     ]
     return max(peaks, default=None)
+
+
+# --- what others make of it ---
+
+
+def _load_and_query(
+    console: Console, cloud: LocalCloud, loader: ExampleLoader, verdicts: Sequence[Verdict]
+) -> list[str]:
+    """Let the example consumer load what it was told of, then ask the archived files themselves."""
+    code, log = loader.run()
+    archived = {verdict.errand.job_id for verdict in verdicts if verdict.detail}
+    problems = []
+    if code or (loaded := loader.loaded_rows()).keys() != archived:
+        console.print(log)
+        problems.append("the example consumer did not load exactly what was archived")
+        loaded = {}
+    lake = read_lake(cloud.archive_path)
+    if not problems and sum(row.row_count for row in lake) != sum(loaded.values()):
+        problems.append("the archived files hold other rows than the example consumer loaded")
+    console.print(_lake_table(lake))
+    count, rows = len(loaded), sum(loaded.values())
+    console.print(
+        f"By DuckDB, over the files in {cloud.archive_path}; on the events, the example consumer "
+        f"loaded {count} exports with {rows:,} rows into {loader.database.name}."
+    )
+    return problems
+
+
+def _lake_table(lake: Sequence[LakeRow]) -> Table:
+    table = Table(title="\nThe archived lake")
+    for name in ("report_type", "format", "start_date", "end_date"):
+        table.add_column(name)
+    for name in ("exports", "rows"):
+        table.add_column(name, justify="right")
+    for row in lake:
+        partition = (row.report_type, row.format, row.start_date, row.end_date)
+        table.add_row(*partition, f"{row.export_count}", f"{row.row_count:,}")
+    return table
 
 
 # --- what is shown ---

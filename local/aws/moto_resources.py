@@ -62,7 +62,8 @@ def _layer_arn(layer: LayerVersion) -> str:
 
 
 def _create_archive(
-    _cls: type[Archive],
+    _cls: type[Any],
+    /,
     resource_name: str,
     cloudformation_json: dict[str, Any],
     account_id: str,
@@ -76,7 +77,7 @@ def _create_archive(
         properties["SourceArn"],
         properties.get("Description", ""),
         json.dumps(properties.get("EventPattern", {})),
-        int(properties.get("RetentionDays", 0)),
+        int(properties.get("RetentionDays", 0)),  # type: ignore[arg-type]  # moto declares text
     )
 
 

@@ -7,7 +7,7 @@ archiver's. Keys, region and endpoint come from where boto3 looks for them; the 
 `s3:GetObject` and `s3:GetObjectVersion` on the archive, `sqs:ReceiveMessage` and
 `sqs:DeleteMessage` on the queue.
 
-Each report type has a table in the schema `exports`: the export's columns, and before them
+Each report type has a table, `export_units` for example: the export's columns, and before them
 `_job_id`, `_start_date`, `_end_date` and `_version_id`. The table `loaded` says which exports are
 in. Events come at least once, so a repeated one is looked up there; a job that was archived again
 replaces its own rows; a message is deleted only after the transaction that loads its export. It
@@ -46,7 +46,6 @@ _READERS = {
     "parquet": "read_parquet(?, hive_partitioning = false)",
 }
 _LEDGER = """
-    CREATE SCHEMA IF NOT EXISTS exports;
     CREATE TABLE IF NOT EXISTS loaded (
         job_id VARCHAR PRIMARY KEY,
         version_id VARCHAR NOT NULL,
@@ -105,7 +104,7 @@ class Loader:
             raise ValueError(f"{key} has {path.stat().st_size} bytes, not {stored['size_bytes']}")
 
     def _replace_rows(self, job: Mapping[str, Any], version_id: str, path: Path) -> None:
-        table = f"exports.{_quoted(job['report_type'])}"
+        table = _quoted(f"export_{job['report_type']}")
         self._read(job, version_id, path)
         self._fit(table)
         self._db.execute(f"DELETE FROM {table} WHERE _job_id = ?", [job["job_id"]])  # noqa: S608 - quoted
