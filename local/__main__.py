@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or (given[0].startswith("-") and given[0] not in {"-h", "--help"}):
         given.insert(0, "up")  # options alone mean the stack that people keep up
-    parsed = _build_parser().parse_args(given)
+    parsed = _build_parser(given).parse_args(given)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         code: int = parsed.run(parsed)
@@ -49,7 +49,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _build_parser() -> argparse.ArgumentParser:
+def _build_parser(given: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m local",
         description=__doc__,
@@ -88,6 +88,12 @@ def _build_parser() -> argparse.ArgumentParser:
     verify.add_argument("--job", required=True, type=_job_id, metavar="UUID")
     verify.add_argument("--deadline-seconds", type=_positive, default=300, metavar="S")
     verify.set_defaults(run=_run_verify)
+    athena = commands.add_parser("athena-ddl", help="print the archive's tables for Athena")
+    if "athena-ddl" in given:  # loads DuckDB, for which the others need not wait
+        from local.athena import add_options, run_athena_ddl  # noqa: PLC0415 - see above
+
+        add_options(athena)
+        athena.set_defaults(run=run_athena_ddl)
     parser.epilog = f"Without COMMAND, `up` is meant.\n\n{up.format_help()}"
     return parser
 

@@ -12,6 +12,7 @@ import pytest
 
 from archiver.apartmentiq.link import TrustedHosts
 from archiver.object_key import DEFAULT_KEY_TEMPLATE, check_key_template
+from local import athena_ddl
 from tests.template.resolved import read_template
 
 TEMPLATE = read_template()
@@ -160,6 +161,7 @@ def test_the_function_takes_every_trusted_host_that_the_template_takes(value: st
 def test_the_default_key_template_is_the_functions_own() -> None:
     """A stack and a function without settings put a job at the same key."""
     assert PARAMETERS["KeyTemplate"]["Default"] == DEFAULT_KEY_TEMPLATE
+    assert athena_ddl.DEFAULT_KEY_TEMPLATE == DEFAULT_KEY_TEMPLATE  # and Athena looks there
 
 
 def test_naming_a_new_and_an_existing_bucket_is_refused() -> None:
