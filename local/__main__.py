@@ -319,7 +319,7 @@ def _describe(cloud: LocalCloud, job_id: str, loader: ExampleLoader) -> None:
         "",
         "An example consumer, subscribed to the bus, loads what was archived (docs/events.md):",
         "",
-        f"  AWS_CONFIG_FILE='{loader.aws_config}' {shlex.join(['python', *loader.command])}",
+        f"  AWS_CONFIG_FILE='{loader.aws_config}' {shlex.join([sys.executable, *loader.command])}",
         "",
         *_describe_credentials(cloud, aws),
     ]

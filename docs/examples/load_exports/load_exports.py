@@ -4,8 +4,8 @@
 
 It reads a queue that `subscription.yaml` makes, and needs boto3 and duckdb, nothing of the
 archiver's. Keys, region and endpoint come from where boto3 looks for them; the role needs
-`s3:GetObject` and `s3:GetObjectVersion` on the archive, `sqs:ReceiveMessage` and
-`sqs:DeleteMessage` on the queue.
+`s3:GetObject` and `s3:GetObjectVersion` on the archive (and `kms:Decrypt`, if it has a key of its
+own), `sqs:ReceiveMessage` and `sqs:DeleteMessage` on the queue.
 
 Each report type has a table, `export_units` for example: the export's columns, and before them
 `_job_id`, `_start_date`, `_end_date` and `_version_id`. The table `loaded` says which exports are
@@ -193,10 +193,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--database", required=True, type=Path)
     parser.add_argument("--until-empty", action="store_true", help="end when nothing is waiting")
     given = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
-    loader = Loader(given.database, boto3.client("s3"))
+    logging.basicConfig(format="%(levelname)s %(message)s")
+    _LOG.setLevel(logging.INFO)
+    session = boto3.Session()
+    loader = Loader(given.database, session.client("s3"))
     try:
-        sqs = boto3.client("sqs")
+        sqs = session.client("sqs")
         failures = consume(sqs, given.queue_url, loader, until_empty=given.until_empty)
     finally:
         loader.close()
