@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["find_exports", "parse_columns", "read_columns"]
 
+# All rows are looked at: types and names that show late in a file count, too.
 _READERS = {
-    "csv": "read_csv(?, header = true, hive_partitioning = false)",
-    "jsonl": "read_json(?, format = 'newline_delimited', hive_partitioning = false)",
+    "csv": "read_csv(?, header = true, sample_size = -1, hive_partitioning = false)",
+    "jsonl": (
+        "read_json(?, format = 'newline_delimited', sample_size = -1, hive_partitioning = false)"
+    ),
     "parquet": "read_parquet(?, hive_partitioning = false)",
 }
 _TYPES = {

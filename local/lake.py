@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["LakeRow", "read_lake"]
 
 _READERS = {
-    "csv": "read_csv({files}, union_by_name = true, {hive})",
+    "csv": "read_csv({files}, all_varchar = true, union_by_name = true, {hive})",
     "jsonl": "read_json({files}, format = 'newline_delimited', union_by_name = true, {hive})",
     "parquet": "read_parquet({files}, union_by_name = true, {hive})",
 }

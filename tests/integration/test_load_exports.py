@@ -203,6 +203,21 @@ def test_columns_and_types_may_grow(lake: Lake) -> None:
     assert rows == [("18", 900.0, None), ("17", 1000.0, None), ("12B", 1000.5, "two cats")]
 
 
+@pytest.mark.parametrize("output_format", ["csv", "jsonl"])
+def test_what_shows_late_in_a_file_is_not_missed(lake: Lake, output_format: str) -> None:
+    """DuckDB looks at some 20,000 rows; a text or a name that comes after them counts, too."""
+    numbers = range(30_000)
+    if output_format == "csv":
+        text = "unit_id,rent\n" + "".join(f"{n},{n}\n" for n in numbers) + "12B,5.5\n"
+    else:
+        text = "".join(f'{{"unit_id": "{n}"}}\n' for n in numbers)
+        text += '{"unit_id": "12B", "rent": 5.5}\n'
+    lake.emit(lake.archive(text.encode(), output_format=output_format))
+    assert lake.run() == 0
+    assert lake.query("SELECT rent FROM export_units WHERE unit_id = '12B'") == [(5.5,)]
+    assert lake.query("SELECT row_count FROM loaded") == [(30_001,)]
+
+
 def test_an_export_without_a_byte_has_no_rows(lake: Lake) -> None:
     """It counts as loaded, before and after exports with rows."""
     for content in (b"", b"unit_id\n1\n", b""):

@@ -23,6 +23,7 @@ import logging
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,11 +40,18 @@ _LOG = logging.getLogger("load_exports")
 _LONG_POLL_SECONDS = 20  # SQS's longest: an idle consumer makes three requests a minute
 _LAST_POLL_SECONDS = 1  # long enough to ask all of SQS's servers, which a poll of 0 does not
 _CHUNK_BYTES = 1 << 20
-# A row with too many fields, or a file that is cut off, is an error in all three.
+# DuckDB reads types off the first rows. What does not fit them later is an error in a CSV, which is
+# then read again with all rows in view; in JSON a late name would be dropped without a word, so all
+# are looked at from the start.
 _READERS = {
-    "csv": "read_csv(?, header = true, hive_partitioning = false)",
-    "jsonl": "read_json(?, format = 'newline_delimited', hive_partitioning = false)",
-    "parquet": "read_parquet(?, hive_partitioning = false)",
+    "csv": (
+        "read_csv(?, header = true, hive_partitioning = false)",
+        "read_csv(?, header = true, hive_partitioning = false, sample_size = -1)",
+    ),
+    "jsonl": (
+        "read_json(?, format = 'newline_delimited', hive_partitioning = false, sample_size = -1)",
+    ),
+    "parquet": ("read_parquet(?, hive_partitioning = false)",),
 }
 _LEDGER = """
     CREATE TABLE IF NOT EXISTS loaded (
@@ -78,9 +86,10 @@ class Loader:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "export")
             self._fetch(stored, path)
+            self._read(job, version_id, path)
             self._db.begin()
             try:
-                self._replace_rows(job, version_id, path)
+                self._replace_rows(job, version_id)
                 self._db.commit()
             except BaseException:
                 self._db.rollback()
@@ -103,9 +112,8 @@ class Loader:
         if path.stat().st_size != stored["size_bytes"]:
             raise ValueError(f"{key} has {path.stat().st_size} bytes, not {stored['size_bytes']}")
 
-    def _replace_rows(self, job: Mapping[str, Any], version_id: str, path: Path) -> None:
+    def _replace_rows(self, job: Mapping[str, Any], version_id: str) -> None:
         table = _quoted(f"export_{job['report_type']}")
-        self._read(job, version_id, path)
         self._fit(table)
         self._db.execute(f"DELETE FROM {table} WHERE _job_id = ?", [job["job_id"]])  # noqa: S608 - quoted
         self._db.execute(f"INSERT INTO {table} BY NAME FROM incoming")
@@ -117,19 +125,24 @@ class Loader:
 
     def _read(self, job: Mapping[str, Any], version_id: str, path: Path) -> None:
         """Read the file into the table `incoming`; one of zero bytes names not even columns."""
-        reader = _READERS.get(job["output_format"])
-        if reader is None:
+        readers = _READERS.get(job["output_format"])
+        if readers is None:
             raise ValueError(f"no reader for the format {job['output_format']!r}")
         own = [job["job_id"], job["start_date"], job["end_date"], version_id]
-        select = (
+        create = (
+            "CREATE OR REPLACE TEMP TABLE incoming AS "
             "SELECT ?::VARCHAR AS _job_id, ?::VARCHAR AS _start_date, "
             "?::VARCHAR AS _end_date, ?::VARCHAR AS _version_id"
         )
-        if path.stat().st_size:
-            query, values = f"{select}, * FROM {reader}", [*own, str(path)]
-        else:
-            query, values = f"{select} WHERE false", own
-        self._db.execute(f"CREATE OR REPLACE TEMP TABLE incoming AS {query}", values)
+        if not path.stat().st_size:
+            self._db.execute(f"{create} WHERE false", own)
+            return
+        *sooner, last = (f"{create}, * FROM {reader}" for reader in readers)
+        for query in sooner:
+            with suppress(duckdb.Error):
+                self._db.execute(query, [*own, str(path)])
+                return
+        self._db.execute(last, [*own, str(path)])
 
     def _fit(self, table: str) -> None:
         """Make the table take `incoming`: new columns are added, types widened as UNION does it.
