@@ -40,15 +40,15 @@ _LOG = logging.getLogger("load_exports")
 _LONG_POLL_SECONDS = 20  # SQS's longest: an idle consumer makes three requests a minute
 _LAST_POLL_SECONDS = 1  # long enough to ask all of SQS's servers, which a poll of 0 does not
 _CHUNK_BYTES = 1 << 20
-# DuckDB reads types off the first rows. What does not fit them later is an error in a CSV, which is
-# then read again with all rows in view; in JSON a late name would be dropped without a word, so all
-# are looked at from the start.
+# DuckDB reads names and types off the first rows. What does not fit them later is an error, and
+# then the file is read again with all its rows in view.
 _READERS = {
     "csv": (
         "read_csv(?, header = true, hive_partitioning = false)",
         "read_csv(?, header = true, hive_partitioning = false, sample_size = -1)",
     ),
     "jsonl": (
+        "read_json(?, format = 'newline_delimited', hive_partitioning = false)",
         "read_json(?, format = 'newline_delimited', hive_partitioning = false, sample_size = -1)",
     ),
     "parquet": ("read_parquet(?, hive_partitioning = false)",),
