@@ -268,6 +268,21 @@ def test_a_job_is_found_on_a_later_page_of_the_list(fresh_company: Company) -> N
     assert fresh_company.asked("jobs") == 2
 
 
+def test_a_page_of_large_jobs_is_read_whole(company: Company) -> None:
+    """A hundred jobs of a company with thousands of properties take more than a mebibyte."""
+    job = company.vendor.add_job(b"x")
+    company.vendor.switch_job_details(404)
+    properties = list(range(1_000_000, 1_003_000))
+    other = {"job_id": UNKNOWN_JOB, "status": "succeeded", "property_ids": properties}
+    ours = {**other, "job_id": job.job_id, "report_type": "property", "output_format": "jsonl"}
+    listed = {"jobs": [other] * 99 + [ours], "pagination": {"current_page": 1, "total_pages": 1}}
+    assert len(json.dumps(listed)) > 2 << 20
+    answer(company, job, "jobs", 200, listed)
+    assert company.deliver_job(job) == []
+    (key,) = company.objects()
+    assert key.startswith("report_type=property/format=jsonl/")
+
+
 def test_a_status_that_only_the_list_tells_counts(company: Company) -> None:
     """A job that still runs waits, wherever we read that."""
     job = company.vendor.add_job(None, status="submitted")

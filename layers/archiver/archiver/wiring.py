@@ -63,6 +63,9 @@ _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=5, read_timeout=20
 )
 _NEVER_ENDING_SECONDS = 900.0
+# A page of the job list: 100 jobs that name 4,000 properties each. Parsed, that is some 30 MB,
+# which the smallest function still has.
+_MOST_LIST_BYTES = 4 << 20
 _BEATS_PER_LEASE = 3  # two may fail before a lease is lost
 
 
@@ -258,7 +261,7 @@ def real_outside(extra_ca_bundle: str | None) -> Outside:
     return Outside(
         client=client,
         credentials=credentials,
-        http=UrllibClient(context),
+        http=UrllibClient(context, most_bytes=_MOST_LIST_BYTES),
         connect=connect,
         now=lambda: datetime.now(UTC),
         monotonic=time.monotonic,
