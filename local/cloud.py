@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from local.aws.expansion import ExpandedTemplate
     from local.aws.runtime import Invocation
-    from local.aws.server import RequestRecord
+    from local.aws.server import QueuedMessage, RequestRecord
     from local.aws.stack import DeployedStack
     from local.aws.traces import Trace
 
@@ -76,7 +76,8 @@ class LocalCloud:
 
     One at a time per process. `parameters` are the template's. With `s3_endpoint` archives go to
     that server with its keys; with `api_base_url` and `token_url` exports come from that vendor
-    and `vendor` is None. Raises CloudError, StackError, ParameterError or InstallationError.
+    and `vendor` is None. `function_environment` goes over what the template sets, as a change by
+    hand would. Raises CloudError, StackError, ParameterError or InstallationError.
     """
 
     def __init__(
@@ -100,6 +101,7 @@ class LocalCloud:
         mirror_archive: bool = True,
         lose_callbacks: float = 0.0,
         complete_after_seconds: float | None = None,
+        function_environment: Mapping[str, str] | None = None,
     ) -> None:
         self.state_folder = state_folder
         self.region = region
@@ -118,6 +120,7 @@ class LocalCloud:
         self._mirror_archive = mirror_archive
         self._lose_callbacks = lose_callbacks
         self._complete_after_seconds = complete_after_seconds
+        self._function_environment = dict(function_environment or {})
         self._exit = ExitStack()
         self._pools: dict[str, RuntimePool] = {}
         self._invokers: dict[str, AsyncInvoker] = {}
@@ -207,6 +210,15 @@ class LocalCloud:
         held = {handle for source in self._sources for handle in source.held_receipts}
         name = _name_in(self.queue_url)
         return self.aws.make_messages_visible(name, self.region, held_receipts=held)
+
+    def queued_messages(self) -> list[QueuedMessage]:
+        """Return what is on the stack's queue, hidden or not, and leave it as it is."""
+        return self.aws.queued_messages(_name_in(self.queue_url), self.region)
+
+    def bring_back(self, message_id: str) -> None:
+        """Let one message's delay and visibility timeout pass now."""
+        name = _name_in(self.queue_url)
+        self.aws.make_messages_visible(name, self.region, message_id=message_id)
 
     def empty_queues(self) -> None:
         """Forget what waits in the queue and in the dead-letter queue, between two tests."""
@@ -551,6 +563,7 @@ class LocalCloud:
     def _runtime_settings(self) -> RuntimeSettings:
         bundle = str(self._authority.bundle_path)
         environment = {
+            **self._function_environment,
             "AWS_ENDPOINT_URL": self.aws.url,
             "SSL_CERT_FILE": bundle,
             "AWS_CA_BUNDLE": bundle,

@@ -171,13 +171,11 @@ class Runtime:
 
     def kill(self) -> bool:
         """SIGKILL the function's process, as a crash would; False when there is none."""
-        pid = self._child_pid()
-        if pid is None:
-            return False
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-            return True
-        return False
+        return self._signal(signal.SIGKILL)
+
+    def freeze(self) -> bool:
+        """Stop the function's process where it is, until its time is up; False if there is none."""
+        return self._signal(signal.SIGSTOP)
 
     def stop(self) -> None:
         """End the emulator and with it the function's process."""
@@ -191,6 +189,15 @@ class Runtime:
                     os.kill(pid, signal.SIGKILL)
         process.wait()
         self._pid_path.unlink(missing_ok=True)
+
+    def _signal(self, number: signal.Signals) -> bool:
+        pid = self._child_pid()
+        if pid is None:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(pid, number)
+            return True
+        return False
 
     def _spawn(self) -> None:
         installation = self._settings.installation

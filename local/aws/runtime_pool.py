@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Condition
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from local.aws.runtime import Runtime
 
@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from local.aws.definitions import FunctionDefinition
     from local.aws.runtime import Invocation, RuntimeSettings
 
-__all__ = ["RuntimePool"]
+__all__ = ["InvocationWatcher", "RuntimePool"]
+
+
+class InvocationWatcher(Protocol):
+    """Is told of every invocation, in the thread that waits for it."""
+
+    def began(self, runtime: Runtime, event: object) -> None:
+        """Act before the event is handed over."""
+
+    def ended(self, runtime: Runtime, invocation: Invocation) -> None:
+        """Act before the runtime takes another event and the queue learns the outcome."""
 
 
 class RuntimePool:
@@ -35,6 +45,7 @@ class RuntimePool:
         self._history: list[Invocation] = []
         self._log_paths: list[Path] = []
         self._stopped = False
+        self._watchers: list[InvocationWatcher] = []
         # The kernel ties a child's life to the thread that started it: this one lasts.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="runtime-starter")
 
@@ -44,12 +55,20 @@ class RuntimePool:
         try:
             if not runtime.is_alive:
                 self._starter.submit(runtime.start).result()
+            for watcher in self._watchers:
+                watcher.began(runtime, event)
             invocation = runtime.invoke(event)
+            for watcher in self._watchers:
+                watcher.ended(runtime, invocation)
         finally:
             self._give_back(runtime)
         with self._changed:
             self._history.append(invocation)
         return invocation
+
+    def watch(self, watcher: InvocationWatcher) -> None:
+        """Tell `watcher` of all invocations from now on."""
+        self._watchers.append(watcher)
 
     @property
     def busy_count(self) -> int:

@@ -6,10 +6,11 @@ It listens on 127.0.0.1 only. It must not interpret what it serves; it may note 
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from dataclasses import dataclass
 from threading import Lock, Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
 from moto.moto_api._internal.models import moto_api_backend
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from local.aws.invoke_api import InvokeApi
 
-__all__ = ["ACCOUNT_ID", "EmbeddedAws", "RequestRecord"]
+__all__ = ["ACCOUNT_ID", "EmbeddedAws", "QueuedMessage", "RequestRecord", "RequestWatcher"]
 
 ACCOUNT_ID = "123456789012"  # moto's own default
 
@@ -67,6 +68,26 @@ class RequestRecord:
     service: str
     action: str
     resource: str
+
+
+class RequestWatcher(Protocol):
+    """Is told of every call, in the thread that serves it: what waits here delays the answer."""
+
+    def began(self, record: RequestRecord) -> None:
+        """Act before the call has any effect."""
+
+    def ended(self, record: RequestRecord) -> None:
+        """Act after its effect, and before its answer is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedMessage:
+    """One message of a queue, seen from outside: `hidden_seconds` until it can be received."""
+
+    message_id: str
+    body: str
+    receive_count: int
+    hidden_seconds: float
 
 
 class EmbeddedAws:
@@ -107,13 +128,37 @@ class EmbeddedAws:
         """Return every call so far, in order of arrival."""
         return self._recorder.snapshot()
 
+    def watch(self, watcher: RequestWatcher) -> None:
+        """Tell `watcher` of all calls from now on."""
+        self._recorder.watchers.append(watcher)
+
+    def queued_messages(self, queue_name: str, region: str) -> list[QueuedMessage]:
+        """Return what is in a queue, hidden or not, without receiving it; SQS has no such call."""
+        queue = sqs_backends[ACCOUNT_ID][region].get_queue(queue_name)
+        now_ms = time.time() * 1000
+        with queue._messages_lock:  # noqa: SLF001 - moto has no public look at hidden messages
+            return [
+                QueuedMessage(
+                    message.id,
+                    message.body,
+                    message.approximate_receive_count,
+                    max(0.0, message.visible_at - now_ms, message.delayed_until - now_ms) / 1000,
+                )
+                for message in queue._messages  # noqa: SLF001 - as above
+            ]
+
     def make_messages_visible(
-        self, queue_name: str, region: str, *, held_receipts: Collection[str]
+        self,
+        queue_name: str,
+        region: str,
+        *,
+        held_receipts: Collection[str] = (),
+        message_id: str | None = None,
     ) -> int:
         """Let delays and visibility timeouts pass at once, but for messages in someone's hands.
 
-        Returns how many messages were waiting. SQS offers no such call: this is the local run's
-        fast-forward, so that a test needs not wait an hour.
+        With `message_id`, of that message alone. Returns how many were waiting. SQS offers no such
+        call: this is the local run's fast-forward, so that a test needs not wait an hour.
         """
         queue = sqs_backends[ACCOUNT_ID][region].get_queue(queue_name)
         with queue._messages_lock:  # noqa: SLF001 - moto has no public clock for a queue
@@ -122,6 +167,7 @@ class EmbeddedAws:
                 for message in queue._messages  # noqa: SLF001 - as above
                 if (message.delayed or not message.visible)
                 and message.receipt_handle not in held_receipts
+                and message_id in (None, message.id)
             ]
             for message in waiting:
                 message.visible_at = message.delayed_until = 0.0
@@ -148,6 +194,7 @@ class _Recorder:
         self._records: deque[RequestRecord] = deque(maxlen=_REMEMBERED_REQUESTS)
         self._lock = Lock()
         self._locks = ConditionLocks()
+        self.watchers: list[RequestWatcher] = []
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's signature
         record = _describe(environ)
@@ -156,8 +203,12 @@ class _Recorder:
         if self.invoke_api is not None and self.invoke_api.takes(environ):
             return self.invoke_api(environ, start_response)
         app = self._application.get_application(environ)
+        for watcher in self.watchers:
+            watcher.began(record)
         with self._locks.lock_for(record.service, environ):
             answer: Iterable[bytes] = app(environ, start_response)
+        for watcher in self.watchers:
+            watcher.ended(record)
         return answer
 
     def snapshot(self) -> list[RequestRecord]:
