@@ -66,6 +66,11 @@ fuzz: $(READY) ## bad input against what is promised (N=50000 SEED=1 TARGET=link
 	@PYTHONPATH=layers/archiver $(BIN)/python -m tests.fuzz $(if $(N),--cases $(N)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(TARGET),--target $(TARGET))
 
+.PHONY: kills
+kills: build-local ## kill the real runtime in mid-copy (N=100 SEED=x; with BREAK=checkpoint it must fail)
+	@$(BIN)/python -m tests.kills $(if $(N),--kills $(N)) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(BREAK),--break $(BREAK))
+
 .PHONY: check
 check: $(READY) check-template ## formatting, lint, types, template, architecture
 	$(BIN)/ruff format --check .

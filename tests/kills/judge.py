@@ -52,7 +52,9 @@ def overdue(diary: Diary, terms: Terms, now: float, *, queued: bool) -> list[str
         return []
     if not queued:
         return ["the message of a run that died was deleted: its job is lost"]
-    waited = now - (last.killed_at or now)
+    held = last.was_held(terms.queue_visibility_seconds)
+    # One that was not held is brought back by us, as soon as the emulator has told the death.
+    waited = now - ((last.killed_at if held else last.ended_at) or now)
     if waited <= terms.longest_return_seconds:
         return []
     return [f"{waited:.1f} s after its runtime died the job is not back ({_promised(terms)})"]
