@@ -19,6 +19,7 @@ from moto.moto_server.werkzeug_app import (
     MotoRequestHandler,
     create_backend_app,
 )
+from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
 from local.aws.moto_locks import ConditionLocks, make_queues_atomic
@@ -146,6 +147,14 @@ class EmbeddedAws:
                 )
                 for message in queue._messages  # noqa: SLF001 - as above
             ]
+
+    def version_ids(self, bucket: str, key: str) -> list[str]:
+        """Return the versions at a key, delete markers included, oldest first.
+
+        ListObjectVersions would tell the same; moto copies the whole bucket's content for it.
+        """
+        versions = s3_backends[ACCOUNT_ID]["aws"].get_bucket(bucket).keys.getlist(key, [])
+        return [str(version.version_id) for version in versions]
 
     def make_messages_visible(
         self,

@@ -28,7 +28,9 @@ def summary(diaries: Sequence[Diary], terms: Terms) -> str:
     phases, hows = _deaths(diaries)
     attempts = sum(len(diary.attempts) for diary in diaries)
     unheld = sum(
-        not a.was_held(terms.queue_visibility_seconds) for d in diaries for a in d.attempts
+        a.died and not a.was_held(terms.queue_visibility_seconds)
+        for d in diaries
+        for a in d.attempts
     )
     waited = [seconds for diary in diaries for seconds in returns(diary, terms)]
     ways = ", ".join(f"{count} by {how}" for how, count in hows.items())

@@ -11,7 +11,7 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
@@ -109,8 +109,7 @@ class _Course:
         self._breakage = breakage
         self._live: list[Diary] = []
         self._done: list[Diary] = []
-        self._brought_back: set[int] = set()  # attempts, by identity
-        self._watch = Watch(cloud, breakage, lambda: self._kills >= wanted.kills)
+        self._watch = Watch(cloud, breakage, wanted.terms, lambda: self._kills >= wanted.kills)
         cloud.pool().watch(self._watch.pool)
         cloud.aws.watch(self._watch.aws)
         vendor.on_link_bytes = self._watch.link_bytes
@@ -167,7 +166,6 @@ class _Course:
         if late := overdue(diary, terms, time.monotonic(), queued=queued):
             raise BrokenPromise(diary, late, self._done)
         if queued:
-            self._bring_back_unheld(diary, terms)
             return
         self._close(diary)
         if sentences := broken_promises(diary, terms):
@@ -175,25 +173,17 @@ class _Course:
         self._live.remove(diary)
         self._done.append(diary)
 
-    def _bring_back_unheld(self, diary: Diary, terms: Terms) -> None:
-        """Spare the wait for a message whose run died before it held it: the queue's visibility."""
-        last = diary.attempts[-1]
-        held = last.was_held(terms.queue_visibility_seconds)
-        if last.died and not held and id(last) not in self._brought_back:
-            self._brought_back.add(id(last))
-            self._cloud.bring_back(last.message_id)
-
     def _close(self, diary: Diary) -> None:
         """Look at what became of a job, and free the memory that its object takes."""
         self._breakage.at_the_end(self._cloud, diary)
         for attempt, reads in zip(diary.attempts, reads_between(self._cloud, diary), strict=True):
             attempt.reads = reads
         diary.served_bytes = self._vendor.link_bytes(diary.job_id)
-        state = look_at(self._cloud, diary.job_id)
         item = self._cloud.job_item(diary.job_id) or {}
         key = item.get("key", {}).get("S", "")
-        sha256, size_bytes = self._digest(key) if state.versions else ("", 0)
-        versions = self._cloud.object_versions(key) if key else []
+        versions = self._cloud.aws.version_ids(self._cloud.bucket, key)
+        state = replace(look_at(self._cloud, diary.job_id), versions=len(versions))
+        sha256, size_bytes = self._digest(key) if versions else ("", 0)
         diary.end = End(
             state=state,
             sha256=sha256,
@@ -202,12 +192,12 @@ class _Course:
                 event["object"]["version_id"]
                 for event in archived_events(self._cloud, diary.job_id)
             ),
-            version_id=versions[0]["VersionId"] if versions else "",
+            version_id=versions[-1] if versions else "",
             dead_letters=sum(diary.job_id in letter.body for letter in self._cloud.dead_letters()),
         )
         for version in versions:
             self._cloud.clients.s3.delete_object(
-                Bucket=self._cloud.bucket, Key=key, VersionId=version["VersionId"]
+                Bucket=self._cloud.bucket, Key=key, VersionId=version
             )
 
     def _digest(self, key: str) -> tuple[str, int]:
