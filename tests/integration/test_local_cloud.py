@@ -11,6 +11,7 @@ import os
 import ssl
 import stat
 import sys
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -407,6 +408,24 @@ def test_failed_invocation_fails_the_whole_batch(
     quiet.send(order)
     _wait_for_failures(quiet, before.failed + 1)
     assert quiet.event_source.counts.deleted == before.deleted
+
+
+def test_message_of_a_killed_runtime_comes_back_by_its_visibility(quiet: LocalCloud) -> None:
+    """SIGKILL deletes nothing: the message stays hidden as long as it was, and counts a receive."""
+    before, runs = quiet.event_source.counts, quiet.logs().count("probe runs")
+    message_id = quiet.send({"do": "sleep", "seconds": 1.5})
+    deadline, pause = time.monotonic() + 20, Event()
+    while not (quiet.logs().count("probe runs") > runs and quiet.pool().kill_busy()):
+        assert time.monotonic() < deadline, "the function never ran"
+        pause.wait(0.01)
+    _wait_for_failures(quiet, before.failed + 1)
+    (message,) = quiet.queued_messages()
+    assert (message.message_id, message.receive_count) == (message_id, 1)
+    assert 3500 < message.hidden_seconds <= 3600  # the queue's own; nobody changed it
+    quiet.bring_back(message_id)
+    quiet.wait_until_quiet(20)
+    assert quiet.event_source.counts.deleted == before.deleted + 1
+    assert quiet.dead_letters() == []
 
 
 def test_event_on_the_bus_reaches_the_queue(quiet: LocalCloud) -> None:
