@@ -54,6 +54,8 @@ class Attempt:
     journal_from: int  # the vendor's journal had so many entries
     aim: Aim | None
     stopped_at: float | None = None  # when the signal was sent
+    # A signal meant for the attempt before came just after its answer: this one met a dead process.
+    met_a_dead_process: bool = False
     commit_began_at: float | None = None
     commit_ended_at: float | None = None
     copying: bool = False
@@ -77,7 +79,9 @@ class Attempt:
         """When it died: at the signal, or when its time was up."""
         if not self.died:
             return None
-        return self.ended_at if self.timed_out else self.stopped_at
+        if self.timed_out or (self.stopped_at is None and self.met_a_dead_process):
+            return self.ended_at
+        return self.stopped_at
 
     def was_held(self, queue_visibility_seconds: float) -> bool:
         """Whether it had taken the message's visibility into its own hands when it died."""

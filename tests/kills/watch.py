@@ -49,6 +49,7 @@ class Watch:
         self._lock = Lock()
         self._diaries: dict[str, Diary] = {}
         self._runtimes: dict[int, tuple[Runtime, Diary, Attempt, object]] = {}
+        self._struck_too_late: set[int] = set()  # runtimes, by identity
         self.error: Exception | None = None
         self.pool = _PoolSide(self)
         self.aws = _AwsSide(self)
@@ -86,6 +87,8 @@ class Watch:
         )
         diary.attempts.append(attempt)
         with self._lock:
+            attempt.met_a_dead_process = id(runtime) in self._struck_too_late
+            self._struck_too_late.discard(id(runtime))
             self._runtimes[id(runtime)] = (runtime, diary, attempt, record)
         self._reached("begun", attempt, runtime)
 
@@ -106,6 +109,9 @@ class Watch:
                 else False
             )
             attempt.log = invocation.log
+        if attempt.stopped_at is not None and not attempt.died:
+            with self._lock:
+                self._struck_too_late.add(id(runtime))
         if attempt.died:
             self._breakage.after_death(self._cloud, diary, record)
         attempt.hidden_seconds = self._hidden_seconds(attempt.message_id)

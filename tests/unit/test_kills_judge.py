@@ -63,6 +63,13 @@ def test_a_job_treated_as_promised_has_nothing_against_it() -> None:
     assert returns(diary, TERMS) == [pytest.approx(7.1)]
 
 
+def test_a_signal_that_came_just_after_an_answer_is_the_next_attempts_death() -> None:
+    """It met a process that we had killed: no death that nobody ordered."""
+    diary = good_diary()
+    diary.attempts[0].stopped_at, diary.attempts[0].met_a_dead_process = None, True
+    assert broken_promises(diary, TERMS) == []
+
+
 def ends(**changes: object) -> Callable[[Diary], None]:
     """Return a change of how a job ended."""
 
