@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from archiver.receipt import iso_utc
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from tests.functional.aws_script import Refusal, operation, s3_call
 from tests.functional.company import LAST_RECEIVE, Company, LambdaContext, default_key
@@ -58,7 +59,7 @@ def test_the_same_job_again_is_already_archived(company: Company) -> None:
     assert company.deliver_job(job) == []
 
     assert company.outcomes()[-1] == ("already_archived", None)
-    assert {call.service for call in company.calls()[calls:]} == {"dynamodb"}
+    assert {call.service for call in company.calls()[calls:]} == {"dynamodb", "sqs"}
     assert company.vendor.journal == []
     assert company.emitted() == []
 
@@ -76,7 +77,7 @@ def test_a_job_stays_archived_when_its_idempotency_record_is_gone(company: Compa
 
     assert company.outcomes()[-1] == ("already_archived", None)
     actions = [call.action for call in company.calls()[calls:]]
-    assert actions == ["BatchGetItem"]
+    assert sorted(actions) == ["BatchGetItem", "ChangeMessageVisibility"]
     assert company.vendor.journal == []
     assert company.emitted() == []
 
@@ -87,7 +88,8 @@ def test_a_job_stays_archived_when_its_idempotency_record_is_gone(company: Compa
 def test_a_running_job_waits_longer_each_time_without_using_up_receives(company: Company) -> None:
     """A delayed copy carries when the job was first seen, and how often it waited."""
     job = company.vendor.add_job(None, status="submitted")
-    attributes: dict[str, str] = {"first_seen_at": "2999-01-01T00:00:00.000Z"}
+    an_hour_ago = iso_utc(datetime.now(UTC) - timedelta(hours=1))
+    attributes = {"first_seen_at": an_hour_ago}
     delays = []
     for deferral in range(1, 8):
         company.aws.forget_messages(f"{company.name}-queue", "us-east-1")
@@ -99,7 +101,7 @@ def test_a_running_job_waits_longer_each_time_without_using_up_receives(company:
         attributes = message["attributes"]
         assert json.loads(message["body"]) == {"job_id": job.job_id}
         assert attributes == {
-            "first_seen_at": "2999-01-01T00:00:00.000Z",
+            "first_seen_at": an_hour_ago,
             "deferrals": str(deferral),
         }
         delays.append(message["delay_seconds"])

@@ -128,11 +128,11 @@ class ExportArchiver:
 
     def archive(self, request: Request) -> Archived:
         """Archive a job's export, unless it is archived already."""
-        known = self.jobs.read(request.job_id)
-        if known.receipt is not None and not (request.recheck and self._is_gone(known.receipt)):
-            return Archived(known.receipt, now=False)
-        self.vendor.keep_away_until(known.vendor_closed_until)
-        with request.hold():
+        with request.hold():  # from the start: a run may be killed before it has read anything
+            known = self.jobs.read(request.job_id)
+            if known.receipt is not None and not (request.recheck and self._is_gone(known.receipt)):
+                return Archived(known.receipt, now=False)
+            self.vendor.keep_away_until(known.vendor_closed_until)
             return self._archive_now(request, known)
 
     def give_up(self, job_id: str) -> None:
