@@ -1,0 +1,186 @@
+"""Bodies read from the TLS socket itself: the same bytes as the standard library's way, or an end.
+
+The server is a socket on loopback that sends exactly the records it is told to.
+"""
+
+from __future__ import annotations
+
+import random
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Sequence
+
+import pytest
+from urllib3.util import wait_for_read
+
+from archiver.https import ByteConnection, Spares, tls_context
+from local.certificates import CertificateAuthority
+
+_BUFFER_BYTES = 64 * 1024
+_BODY = random.Random(3).randbytes(300_000)  # noqa: S311 - sample bytes
+_HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"
+
+Records = Sequence[bytes]
+Serve = Callable[..., ByteConnection]  # with the records of each answer, one answer a request
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
+    """Make an authority for this file."""
+    return CertificateAuthority.create(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def serve(authority: CertificateAuthority) -> Iterator[Serve]:
+    """Return what starts a server that answers so many requests on one connection, then closes."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threads: list[threading.Thread] = []
+
+        def start(*answers: Records, spares: Spares | None = None) -> ByteConnection:
+            context = authority.server_context()
+            threads.append(threading.Thread(target=_answer, args=(listener, context, answers)))
+            threads[-1].start()
+            port = listener.getsockname()[1]
+            tls = tls_context(str(authority.bundle_path))
+            return ByteConnection("localhost", port, tls, spares=spares)
+
+        yield start
+        for thread in threads:
+            thread.join(timeout=10)
+
+
+def _answer(listener: socket.socket, context: ssl.SSLContext, answers: Sequence[Records]) -> None:
+    plain, _ = listener.accept()
+    with context.wrap_socket(plain, server_side=True) as connection:
+        for records in answers:
+            if not connection.recv(65536):  # a request is one record here
+                return
+            for record in records:
+                connection.sendall(record)
+
+
+def _cut(content: bytes, size_bytes: int) -> list[bytes]:
+    return [content[at : at + size_bytes] for at in range(0, len(content), size_bytes)]
+
+
+def _read_all(connection: ByteConnection) -> tuple[bytes, bool]:
+    """Return the bytes until the end or the first empty read, and whether it was the end."""
+    connection.begin("GET", "/export", {"Host": "localhost"})
+    answer = connection.answer()
+    buffer, content = bytearray(_BUFFER_BYTES), b""
+    while not answer.isclosed():
+        count = answer.readinto(buffer)
+        content += buffer[:count]
+        if not count:
+            break
+    return content, len(content) == len(_BODY)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [_HEAD + _BODY],
+        [_HEAD, _BODY],
+        [_HEAD + _BODY[:100], _BODY[100:]],
+        [_HEAD + _BODY[:9_000], _BODY[9_000:]],
+        _cut(_HEAD + _BODY, 997),
+        [_HEAD, *_cut(_BODY, _BUFFER_BYTES)],
+    ],
+    ids=["at once", "head apart", "a little", "more than the read-ahead", "crumbs", "as read"],
+)
+def test_a_body_arrives_byte_for_byte_however_it_was_cut(
+    serve: Serve, records: list[bytes]
+) -> None:
+    """Where records end, and how much came along with the head, makes no difference."""
+    connection = serve(records)
+    assert _read_all(connection) == (_BODY, True)
+    connection.close()
+
+
+@pytest.mark.parametrize("sent", [0, 5, 8_192, 65_536, 299_999])
+def test_a_body_that_breaks_off_is_never_taken_for_whole(serve: Serve, sent: int) -> None:
+    """An early end is an empty read before the length is reached; nothing is made up."""
+    connection = serve([_HEAD, _BODY[:sent]] if sent else [_HEAD])
+    assert _read_all(connection) == (_BODY[:sent], False)
+    connection.close()
+
+
+def test_a_connection_is_good_for_the_next_answer(serve: Serve) -> None:
+    """A body that was read to its end leaves the connection open and in step."""
+    connection = serve([_HEAD + _BODY], [_HEAD + _BODY])
+    assert _read_all(connection) == (_BODY, True)
+    assert _read_all(connection) == (_BODY, True)
+    connection.close()
+
+
+# --- the spare connection ---
+
+_WHOLE = [_HEAD + _BODY]
+
+
+def test_the_next_copy_from_the_same_host_needs_no_handshake(serve: Serve) -> None:
+    """A connection that was read to the end outlives its copy."""
+    spares = Spares()
+    first = serve(_WHOLE, _WHOLE, spares=spares)
+    _read_all(first)
+    first.close()
+    trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # so it cannot open one of its own
+    second = ByteConnection("localhost", first.port, trusts_nobody, spares=spares)
+    assert _read_all(second) == (_BODY, True)
+    second.close()
+
+
+def test_a_connection_goes_to_its_own_host_and_port_alone(serve: Serve) -> None:
+    """Another port is another server: it gets a handshake of its own."""
+    spares = Spares()
+    first = serve(_WHOLE, _WHOLE, spares=spares)
+    _read_all(first)
+    first.close()
+    assert spares.take("localhost", first.port + 1) is None
+    assert spares.take("127.0.0.1", first.port) is None
+    kept = spares.take("localhost", first.port)
+    assert kept is not None
+    kept.close()
+
+
+@pytest.mark.parametrize("idle_seconds", [-1.0, 10.1, 3600.0])
+def test_a_connection_that_lay_idle_is_not_trusted(serve: Serve, idle_seconds: float) -> None:
+    """Neither after some seconds, nor after a clock that was set back."""
+    clock = [1000.0]
+    spares = Spares(now=lambda: clock[0])
+    first = serve(_WHOLE, spares=spares)
+    _read_all(first)
+    first.close()
+    clock[0] += idle_seconds
+    assert spares.take("localhost", first.port) is None
+
+
+def test_a_connection_that_the_host_closed_is_not_used(serve: Serve) -> None:
+    """The end is seen before a request is sent into it."""
+    spares = Spares()
+    first = serve(_WHOLE, spares=spares)  # one answer, and the server hangs up
+    _read_all(first)
+    assert wait_for_read(first._connection.sock, timeout=5)  # its end has come
+    first.close()
+    assert spares.take("localhost", first.port) is None
+
+
+@pytest.mark.parametrize(
+    ("owed_bytes", "read_bytes"),
+    [(0, 1000), (0, 0), (1, len(_BODY))],
+    ids=["half read", "closed unread", "half sent"],
+)
+def test_a_connection_that_may_be_out_of_step_is_closed(
+    serve: Serve, owed_bytes: int, read_bytes: int
+) -> None:
+    """An answer was not read to its end, or a body not sent to its end."""
+    spares = Spares()
+    first = serve(_WHOLE, spares=spares)
+    headers = {"Host": "localhost", "Content-Length": str(owed_bytes)}
+    first.begin("PUT" if owed_bytes else "GET", "/export", headers)
+    answer = first.answer()
+    assert answer.read(read_bytes) == _BODY[:read_bytes]
+    answer.close()
+    first.close()
+    assert spares.take("localhost", first.port) is None
