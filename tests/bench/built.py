@@ -63,6 +63,7 @@ def function_environment(**extra: str) -> dict[str, str]:
         "POWERTOOLS_SERVICE_NAME": "apartmentiq-archiver",
         "POWERTOOLS_METRICS_NAMESPACE": "ApartmentIqArchiver",
         "POWERTOOLS_LOG_LEVEL": "INFO",
+        "BOTO_DISABLE_CRT": "true",
         "APARTMENTIQ_API_BASE_URL": unused,
         "APARTMENTIQ_TOKEN_URL": unused,
         "ARCHIVE_BUCKET": "bucket",

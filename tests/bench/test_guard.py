@@ -17,7 +17,10 @@ from typing import Any
 
 import pytest
 
+from archiver.apartmentiq.link import TrustedHosts, read_link
+from archiver.https import ByteConnection, tls_context
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
+from archiver.transfer.source import ExportSource
 from tests.bench.built import LAYERS, layer_folder, zipped_bytes
 from tests.bench.cold import cold_modules
 from tests.bench.pattern import pattern_at
@@ -26,6 +29,9 @@ from tests.bench.servers import ROOT, NullS3, null_s3
 _MIB = 1 << 20
 _PART_BYTES = 16 * _MIB  # plan.py's, below 1 GiB
 _GROWTH_LIMIT = 1.05
+_COPY_LIMIT = 1.25  # of a body in memory; a second copy would make it 2
+_TLS_RECORD_BYTES = 16 * 1024
+_CALLS_PER_RECORD_LIMIT = 2.6  # 2.4 on 2026-11-24, with all that goes around; 6.3 by http.client
 _ZIPPED_LIMIT_BYTES = 20_000_000
 # What a cold start loads beside the standard library. A new name here costs every cold start:
 # measure it with `make bench-cold` before it is added.
@@ -159,6 +165,37 @@ def test_memory_does_not_grow_with_the_export(server: NullS3) -> None:
     large, _ = _copy(server, 256 * _MIB, "--part-size-mib", "8")
     assert large["in_flight"] == small["in_flight"] == 8
     assert large["peak_rss_mib"] <= small["peak_rss_mib"] * _GROWTH_LIMIT
+
+
+def test_an_export_that_fits_one_put_is_held_once(server: NullS3) -> None:
+    """The largest body of one PUT takes its own size of memory; signing and sending copy none."""
+    small, _ = _copy(server, _MIB)
+    large, _ = _copy(server, _PART_BYTES)
+    held_mib = _PART_BYTES / _MIB
+    assert large["peak_rss_mib"] - small["peak_rss_mib"] <= held_mib * _COPY_LIMIT
+
+
+def test_a_byte_passes_through_few_calls_in_python(server: NullS3) -> None:
+    """Two calls (read, and a check in it) for each TLS record of 16 KiB, and few around them."""
+    link = read_link(server.link(_PART_BYTES), TrustedHosts.parse(server.url.partition("//")[2]))
+    tls = tls_context(str(server.ca_bundle))
+    source = ExportSource(link, lambda: link, lambda to: ByteConnection(to.host, to.port, tls))
+    reader = source.reader()
+    head = reader.open(_PART_BYTES)
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        size_bytes = sum(len(chunk) for chunk in reader.read(0, _PART_BYTES, head))
+    finally:
+        sys.setprofile(None)
+        reader.close()
+    assert size_bytes == _PART_BYTES
+    assert calls <= _PART_BYTES / _TLS_RECORD_BYTES * _CALLS_PER_RECORD_LIMIT
 
 
 @pytest.mark.parametrize(

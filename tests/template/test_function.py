@@ -25,10 +25,11 @@ SETTLED = {
     "DEAD_LETTER_QUEUE_URL",
 }
 OURS = {"MAX_RECEIVES", "MAX_WAIT_HOURS", "IDEMPOTENCY_EXPIRY_DAYS"}
-POWERTOOLS = {
+LIBRARIES = {
     "POWERTOOLS_SERVICE_NAME": "apartmentiq-archiver",
     "POWERTOOLS_METRICS_NAMESPACE": "ApartmentIqArchiver",
     "POWERTOOLS_LOG_LEVEL": "INFO",
+    "BOTO_DISABLE_CRT": "true",  # its signer copies whole bodies
 }
 
 
@@ -40,8 +41,8 @@ def function(**parameters: str) -> dict[str, Any]:
 def test_the_environment_has_exactly_the_settled_names() -> None:
     """Nothing that others build on is missing, and nothing is there that nobody described."""
     variables = function()["Environment"]["Variables"]
-    assert variables.keys() == SETTLED | OURS | POWERTOOLS.keys()
-    assert {name: variables[name] for name in POWERTOOLS} == POWERTOOLS
+    assert variables.keys() == SETTLED | OURS | LIBRARIES.keys()
+    assert {name: variables[name] for name in LIBRARIES} == LIBRARIES
 
 
 def test_the_function_understands_the_environment_that_the_template_gives() -> None:
