@@ -2,9 +2,9 @@
 
 `company_process.py DIRECTORY CORE [OTHER_CA_BUNDLE]`. The first line out is the function's
 environment. Then each line in is one of `{"add": SIZE, "times": N, "at": URL or null}` (answers the
-jobs' ids; with `at`, their links lead there) and `{"counts": true}` (answers what was asked since
-the last time, by service and action). Connections are kept, as AWS keeps them. It ends with its
-input. It measures nothing.
+jobs' messages; with `at`, their links lead there) and `{"counts": true}` (answers what was asked
+since the last time, by service and action). Connections are kept, as AWS keeps them. It ends with
+its input. It measures nothing.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ class _Company:
             BillingMode="PAY_PER_REQUEST",
         )
         sqs = self._client("sqs")
+        self.queue_url = sqs.create_queue(QueueName="queue")["QueueUrl"]
         secret = {"client_id": self.vendor.client_id, "client_secret": self.vendor.client_secret}
         arn = self._client("secretsmanager").create_secret(
             Name="credentials", SecretString=json.dumps(secret)
@@ -64,15 +65,18 @@ class _Company:
             "CREDENTIALS_SECRET_ARN": arn,
             "TABLE_NAME": "table",
             "EVENT_BUS_NAME": "bus",
-            "QUEUE_URL": sqs.create_queue(QueueName="queue")["QueueUrl"],
+            "QUEUE_URL": self.queue_url,
             "DEAD_LETTER_QUEUE_URL": sqs.create_queue(QueueName="dead")["QueueUrl"],
             "AWS_ENDPOINT_URL": self._aws.url,
             "SSL_CERT_FILE": bundle,
             "AWS_CA_BUNDLE": bundle,
         }
 
-    def add(self, size_bytes: int, times: int, at: str | None) -> list[str]:
-        """Enter finished jobs with exports of this size; `at` leads their links elsewhere."""
+    def add(self, size_bytes: int, times: int, at: str | None) -> list[dict[str, str]]:
+        """Enter finished jobs with exports of this size; `at` leads their links elsewhere.
+
+        Returns their messages, received from the queue: the function may change their visibility.
+        """
         content = random.Random(4).randbytes(size_bytes)  # noqa: S311 - sample bytes
         jobs = [self.vendor.add_job(content).job_id for _ in range(times)]
         for job_id in jobs if at else ():
@@ -80,7 +84,14 @@ class _Company:
             self.vendor.answer_next(
                 "results", status=302, headers=headers, times=None, job_id=job_id
             )
-        return jobs
+        return [self._receive(json.dumps({"job_id": job_id})) for job_id in jobs]
+
+    def _receive(self, body: str) -> dict[str, str]:
+        sqs = self._client("sqs")
+        sqs.send_message(QueueUrl=self.queue_url, MessageBody=body)
+        received = sqs.receive_message(QueueUrl=self.queue_url, VisibilityTimeout=3600)
+        (message,) = received["Messages"]
+        return {"body": body, "receipt_handle": message["ReceiptHandle"]}
 
     def counts(self) -> dict[str, int]:
         """Return what the function asked since the last time, and connections to AWS it opened."""

@@ -62,11 +62,11 @@ _TIMEOUTS_SECONDS = (300, 900)  # FunctionTimeout's default, and Lambda's limit
 # What one job asks of each service, however large its export is.
 _PER_JOB: Mapping[str, float] = {
     "lambda_request": 1,  # BatchSize 1
-    "sqs_request": 3,  # sent, received, deleted
+    "sqs_request": 4,  # sent, received, hidden for one lease, deleted
     "event": 2,  # "Job Completed" comes by the bus, "Export Archived" goes
     # Two transactions of two items of up to 1 KB; a transactional write counts double.
     "dynamodb_write_unit": 2 * 2 * 2,
-    "dynamodb_read_unit": 1,  # the job's item, read consistently, up to 4 KB
+    "dynamodb_read_unit": 2,  # the job's item and the throttle's, read consistently, up to 4 KB
     "secret_read": 1 / _JOBS_PER_SECRET_READ,
 }
 

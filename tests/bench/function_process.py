@@ -1,6 +1,6 @@
 """The function's own process, warm: takes batches as JSON lines, calls the real handler, measures.
 
-Each line in is `{"job_ids": [...]}`: one invocation for each. Each line out tells the CPU and wall
+Each line in is `{"messages": [...]}`: one invocation for each. Each line out tells the CPU and wall
 seconds of each invocation, the failures, and the process's peak memory. It runs on the built
 function and layers alone and imports nothing of ours but the function.
 """
@@ -23,14 +23,14 @@ def _serve() -> None:
     import archive_export  # noqa: PLC0415 - only now, for its logger keeps the standard output
 
     for line in sys.stdin:
-        invocations = [_invoke(archive_export, job) for job in json.loads(line)["job_ids"]]
+        invocations = [_invoke(archive_export, one) for one in json.loads(line)["messages"]]
         answers.write(json.dumps({"invocations": invocations, "peak_rss_mib": _peak_rss_mib()}))
         answers.write("\n")
         answers.flush()
 
 
-def _invoke(function: Any, job_id: str) -> dict[str, Any]:  # noqa: ANN401 - a module
-    event = {"Records": [sqs_record(job_id)]}
+def _invoke(function: Any, message: dict[str, str]) -> dict[str, Any]:  # noqa: ANN401 - a module
+    event = {"Records": [sqs_record(message)]}
     context = SimpleNamespace(
         function_name="archive_export",
         memory_limit_in_mb=512,
@@ -47,12 +47,12 @@ def _invoke(function: Any, job_id: str) -> dict[str, Any]:  # noqa: ANN401 - a m
     }
 
 
-def sqs_record(job_id: str) -> dict[str, Any]:
-    """Return a message for a job as SQS hands it to Lambda."""
+def sqs_record(message: dict[str, str]) -> dict[str, Any]:
+    """Return a received message as SQS hands it to Lambda."""
     return {
         "messageId": str(uuid.uuid4()),
-        "receiptHandle": "receipt",
-        "body": json.dumps({"job_id": job_id}),
+        "receiptHandle": message["receipt_handle"],
+        "body": message["body"],
         "attributes": {
             "ApproximateReceiveCount": "1",
             "SentTimestamp": str(int(time.time() * 1000)),

@@ -102,12 +102,12 @@ def _measure_small(
 ) -> list[dict[str, Any]]:
     function = _start_function(stack, environment, folder)
     results = []
-    function.ask(job_ids=company.ask(add=_KIB, times=_WARM_UP_JOBS, at=None))
+    function.ask(messages=company.ask(add=_KIB, times=_WARM_UP_JOBS, at=None))
     for name, size_bytes in (("1 KiB", _KIB), ("1 MiB", _MIB)):
-        ids = company.ask(add=size_bytes, times=jobs, at=None)
+        messages = company.ask(add=size_bytes, times=jobs, at=None)
         company.ask(counts=True)
         for title in (name, f"{name}, archived already"):
-            done = function.ask(job_ids=ids)
+            done = function.ask(messages=messages)
             results.append(_sum_up(title, done, company.ask(counts=True), jobs))
     return results
 
@@ -141,10 +141,10 @@ def _measure_large(
     results = []
     for mib in sorted({64, size_mib}):
         function = _start_function(stack, changed, folder)
-        function.ask(job_ids=company.ask(add=_KIB, times=2, at=None))  # everything is built now
+        function.ask(messages=company.ask(add=_KIB, times=2, at=None))  # everything is built now
         job = company.ask(add=_KIB, times=1, at=server.link(mib * _MIB))
         server.reset()
-        done = function.ask(job_ids=job)
+        done = function.ask(messages=job)
         stats = server.stats()
         sizes = [stored["size_bytes"] for stored in stats["objects"].values()]
         if stats["faults"] or sizes != [mib * _MIB]:
