@@ -10,7 +10,7 @@ import pytest
 
 from archiver.settings import CallbackSettings
 from tests.template.resolved import Stack, read_template
-from tests.template.test_function import POWERTOOLS
+from tests.template.test_function import LIBRARIES
 
 ROLE = {
     "<ReceiveCallbackLogGroup.Arn>": ["logs:CreateLogStream", "logs:PutLogEvents"],
@@ -72,7 +72,7 @@ def test_the_url_is_public_and_nothing_else_is() -> None:
 def test_the_function_understands_the_environment_that_the_template_gives() -> None:
     """Two settings, and no credentials of the vendor's."""
     variables = function()["Environment"]["Variables"]
-    assert variables.keys() == {"QUEUE_URL", "CALLBACK_TOKEN_SECRET_ARN"} | POWERTOOLS.keys()
+    assert variables.keys() == {"QUEUE_URL", "CALLBACK_TOKEN_SECRET_ARN"} | LIBRARIES.keys()
     settings = CallbackSettings.from_environ(variables)
     assert settings.queue_url == "<ArchiveQueue>"
     assert settings.token_secret_arn == "<CallbackTokenSecret>"

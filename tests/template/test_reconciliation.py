@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "POWERTOOLS_SERVICE_NAME",
     "POWERTOOLS_METRICS_NAMESPACE",
     "POWERTOOLS_LOG_LEVEL",
+    "BOTO_DISABLE_CRT",
 }
 ALLOWED = {
     "<ReconcileExportsLogGroup.Arn>": ["logs:CreateLogStream", "logs:PutLogEvents"],

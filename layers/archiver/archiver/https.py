@@ -103,8 +103,8 @@ class _BodyFromTls(http.client.HTTPResponse):
     """A response whose long body is read from the TLS socket itself, straight into the buffer.
 
     Each TLS record of 16 KiB otherwise passes through two more calls in Python (SocketIO.readinto,
-    SSLSocket.recv_into): 5 to 9 % of a copy's CPU. What came along with the head is handed over first,
-    and the body's end goes the usual way, which knows when the connection can be kept.
+    SSLSocket.recv_into): 5 to 9 % of a copy's CPU. What came along with the head is handed over
+    first, and the body's end goes the usual way, which knows when the connection can be kept.
     """
 
     def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - as inherited
