@@ -1,0 +1,163 @@
+"""DynamoDB, one table, in memory. Conditions and updates are evaluated, never assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from tests.faults.aws_errors import client_error, service_faults
+from tests.faults.chaos import Chaos, Fault
+from tests.faults.expressions import Names, condition_holds, updated
+
+__all__ = ["Table"]
+
+Item = dict[str, Any]
+_FAULTS = service_faults(throttle="ProvisionedThroughputExceededException")
+_CONFLICT = Fault(
+    "transaction conflict",
+    0,
+    lambda: client_error(
+        "TransactionCanceledException",
+        400,
+        "TransactWriteItems",
+        CancellationReasons=[{"Code": "None"}, {"Code": "TransactionConflict"}],
+    ),
+    "aws",
+)
+
+
+class Table:
+    """A client's methods, and the items behind them."""
+
+    def __init__(self, chaos: Chaos, name: str) -> None:
+        self.items: dict[str, Item] = {}
+        self.meta = SimpleNamespace(
+            region_name="us-east-1", events=SimpleNamespace(register=lambda *_: None)
+        )
+        self._chaos = chaos
+        self._name = name
+
+    # --- what the function calls ---
+
+    def get_item(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
+        """Read one item."""
+        return self._call("GetItem", lambda: self._get(statement))
+
+    def batch_get_item(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
+        """Read several items; like DynamoDB, it may leave some of them for later."""
+        return self._call("BatchGetItem", lambda: self._batch_get(statement))
+
+    def put_item(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
+        """Write one item."""
+        return self._call("PutItem", lambda: self._write([{"Put": statement}], single=True))
+
+    def update_item(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
+        """Change one item."""
+        return self._call("UpdateItem", lambda: self._write([{"Update": statement}], single=True))
+
+    def delete_item(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
+        """Delete one item."""
+        return self._call("DeleteItem", lambda: self._write([{"Delete": statement}], single=True))
+
+    def transact_write_items(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
+        """Change several items or none."""
+        done: list[bool] = []  # botocore sends a token along: repeated, a transaction is one
+
+        def act() -> Item:
+            if not done:
+                self._write(statement["TransactItems"], single=False)
+                done.append(True)
+            return {}
+
+        return self._chaos.call_alone("dynamodb TransactWriteItems", act, (*_FAULTS, _CONFLICT))
+
+    # --- what it does ---
+
+    def _call(self, name: str, act: Any) -> Item:  # noqa: ANN401 - a closure over a statement
+        answer: Item = self._chaos.call_alone(f"dynamodb {name}", act, _FAULTS)
+        return answer
+
+    def _get(self, statement: Mapping[str, Any]) -> Item:
+        self._of_this_table(statement)
+        if statement.get("ConsistentRead") is not True:
+            raise self._chaos.violate("an item was read without ConsistentRead")
+        item = self.items.get(_id(statement["Key"]))
+        return {} if item is None else {"Item": dict(item)}
+
+    def _batch_get(self, statement: Mapping[str, Any]) -> Item:
+        ((name, wanted),) = statement["RequestItems"].items()
+        self._of_this_table({"TableName": name})
+        if wanted.get("ConsistentRead") is not True:
+            raise self._chaos.violate("items were read without ConsistentRead")
+        keys = list(wanted["Keys"])
+        later: list[Any] = []
+        if len(keys) > 1 and self._chaos.draws():
+            self._chaos.count("aws", "batch get left keys unprocessed")
+            later = [keys.pop()]
+        found = [dict(self.items[_id(key)]) for key in keys if _id(key) in self.items]
+        run, throttle = self._chaos.run(), self.items.get("throttle#vendor")
+        if run is not None and throttle is not None and not later:
+            run.closed_until = max(run.closed_until, float(throttle["until"]["N"]))
+        unprocessed = {name: {**wanted, "Keys": later}} if later else {}
+        return {"Responses": {name: found}, "UnprocessedKeys": unprocessed}
+
+    def _write(self, statements: list[dict[str, Any]], *, single: bool) -> Item:
+        after: list[tuple[str, Item | None]] = []
+        reasons: list[dict[str, Any]] = []
+        for kinds in statements:
+            ((kind, statement),) = kinds.items()
+            reasons.append(self._plan(kind, statement, after))
+        if any(reason["Code"] != "None" for reason in reasons):
+            raise _refused(reasons, single=single)
+        for key, item in after:
+            if item is None:
+                self.items.pop(key, None)
+            else:
+                self.items[key] = item
+        return {}
+
+    def _plan(
+        self, kind: str, statement: Mapping[str, Any], after: list[tuple[str, Item | None]]
+    ) -> dict[str, Any]:
+        self._of_this_table(statement)
+        key = _id(statement["Item"] if kind == "Put" else statement["Key"])
+        before, names = self.items.get(key), Names.of(statement)
+        if key in [other for other, _ in after]:
+            raise self._chaos.violate("a transaction that touches one item twice")
+        holds = condition_holds(statement.get("ConditionExpression"), names, before)
+        item: Item | None = None
+        if kind == "Put":
+            item = dict(statement["Item"])
+        elif kind == "Update":
+            item = updated(statement["UpdateExpression"], names, before or {})
+            item["id"] = {"S": key}
+        elif kind not in {"Delete", "ConditionCheck"}:
+            raise self._chaos.violate(f"an unknown kind of write: {kind}")
+        names.check()
+        if holds:
+            if kind != "ConditionCheck":
+                after.append((key, item))
+            return {"Code": "None"}
+        wanted = statement.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+        standing = {"Item": dict(before)} if wanted and before is not None else {}
+        return {"Code": "ConditionalCheckFailed", "Message": "refused", **standing}
+
+    def _of_this_table(self, statement: Mapping[str, Any]) -> None:
+        if statement["TableName"] != self._name:
+            raise self._chaos.violate(f"another table: {statement['TableName']}")
+
+
+def _refused(reasons: list[dict[str, Any]], *, single: bool) -> ClientError:
+    if single:
+        item = {name: value for name, value in reasons[0].items() if name == "Item"}
+        return client_error("ConditionalCheckFailedException", 400, "Write", **item)
+    return client_error(
+        "TransactionCanceledException", 400, "TransactWriteItems", CancellationReasons=reasons
+    )
+
+
+def _id(key: Mapping[str, Any]) -> str:
+    return str(key["id"]["S"])
