@@ -38,6 +38,7 @@ class Letter:
     redriven: bool = False  # by SQS itself: no attribute tells why
     history: list[str] = field(default_factory=list)
     acknowledged: bool = False  # the function said that it is done, and no fault kept it
+    sent_in: Any = None  # the invocation that sent it
     chain: int = 0  # of invocations that led to it, each by sending a message
 
 
@@ -147,7 +148,8 @@ class Queues:
         self._count += 1
         now = self._chaos.scheduler.now
         letter = Letter(f"m{self._count}", body, dict(attributes), now, by_function)
-        sender = getattr(self._chaos.run(), "letter", None)
+        letter.sent_in = self._chaos.run()
+        sender = getattr(letter.sent_in, "letter", None)
         letter.chain = sender.chain + 1 if isinstance(sender, Letter) else 0
         self.sent.append(letter)
         if url == DEAD_LETTERS:

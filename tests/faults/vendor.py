@@ -135,7 +135,7 @@ class Vendor:
             return Failure("network", "api.apartmentiq.example did not answer: TimeoutError.")
 
         def refusal(status: int) -> Fault:
-            body = b'{"error": "Internal", "message": "canary-nothing"}' if status == 500 else b""
+            body = b'{"error": "Internal", "message": "at https://x.example/?canary"}' if status == 500 else b""
             return Fault(
                 f"vendor {status}", 0, lambda: Refusal(Reply(status, {}, body)), "vendor"
             )

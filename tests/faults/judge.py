@@ -1,0 +1,368 @@
+"""What must hold in every schedule: at each commit, at each end of an invocation, and at rest.
+
+The invariants are those of the design; each `violate` names one. What is excused is said beside it,
+and counted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from tests.faults.fleet import Invocation
+from tests.faults.objects import Upload, Version
+from tests.faults.queues import Letter
+from tests.faults.vendor import ExportJob
+from tests.faults.world import World
+
+__all__ = ["Judge"]
+
+_KEY = re.compile(r"report_type=.*/([0-9a-f-]{36})\.(?:csv|jsonl|parquet|bin)")
+# Which kind of fault can make a failure's reason true.
+_CAUSES = {
+    "network": {"network"},
+    "vendor_error": {"vendor"},
+    "aws_error": {"aws", "network"},  # a part that breaks off can break off on either side
+}
+# What a rejection says of the job, by reason; the others depend on what has happened.
+_KINDS = {
+    "no_such_job": "absent",
+    "forbidden": "forbidden",
+    "quota_exceeded": "quota",
+    "untrusted_link": "untrusted",
+    "malformed_message": "malformed",
+}
+# A killed job is to be back this soon after the kill: the lease, and the beat that set it.
+_BACK_WITHIN_SECONDS = 50.0
+_FOREIGN = b"somebody else's"
+
+
+class Judge:
+    """Watches a world."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.excused: Counter[str] = Counter()
+        world.objects.on_commit = self._on_commit
+        world.objects.on_begin = self._on_begin
+        world.objects.on_abort = self._on_abort
+        world.fleet.on_end = self._on_end
+
+    def plant_foreign_object(self, job: ExportJob) -> None:
+        """Put an object of somebody else's at the job's key."""
+        objects = self.world.objects
+        for extension in (job.output_format, "bin"):
+            key = self._key(job, extension)
+            objects.versions[key] = [
+                Version(key, "v1", _FOREIGN, '"foreign"', "crc", {}, self.world.now, "people")
+            ]
+
+    def _key(self, job: ExportJob, extension: str) -> str:
+        known = extension != "bin"
+        fields = job.fields(0.0)
+        values = [
+            fields[name] if known else "unknown"
+            for name in ("report_type", "output_format", "start_date", "end_date")
+        ]
+        report, form, start, end = values
+        return (
+            f"report_type={report}/format={form}/start_date={start}/end_date={end}"
+            f"/{job.job_id}.{extension}"
+        )
+
+    # --- at each step ---
+
+    def _job_of(self, key: str) -> ExportJob | None:
+        match = _KEY.fullmatch(key)
+        return self.world.jobs.get(match[1]) if match else None
+
+    def _on_commit(self, version: Version) -> None:
+        """No reader ever sees a partial or a wrong object, or a second one."""
+        job = self._job_of(version.key)
+        if job is None:
+            raise self._violate(f"an object at a key of no job: {version.key}")
+        told = version.metadata.get("source-etag")
+        if not any(s.body == version.body and s.etag.strip('"') == told for s in job.sources):
+            raise self._violate(f"a partial or mixed object became visible: {version.key}")
+        if len(self.world.objects.versions[version.key]) > 1:
+            raise self._violate(f"a second version of {version.key}")
+
+    def _on_begin(self, upload: Upload) -> None:
+        """No upload is begun while one that is written down could be gone on with."""
+        job, run = self._job_of(upload.key), self.world.chaos.run()
+        item = self.world.table.items.get(f"job#{job.job_id}" if job else "", {})
+        known = self.world.objects.uploads.get(item.get("upload_id", {}).get("S", ""))
+        if job is None or run is None or known is None or known.state != "open":
+            return
+        same = (
+            item["source_etag"]["S"] == job.source.etag.strip('"')
+            and known.metadata.get("copy-method") == upload.metadata.get("copy-method")
+            and len(known.parts) > 0
+        )
+        # After a 409 S3 wants every part again; that the old upload could not be aborted is a fault.
+        if same and not run.blames("aws"):
+            raise self._violate(f"{upload.upload_id} was begun though {known.upload_id} is there")
+
+    def _on_abort(self, upload: Upload) -> None:
+        run = self.world.chaos.run()
+        if isinstance(run, Invocation):
+            run.aborts.append(upload)
+
+    def _on_end(self, run: Invocation) -> None:
+        if run.how.startswith("raised"):
+            self._violate(f"an exception escaped the function: {run.how}")
+        if run.reason == "bug":
+            self._violate(f"{run.name} failed by a bug: {self.world.journal.texts[-6:]}")
+        if run.outcome == "deferred" and run.how == "failed":
+            self._violate(f"{run.name}'s deferral used up a receive")
+        if run.how == "died":
+            self._check_comes_back(run)
+        self._check_aborts(run)
+
+    def _check_comes_back(self, run: Invocation) -> None:
+        """A killed job is back within a minute, unless its beats could not be heard."""
+        letter, now = run.letter, self.world.now
+        lived = now - run.began_at
+        if lived < 5.0 or run.blames("aws", "freeze") or letter.deleted or run.frozen_until:
+            return
+        if self.world.chaos.profile.slow > 1.0:
+            return  # a beat itself may take most of a lease here
+        if run.outcome is None and letter.visible_at > now + _BACK_WITHIN_SECONDS:
+            self._violate(
+                f"{run.name} was killed and its message stays hidden for "
+                f"{letter.visible_at - now:.0f} s"
+            )
+
+    def _check_aborts(self, run: Invocation) -> None:
+        """Finished parts are given up only where the job ends, or S3 or the source took them."""
+        ended = run.outcome in {"archived", "already_archived", "rejected", "ended_at_vendor"}
+        last = run.letter.receives >= self.world.queues.max_receives
+        if ended or last or run.how == "died" or run.blames("aws"):
+            return
+        for upload in run.aborts:
+            job = self._job_of(upload.key)
+            if job is None or not upload.parts or upload.by != run.name:
+                continue
+            if len(job.sources) == 1:
+                self._violate(f"{run.name} gave up {upload.upload_id} with finished parts")
+
+    # --- at rest ---
+
+    def at_rest(self) -> None:
+        """Judge everything when nothing happens any more."""
+        world = self.world
+        if world.queues.messages:
+            self._violate(f"messages are left: {sorted(world.queues.messages)}")
+        if world.fleet.stopped_loops:
+            self._violate("Lambda's loop detection stopped a waiting job")
+        for job in world.jobs.values():
+            self._check_job(job)
+        for letter in world.queues.dead:
+            self._check_letter(letter)
+        self._check_uploads()
+        self._check_secrets()
+
+    def after_redrive(self) -> None:
+        """After people's redrive in good weather every export is archived, once and for all."""
+        world = self.world
+        for job in world.jobs.values():
+            if job.kind in {"export", "slow"} and not self._archived(job):
+                permanent = {letter.attributes.get("reason") for letter in self._letters(job)}
+                if not permanent & {"object_conflict", "waited_too_long"}:
+                    self._violate(f"{job.job_id} is not archived after the redrive: {permanent}")
+            self._check_job(job)
+        for letter in world.queues.dead:
+            self._check_letter(letter)
+        self._check_secrets()
+
+    def outcomes(self) -> Counter[str]:
+        """Count how the jobs ended."""
+        tally: Counter[str] = Counter()
+        for job in self.world.jobs.values():
+            if self._archived(job):
+                tally["archived"] += 1
+            elif self._ended(job):
+                tally[f"ended at the vendor: {job.ends}"] += 1
+        for letter in self.world.queues.dead:
+            tally[f"dead letter: {letter.attributes.get('reason', 'none (runtime died)')}"] += 1
+        return tally
+
+    def _check_job(self, job: ExportJob) -> None:
+        """Archived exactly once with a receipt and an event, or set aside, or ended. No more ends."""
+        versions = [
+            version
+            for key, found in self.world.objects.versions.items()
+            for version in found
+            if job.job_id in key and version.body is not _FOREIGN
+        ]
+        if len(versions) > 1:
+            self._violate(f"{job.job_id} is in the bucket {len(versions)} times")
+        item = self._item(job)
+        if self._archived(job):
+            self._check_receipt(job, item, versions)
+        elif not self._ended(job) and not self._letters(job):
+            self._violate(f"{job.job_id} ({job.kind}) is lost: {item}")
+        if job.ends != "succeeded" and (versions or self._archived(job)):
+            self._violate(f"{job.job_id} is archived, but it {job.ends}")
+
+    def _check_receipt(
+        self, job: ExportJob, item: dict[str, Any], versions: list[Version]
+    ) -> None:
+        if len(versions) != 1:
+            self._violate(f"{job.job_id} has a receipt and {len(versions)} objects")
+            return
+        version = versions[0]
+        told = {
+            "version_id": {"S": version.version_id},
+            "size_bytes": {"N": str(len(version.body))},
+            "checksum_crc64nvme": {"S": version.crc},
+            "etag": {"S": version.etag.strip('"')},
+            "key": {"S": version.key},
+            "source_etag": {"S": version.metadata["source-etag"]},
+        }
+        wrong = {name: item.get(name) for name, value in told.items() if item.get(name) != value}
+        if wrong:
+            self._violate(f"{job.job_id}'s receipt is wrong: {wrong}, not {told}")
+        if not self._events("Export Archived", job):
+            self._violate(f"{job.job_id} is archived and nobody was told")
+
+    def _check_letter(self, letter: Letter) -> None:
+        reason = letter.attributes.get("reason")
+        if letter.redriven and reason is None:
+            self._check_redriven(letter)
+        elif reason is None:
+            self._violate(f"a dead letter of ours without a reason: {letter.body[:80]}")
+        else:
+            self._check_reason(letter, reason)
+
+    def _check_redriven(self, letter: Letter) -> None:
+        """SQS redrives by itself only what the function could not set aside."""
+        last = next(
+            (run for run in reversed(self.world.fleet.invocations) if run.letter is letter), None
+        )
+        if last is None:
+            self._violate(f"a message was redriven that nobody received: {letter}")
+        elif last.how == "died":
+            self.excused["redriven without a reason: the runtime died on the last receive"] += 1
+        elif last.blames("aws"):
+            self.excused["redriven without a reason: the letter could not be sent"] += 1
+        elif any(blame == "delete of a message lost" for _, blame in last.faults) or (
+            last.how == "done"
+        ):
+            self.excused["redriven without a reason: SQS lost the acknowledgement"] += 1
+        else:
+            self._violate(f"{letter.message_id} was redriven; last: {last.how} {last.reason}")
+
+    def _check_reason(self, letter: Letter, reason: str) -> None:
+        """A reason must be true of the job, or of what went wrong at the last receive."""
+        job = self.world.jobs.get(letter.attributes.get("job_id", ""))
+        run = letter.sent_in
+        if reason in _KINDS:
+            kind = "malformed" if job is None else job.kind
+            if kind != _KINDS[reason]:
+                self._violate(f"a {kind} job was rejected as {reason}")
+        elif reason == "object_conflict":
+            if job is None or (job.kind != "conflict" and len(job.sources) == 1):
+                self._violate(f"object_conflict without a conflict: {letter.attributes}")
+        elif reason == "waited_too_long":
+            self._check_waited(letter, run)
+        elif reason in _CAUSES:
+            self._check_failure(letter, reason, job, run)
+        else:
+            self._violate(f"a dead letter for an unknown reason: {letter.attributes}")
+
+    def _check_waited(self, letter: Letter, run: Any) -> None:  # noqa: ANN401 - an Invocation
+        received = run.letter
+        seen = received.attributes.get("first_seen_at")
+        began = datetime.fromisoformat(seen).timestamp() if seen else received.sent_at
+        if self.world.now - began < self.world.physics.max_wait_hours * 3_600 - 1:
+            self._violate(f"waited_too_long too early: {letter.attributes}")
+
+    def _check_failure(
+        self, letter: Letter, reason: str, job: ExportJob | None, run: Any  # noqa: ANN401 - an Invocation
+    ) -> None:
+        if run.letter.receives < self.world.queues.max_receives:
+            self._violate(f"set aside after {run.letter.receives} receives: {letter.attributes}")
+        if run.blames(*_CAUSES[reason]):
+            return
+        if reason == "vendor_error" and job is not None and len(job.sources) > 1:
+            self.excused["vendor_error: the export kept changing"] += 1
+            return
+        if reason == "aws_error" and self._was_shared(run):
+            self.excused["aws_error: two runs on one job met"] += 1
+            return
+        self._violate(f"a dead letter for {reason}, but nothing of that kind went wrong: {letter}")
+
+    def _was_shared(self, run: Invocation) -> bool:
+        """Tell whether another invocation was at work on the same job meanwhile."""
+        return any(
+            other is not run
+            and other.job_id == run.job_id
+            and other.began_at <= (run.ended_at or self.world.now)
+            and (other.ended_at or self.world.now) >= run.began_at
+            for other in self.world.fleet.invocations
+        )
+
+    def _check_uploads(self) -> None:
+        """An upload may stay for the lifecycle rule only where a fault explains it."""
+        for upload in self.world.objects.open_uploads():
+            job = self._job_of(upload.key)
+            runs = [
+                run
+                for run in self.world.fleet.invocations
+                if job is not None and job.job_id in run.letter.body.lower()
+            ]
+            creator = next((run for run in runs if run.name == upload.by), None)
+            if any(run.how == "died" for run in runs):
+                self.excused["upload left to the lifecycle rule: a runtime died"] += 1
+            elif any(run.blames("aws") for run in runs):
+                self.excused["upload left to the lifecycle rule: S3 or the table failed"] += 1
+            elif creator is not None and any(run.frozen_until for run in runs):
+                self.excused["upload left to the lifecycle rule: a runtime was overtaken"] += 1
+            else:
+                self._violate(f"an orphan upload: {upload.upload_id} of {upload.key}")
+
+    def _check_secrets(self) -> None:
+        world = self.world
+        evidence = [
+            *world.journal.texts,
+            *(json.dumps(item) for item in world.table.items.values()),
+            *(sent for _, _, sent in world.bus.events),
+            *(f"{m.body} {m.attributes}" for m in world.queues.sent if m.by_function),
+            *(
+                f"{version.key} {version.metadata}"
+                for versions in world.objects.versions.values()
+                for version in versions
+            ),
+            *(f"{upload.metadata}" for upload in world.objects.uploads.values()),
+        ]
+        for text in evidence:
+            if "canary" in text or "X-Amz-Signature" in text or "Bearer" in text:
+                self._violate(f"a secret was written down: {text[:300]}")
+
+    # --- looking ---
+
+    def _item(self, job: ExportJob) -> dict[str, Any]:
+        return self.world.table.items.get(f"job#{job.job_id}", {})
+
+    def _archived(self, job: ExportJob) -> bool:
+        return bool(self._item(job).get("state") == {"S": "archived"})
+
+    def _ended(self, job: ExportJob) -> bool:
+        return bool(self._events("Export Failed At Vendor", job))
+
+    def _events(self, kind: str, job: ExportJob) -> list[dict[str, Any]]:
+        return [
+            detail
+            for emitted, detail, _ in self.world.bus.events
+            if emitted == kind and detail.get("job", detail).get("job_id") == job.job_id
+        ]
+
+    def _letters(self, job: ExportJob) -> list[Letter]:
+        return [m for m in self.world.queues.dead if job.job_id in m.body.lower()]
+
+    def _violate(self, what: str) -> BaseException:
+        return self.world.chaos.violate(what)
