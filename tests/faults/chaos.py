@@ -218,11 +218,13 @@ class Chaos:
         with self.alone():
             return self.call(name, act, faults)
 
-    def call(self, name: str, act: Callable[[], _T], faults: Sequence[Fault] = ()) -> _T:
+    def call(
+        self, name: str, act: Callable[[], _T], faults: Sequence[Fault] = (), weight: float = 1.0
+    ) -> _T:
         """Carry out one request of the function, or fail at it."""
         self.calls += 1
         self.check()
-        fault = self.random.choice(faults) if faults and self.draws() else None
+        fault = self.random.choice(faults) if faults and self.draws(weight) else None
         try:
             self.sleep(self.latency())
         except Killed:

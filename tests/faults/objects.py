@@ -26,6 +26,7 @@ SOURCE = "vendor-exports"
 S3_HOST = f"{ARCHIVE}.s3.us-east-1.amazonaws.com"
 _PAGE = 2  # of ListParts and ListMultipartUploads; 1,000 in earnest
 _FAULTS = service_faults(throttle="SlowDown", status=503)
+_WEIGHT = 2.0  # the copy is where most can be lost
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,9 @@ class Objects:
     def upload_part_copy(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
         """Copy a part from a source."""
         name = f"UploadPartCopy {call['PartNumber']}"
-        return self._call(name, lambda: self._copy(call), self._vanishing(call))
+        answer = self._call(name, lambda: self._copy(call), self._vanishing(call))
+        self.deliver(call["UploadId"], call["PartNumber"])
+        return answer
 
     def complete_multipart_upload(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
         """Commit an upload."""
@@ -168,7 +171,9 @@ class Objects:
     # --- inside ---
 
     def _call(self, name: str, act: Any, *more: Fault) -> dict[str, Any]:  # noqa: ANN401 - a closure
-        answer: dict[str, Any] = self._chaos.call(f"s3 {name}", act, (*_FAULTS, *more))
+        answer: dict[str, Any] = self._chaos.call(
+            f"s3 {name}", act, (*_FAULTS, *more), weight=_WEIGHT
+        )
         return answer
 
     def _who(self) -> str:
@@ -229,9 +234,7 @@ class Objects:
         if "CopySourceRange" in call:
             first, _, last = call["CopySourceRange"].removeprefix("bytes=").partition("-")
             body = body[int(first) : int(last) + 1]
-        upload_id, number = call["UploadId"], call["PartNumber"]
-        etag = self.store_part(call["Key"], upload_id, number, body)
-        self.deliver(upload_id, number)
+        etag = self.store_part(call["Key"], call["UploadId"], call["PartNumber"], body)
         return {"CopyPartResult": {"ETag": etag, "ChecksumCRC64NVME": encode_crc(body)}}
 
     def _complete(self, call: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from tests.faults.chaos import Chaos, Fault
 __all__ = ["Answered", "Headers", "Refusal", "Reply", "Site", "Wire", "network_faults"]
 
 
+_WEIGHT = 2.0  # the copy is where most can be lost
+
+
 class Headers(dict[str, str]):
     """HTTP headers, whatever the case of their names."""
 
@@ -115,7 +118,7 @@ class Wire:
             return self._site.reply(request)
 
         try:
-            reply = self._chaos.call(name, act, self._site.faults(request))
+            reply = self._chaos.call(name, act, self._site.faults(request), weight=_WEIGHT)
         except Refusal as refusal:
             reply = refusal.reply
         self.check()
