@@ -103,13 +103,23 @@ class Judge:
             and len(known.parts) > 0
         )
         # After a 409 S3 wants every part again; that the old upload could not be aborted is a fault.
-        if same and not run.blames("aws"):
+        if not same or run.blames("aws"):
+            return
+        if isinstance(run, Invocation) and known.at > run.began_at and known.by != run.name:
+            self.excused["an overtaken runtime began an upload; its checkpoint was refused"] += 1
+        else:
             raise self._violate(f"{upload.upload_id} was begun though {known.upload_id} is there")
 
     def _on_abort(self, upload: Upload) -> None:
-        run = self.world.chaos.run()
-        if isinstance(run, Invocation):
-            run.aborts.append(upload)
+        """Note whether an upload that others would go on with was given up."""
+        run, job = self.world.chaos.run(), self._job_of(upload.key)
+        item = {} if job is None else self._item(job)
+        written_down = item.get("upload_id") == {"S": upload.upload_id}
+        if isinstance(run, Invocation) and written_down and upload.parts and job is not None:
+            same = item["source_etag"]["S"] == job.source.etag.strip('"')
+            committed = bool(self.world.objects.versions.get(upload.key))
+            if same and not committed:
+                run.aborts.append(upload)
 
     def _on_end(self, run: Invocation) -> None:
         if run.how.startswith("raised"):
@@ -143,11 +153,7 @@ class Judge:
         if ended or last or run.how == "died" or run.blames("aws"):
             return
         for upload in run.aborts:
-            job = self._job_of(upload.key)
-            if job is None or not upload.parts or upload.by != run.name:
-                continue
-            if len(job.sources) == 1:
-                self._violate(f"{run.name} gave up {upload.upload_id} with finished parts")
+            self._violate(f"{run.name} gave up {upload.upload_id} with finished parts")
 
     # --- at rest ---
 

@@ -48,6 +48,13 @@ class Schedule:
 
     def run(self) -> list[str]:
         """Run to rest, judge; redrive the dead letters in good weather, judge again."""
+        try:
+            self._run()
+        finally:
+            self.world.close()
+        return self.world.chaos.violations
+
+    def _run(self) -> None:
         world = self.world
         self._furnish()
         if world.run(until=START + _REST_SECONDS, max_steps=_MAX_STEPS):
@@ -56,7 +63,6 @@ class Schedule:
             self._redrive()
         elif not world.chaos.violations:
             world.chaos.violate("the world did not come to rest")
-        return world.chaos.violations
 
     def _redrive(self) -> None:
         """Do what a person does: mend what is to be mended, and move the dead letters back."""

@@ -54,6 +54,7 @@ class Scheduler:
         self._clock.move_to(self.now)
         self._heap: list[tuple[float, float, int, Callable[[], None] | tuple[Task, int]]] = []
         self._count = 0
+        self._begun: list[Task] = []
         self.on_error: Callable[[Task, BaseException], None] = lambda *_: None
 
     def at(self, moment: float, what: Callable[[], None] | Task) -> None:
@@ -66,6 +67,7 @@ class Scheduler:
     def start(self, work: Callable[[], object], owner: object) -> Task:
         """Begin a task as soon as the current one gives way."""
         task = Task(self, work, owner)
+        self._begun.append(task)
         self.at(self.now, task)
         return task
 
@@ -96,6 +98,16 @@ class Scheduler:
                 self._clock.move_to(moment)
             self._do(what)
         return not self._heap
+
+    def close(self, error: type[BaseException]) -> None:
+        """End every task that is left: garbage collection would do it in the midst of another run."""
+        for task in self._begun:
+            while task.greenlet and not task.done:
+                self.current = task
+                task.greenlet.throw(error)
+        self.current = None
+        self._begun.clear()
+        self._heap.clear()
 
     def _do(self, what: Callable[[], None] | tuple[Task, int]) -> None:
         if not isinstance(what, tuple):

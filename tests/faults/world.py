@@ -151,6 +151,12 @@ class World:
                 break
         return rests and not self.chaos.violations
 
+    def close(self) -> None:
+        """End what is left; a world is not used again."""
+        for invocation in self.fleet.invocations:
+            invocation.dead = True
+        self.scheduler.close(Killed)
+
     # --- inside ---
 
     def _make_outside(self) -> Outside:
