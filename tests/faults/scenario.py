@@ -29,6 +29,18 @@ _KINDS = (
     + ["forbidden", "quota", "untrusted", "absent", "failed", "cancelled", "conflict", "malformed"]
     + ["slow"] * 2
 )
+# A function's seconds, a connection's bytes per second, a factor on latencies: each lets some parts
+# fit one invocation, for nothing could be archived where none does.
+_PACES = (
+    (60.0, 400.0, 1.0),
+    (60.0, 4_000.0, 1.0),
+    (120.0, 150.0, 1.0),
+    (120.0, 1_000.0, 1.0),
+    (300.0, 60.0, 1.0),
+    (300.0, 400.0, 10.0),
+    (900.0, 30.0, 1.0),
+    (900.0, 400.0, 10.0),
+)
 _REST_SECONDS = 4 * 86_400.0
 _MAX_STEPS = 60_000
 _SIZES = (0, 1, 700, LEAST_PART_BYTES, LEAST_PART_BYTES + 1, 3_000, 5_000, 9_000, 14_000)
@@ -84,17 +96,18 @@ class Schedule:
     def _physics(self) -> Physics:
         draw = self.random
         probability = draw.choice([0.0, 0.01, 0.03, 0.06, 0.12, 0.25])
+        function_seconds, bytes_per_second, slow = draw.choice(_PACES)
         return Physics(
             profile=Profile(
                 probability=probability,
                 budget=draw.choice([1, 3, 6, 12, 25]),
                 kills=draw.choice([0.0, 0.02, 0.1, 0.3]),
-                slow=draw.choice([1.0, 1.0, 10.0]),
+                slow=slow,
             ),
-            function_seconds=draw.choice([60.0, 120.0, 300.0, 900.0]),
+            function_seconds=function_seconds,
             concurrency=draw.choice([2, 2, 3]),
             max_receives=draw.choice([3, 4, 6]),
-            bytes_per_second=draw.choice([30.0, 100.0, 400.0, 4_000.0]),
+            bytes_per_second=bytes_per_second,
             server_side=draw.random() < 0.3,
             loop_allowed=loop_allowed_by_template(),
         )
