@@ -48,7 +48,12 @@ class Table:
 
     def batch_get_item(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
         """Read several items; like DynamoDB, it may leave some of them for later."""
-        return self._call("BatchGetItem", lambda: self._batch_get(statement))
+        answer = self._call("BatchGetItem", lambda: self._batch_get(statement))
+        run = self._chaos.run()
+        for item in answer["Responses"][self._name]:
+            if run is not None and item["id"] == {"S": "throttle#vendor"}:
+                run.closed_until = max(run.closed_until, float(item["until"]["N"]))
+        return answer
 
     def put_item(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
         """Write one item."""
@@ -94,13 +99,10 @@ class Table:
             raise self._chaos.violate("items were read without ConsistentRead")
         keys = list(wanted["Keys"])
         later: list[Any] = []
-        if len(keys) > 1 and self._chaos.draws():
+        if len(keys) > 1 and self._chaos.draws(0.5):
             self._chaos.count("aws", "batch get left keys unprocessed")
-            later = [keys.pop()]
+            later = [keys.pop(self._chaos.random.randrange(len(keys)))]
         found = [dict(self.items[_id(key)]) for key in keys if _id(key) in self.items]
-        run, throttle = self._chaos.run(), self.items.get("throttle#vendor")
-        if run is not None and throttle is not None and not later:
-            run.closed_until = max(run.closed_until, float(throttle["until"]["N"]))
         unprocessed = {name: {**wanted, "Keys": later}} if later else {}
         return {"Responses": {name: found}, "UnprocessedKeys": unprocessed}
 
