@@ -57,13 +57,19 @@ class Run:
     dead: bool = False
     frozen_until: float = 0.0
     faults: list[tuple[str, str]] = field(default_factory=list)  # cause, name
+    fault_times: list[float] = field(default_factory=list)
     closed_until: float = 0.0  # what it knows of the vendor's throttle
+    looked_at: float = 0.0  # when it read what the fleet knows
     exclusive: list[Task] = field(default_factory=list)
     waiting: list[Task] = field(default_factory=list)
 
     def blames(self, *causes: str) -> bool:
         """Tell whether something of this kind went wrong here."""
         return any(cause in causes for cause, _ in self.faults)
+
+    def faults_after(self, moment: float) -> bool:
+        """Tell whether something went wrong here from a moment on, of which it may have died."""
+        return any(when >= moment for when in self.fault_times) or self.frozen_until > moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,7 @@ class Chaos:
         run = self.run()
         if run is not None:
             run.faults.append((cause, name))
+            run.fault_times.append(self.scheduler.now)
         self.note(f"!! {name}")
 
     def check(self) -> None:

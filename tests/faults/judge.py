@@ -37,6 +37,9 @@ _KINDS = {
 }
 # A killed job is to be back this soon after the kill: the lease, and the beat that set it.
 _BACK_WITHIN_SECONDS = 50.0
+# What faults can delay a job by: a runtime that dies before its first beat leaves the message hidden
+# for the queue's own visibility, 5,400 s, at each of at most six receives.
+_LONGEST_FAULTS_SECONDS = 6 * 5_400 + 3_600
 _FOREIGN = b"somebody else's"
 
 
@@ -48,6 +51,7 @@ class Judge:
         self.excused: Counter[str] = Counter()
         world.objects.on_commit = self._on_commit
         world.objects.on_begin = self._on_begin
+        world.objects.on_first_part = self._on_first_part
         world.objects.on_abort = self._on_abort
         world.fleet.on_end = self._on_end
 
@@ -109,6 +113,26 @@ class Judge:
             self.excused["an overtaken runtime began an upload; its checkpoint was refused"] += 1
         else:
             raise self._violate(f"{upload.upload_id} was begun though {known.upload_id} is there")
+
+    def _on_first_part(self, upload: Upload) -> None:
+        """No export is copied into two uploads, unless the first could not be given up."""
+        run = self.world.chaos.run()
+        for other in self.world.objects.open_uploads():
+            twice = (
+                other is not upload
+                and other.key == upload.key
+                and bool(other.parts)
+                and all(
+                    other.metadata.get(name) == upload.metadata.get(name)
+                    for name in ("source-etag", "copy-method")
+                )
+            )
+            blamed = [r for r in (run, self._run_named(other.by)) if r and r.blames("aws")]
+            if twice and not blamed:
+                raise self._violate(f"{upload.upload_id} copies what {other.upload_id} has")
+
+    def _run_named(self, name: str) -> Invocation | None:
+        return next((run for run in self.world.fleet.invocations if run.name == name), None)
 
     def _on_abort(self, upload: Upload) -> None:
         """Note whether an upload that others would go on with was given up."""
@@ -284,8 +308,12 @@ class Judge:
         received = run.letter
         seen = received.attributes.get("first_seen_at")
         began = datetime.fromisoformat(seen).timestamp() if seen else received.sent_at
-        if self.world.now - began < self.world.physics.max_wait_hours * 3_600 - 1:
+        if letter.sent_at - began < self.world.physics.max_wait_hours * 3_600 - 1:
             self._violate(f"waited_too_long too early: {letter.attributes}")
+        job = self.world.jobs.get(letter.attributes.get("job_id", ""))
+        sent_at = letter.sent_at
+        if job is not None and sent_at - job.finishes_at > _LONGEST_FAULTS_SECONDS:
+            self._violate(f"waited_too_long, but nothing was to be waited for: {letter.attributes}")
 
     def _check_failure(
         self, letter: Letter, reason: str, job: ExportJob | None, run: Any  # noqa: ANN401 - an Invocation

@@ -27,6 +27,7 @@ S3_HOST = f"{ARCHIVE}.s3.us-east-1.amazonaws.com"
 _PAGE = 2  # of ListParts and ListMultipartUploads; 1,000 in earnest
 _FAULTS = service_faults(throttle="SlowDown", status=503)
 _WEIGHT = 2.0  # the copy is where most can be lost
+_COMMIT_WEIGHT = 5.0  # and the commit is the moment that counts
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Objects:
         self.meta = SimpleNamespace(region_name="us-east-1")
         self.on_commit: Callable[[Version], None] = lambda _: None
         self.on_begin: Callable[[Upload], None] = lambda _: None
+        self.on_first_part: Callable[[Upload], None] = lambda _: None
         self.on_abort: Callable[[Upload], None] = lambda _: None
         self.sources: Callable[[str], Source | None] = lambda _: None  # what our role may read
         self._chaos = chaos
@@ -100,7 +102,7 @@ class Objects:
     def put_object(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
         """Commit an object at once."""
         conflict = Fault("put answered 409", 0, lambda: _conflict("PutObject"), "aws")
-        return self._call("PutObject", lambda: self._put(call), conflict)
+        return self._call("PutObject", lambda: self._put(call), conflict, weight=_COMMIT_WEIGHT)
 
     def create_multipart_upload(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
         """Begin an upload."""
@@ -124,14 +126,18 @@ class Objects:
             operation,
             lambda: self._complete(call),
             self._vanishing(call),
-            Fault("complete answered 409", 0, lambda: _conflict(operation), "aws", vanish),
+            *[Fault("complete answered 409", 0, lambda: _conflict(operation), "aws", vanish)] * 3,
             # botocore finds an error in a 200 and raises it as a 500, after its own retries.
-            Fault(
-                "complete answered 200 with an error inside",
-                0,
-                lambda: client_error("InternalError", 500, operation),
-                "aws",
-            ),
+            *[
+                Fault(
+                    "complete answered 200 with an error inside",
+                    0,
+                    lambda: client_error("InternalError", 500, operation),
+                    "aws",
+                )
+            ]
+            * 3,
+            weight=_COMMIT_WEIGHT,
         )
 
     def abort_multipart_upload(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
@@ -154,6 +160,8 @@ class Objects:
         upload = self._open_upload(key, upload_id, "UploadPart")
         if (self._who(), number) in upload.known:
             raise self._chaos.violate(f"part {number} of {upload_id} was copied twice")
+        if not upload.parts:
+            self.on_first_part(upload)
         upload.parts[number] = body
         upload.log.append((number, len(body), self._who()))
         return f'"{_md5(body)}"'
@@ -170,9 +178,15 @@ class Objects:
 
     # --- inside ---
 
-    def _call(self, name: str, act: Any, *more: Fault) -> dict[str, Any]:  # noqa: ANN401 - a closure
+    def _call(
+        self,
+        name: str,
+        act: Any,  # noqa: ANN401 - a closure
+        *more: Fault,
+        weight: float = _WEIGHT,
+    ) -> dict[str, Any]:
         answer: dict[str, Any] = self._chaos.call(
-            f"s3 {name}", act, (*_FAULTS, *more), weight=_WEIGHT
+            f"s3 {name}", act, (*_FAULTS, *more), weight=weight
         )
         return answer
 

@@ -48,8 +48,10 @@ class Table:
 
     def batch_get_item(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
         """Read several items; like DynamoDB, it may leave some of them for later."""
-        answer = self._call("BatchGetItem", lambda: self._batch_get(statement))
         run = self._chaos.run()
+        if run is not None:
+            run.looked_at = self._chaos.scheduler.now
+        answer = self._call("BatchGetItem", lambda: self._batch_get(statement))
         for item in answer["Responses"][self._name]:
             if run is not None and item["id"] == {"S": "throttle#vendor"}:
                 run.closed_until = max(run.closed_until, float(item["until"]["N"]))

@@ -17,7 +17,7 @@ from urllib.parse import parse_qs
 
 from archiver.apartmentiq.protocol import Answer
 from archiver.errors import Failure
-from tests.faults.chaos import Chaos, Fault
+from tests.faults.chaos import Chaos, Fault, Run
 from tests.faults.objects import SOURCE, Source, encode_crc
 from tests.faults.wires import Refusal, Reply, Request, network_faults
 
@@ -87,7 +87,7 @@ class Vendor:
         self.client_secret = "canary-client-secret-1"
         self.links: dict[str, _Link] = {}
         self.closed_until = 0.0
-        self.told_until: list[tuple[float, float, str]] = []  # when, until, whom
+        self.told: list[tuple[float, float, Run]] = []  # when, until, whom
         self.retry_after: tuple[float, float] = (5.0, 120.0)
         self.link_seconds = (20.0, 604_800.0)
         self.knocks = 0
@@ -112,10 +112,8 @@ class Vendor:
         """Answer a request, or not."""
         self._chaos.check()
         run, now = self._chaos.run(), self._chaos.scheduler.now
-        if run is not None and now < run.closed_until:
-            raise self._chaos.violate(
-                f"{run.name} asked the vendor {run.closed_until - now:.1f} s before its Retry-After"
-            )
+        if run is not None:
+            self._check_patience(run, now)
         name = f"vendor {method} {url.removeprefix(API)[:70]}"
 
         def act() -> Answer:
@@ -128,7 +126,22 @@ class Vendor:
         if answer.status == 429 and "retry-after" in answer.headers and run is not None:
             until = self._chaos.scheduler.now + float(answer.headers["retry-after"])
             run.closed_until = max(run.closed_until, until)
+            self.told.append((self._chaos.scheduler.now, until, run))
         return answer
+
+    def _check_patience(self, run: Run, now: float) -> None:
+        """Nobody asks before a Retry-After that they know of, or that the fleet was told."""
+        if now < run.closed_until:
+            raise self._chaos.violate(
+                f"{run.name} asked the vendor {run.closed_until - now:.1f} s before its Retry-After"
+            )
+        for when, until, told in self.told:
+            telling = 5.0 * self._chaos.profile.slow
+            if now < until and run.looked_at > when + telling and not told.faults_after(when):
+                raise self._chaos.violate(
+                    f"{run.name} asked the vendor {until - now:.1f} s too early; "
+                    f"{told.name} had been told"
+                )
 
     def _faults(self) -> tuple[Fault, ...]:
         def lost() -> Exception:
@@ -314,7 +327,8 @@ class ExportHost:
 
     def _change(self, link: _Link) -> None:
         job = link.job
-        job.change(self._chaos.random.randbytes(max(1, len(job.source.body) - 3)))
+        shorter = self._chaos.random.choice([0, 0, 3])
+        job.change(self._chaos.random.randbytes(max(1, len(job.source.body) - shorter)))
 
     def _find(self, request: Request) -> _Link | None:
         signature = request.target.partition("X-Amz-Signature=")[2]

@@ -56,7 +56,7 @@ class Physics:
     function_seconds: float = 300.0
     concurrency: int = 2
     max_receives: int = 4
-    max_wait_hours: int = 3
+    max_wait_hours: int = 12
     lease_seconds: int = 45
     visibility_seconds: float = 5_400.0
     bytes_per_second: float = 2_000.0  # of one connection
