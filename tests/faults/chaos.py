@@ -17,9 +17,11 @@ from typing import Any, TypeVar
 
 from tests.faults.scheduler import Scheduler, Task
 
-__all__ = ["Chaos", "Fault", "Killed", "Profile", "Run", "Trace", "Violation"]
+__all__ = ["COPY_WEIGHT", "Chaos", "Fault", "Killed", "Profile", "Run", "Trace", "Violation"]
 
 _T = TypeVar("_T")
+
+COPY_WEIGHT = 2.0  # the copy is where most can be lost
 
 
 class Killed(BaseException):
@@ -80,6 +82,7 @@ class Profile:
     budget: int
     kills: float = 0.0  # of the faults, how many are kills or freezes
     slow: float = 1.0  # factor on every latency
+    focus: str = "everything"  # copy: mostly there; zombies: runtimes that freeze and come back
 
 
 @dataclass
@@ -137,6 +140,8 @@ class Chaos:
 
     def draws(self, weight: float = 1.0) -> bool:
         """Decide whether something goes wrong now; counts against the budget when it does."""
+        if self.profile.focus == "copy" and weight < COPY_WEIGHT:
+            weight *= 0.1
         if self.left <= 0 or self.random.random() >= self.profile.probability * weight:
             return False
         self.left -= 1
@@ -166,8 +171,10 @@ class Chaos:
         return self.profile.probability * self.profile.kills
 
     def _kill_or_freeze(self, run: Run) -> None:
-        if self.random.random() < 0.3:
-            run.frozen_until = self.scheduler.now + self.random.choice([5.0, 20.0, 70.0, 200.0])
+        zombies = self.profile.focus == "zombies"
+        if self.random.random() < (0.8 if zombies else 0.3):
+            seconds = self.random.choice([70.0, 120.0, 200.0] if zombies else [5.0, 20.0, 70.0])
+            run.frozen_until = self.scheduler.now + seconds
             self.count("freeze", "freeze")
         else:
             self.count("kill", "kill")

@@ -208,6 +208,13 @@ class Fleet:
             self._warm.append(runtime)
         self.dispatch()
 
+    def kill(self, invocation: Run | None) -> None:
+        """Let a runtime die here and now."""
+        if isinstance(invocation, Invocation) and invocation.ended_at is None:
+            self._chaos.trace_for(invocation, "KILLED")
+            invocation.dead = True
+            self._died(invocation)
+
     def _time_out(self, invocation: Invocation) -> None:
         if invocation.ended_at is None:
             self._chaos.trace_for(invocation, "TIMED OUT")

@@ -279,9 +279,7 @@ class Judge:
             self.excused["redriven without a reason: the runtime died on the last receive"] += 1
         elif last.blames("aws"):
             self.excused["redriven without a reason: the letter could not be sent"] += 1
-        elif any(blame == "delete of a message lost" for _, blame in last.faults) or (
-            last.how == "done"
-        ):
+        elif letter.delete_lost:
             self.excused["redriven without a reason: SQS lost the acknowledgement"] += 1
         else:
             self._violate(f"{letter.message_id} was redriven; last: {last.how} {last.reason}")

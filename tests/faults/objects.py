@@ -17,16 +17,14 @@ from typing import Any
 from awscrt import checksums
 
 from tests.faults.aws_errors import client_error, service_faults
-from tests.faults.chaos import Chaos, Fault
+from tests.faults.chaos import COPY_WEIGHT, Chaos, Fault
 
 __all__ = ["ARCHIVE", "S3_HOST", "SOURCE", "Objects", "Source", "Upload", "Version", "encode_crc"]
 
 ARCHIVE = "archive"
 SOURCE = "vendor-exports"
 S3_HOST = f"{ARCHIVE}.s3.us-east-1.amazonaws.com"
-_PAGE = 2  # of ListParts and ListMultipartUploads; 1,000 in earnest
 _FAULTS = service_faults(throttle="SlowDown", status=503)
-_WEIGHT = 2.0  # the copy is where most can be lost
 _COMMIT_WEIGHT = 5.0  # and the commit is the moment that counts
 
 
@@ -83,6 +81,7 @@ class Objects:
     def __init__(self, chaos: Chaos, *, least_part_bytes: int) -> None:
         self.versions: dict[str, list[Version]] = {}
         self.uploads: dict[str, Upload] = {}
+        self.page = 2  # of ListParts and ListMultipartUploads; S3's own is 1,000
         self.meta = SimpleNamespace(region_name="us-east-1")
         self.on_commit: Callable[[Version], None] = lambda _: None
         self.on_begin: Callable[[Upload], None] = lambda _: None
@@ -183,7 +182,7 @@ class Objects:
         name: str,
         act: Any,  # noqa: ANN401 - a closure
         *more: Fault,
-        weight: float = _WEIGHT,
+        weight: float = COPY_WEIGHT,
     ) -> dict[str, Any]:
         answer: dict[str, Any] = self._chaos.call(
             f"s3 {name}", act, (*_FAULTS, *more), weight=weight
@@ -290,7 +289,7 @@ class Objects:
     def _list_parts(self, **call: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - boto3's own
         def page(after: int) -> dict[str, Any]:
             upload = self._open_upload(call["Key"], call["UploadId"], "ListParts")
-            numbers = [number for number in sorted(upload.parts) if number > after][:_PAGE]
+            numbers = [number for number in sorted(upload.parts) if number > after][:self.page]
             upload.known |= {(self._who(), number) for number in numbers}
             return {"Parts": [_listed(number, upload.parts[number]) for number in numbers]}
 
@@ -298,7 +297,7 @@ class Objects:
         while True:
             answer = self._call("ListParts", lambda after=after: page(after), self._vanishing(call))
             yield answer
-            if len(answer["Parts"]) < _PAGE:
+            if len(answer["Parts"]) < self.page:
                 return
             after = answer["Parts"][-1]["PartNumber"]
 
@@ -310,7 +309,7 @@ class Objects:
             found = [u for u in self.open_uploads() if u.key.startswith(prefix)]
             return {
                 "Uploads": [
-                    {"Key": u.key, "UploadId": u.upload_id} for u in found[skip : skip + _PAGE]
+                    {"Key": u.key, "UploadId": u.upload_id} for u in found[skip : skip + self.page]
                 ]
             }
 
@@ -318,9 +317,9 @@ class Objects:
         while True:
             answer = self._call("ListMultipartUploads", lambda skip=skip: page(skip))
             yield answer if answer["Uploads"] else {}
-            if len(answer["Uploads"]) < _PAGE:
+            if len(answer["Uploads"]) < self.page:
                 return
-            skip += _PAGE
+            skip += self.page
 
     def open_uploads(self) -> list[Upload]:
         """Return what would cost money until the lifecycle rule takes it."""

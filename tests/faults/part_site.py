@@ -75,6 +75,9 @@ class PartSite:
             _, number, upload_id = _address(request)
             self._objects.deliver(upload_id, number)
 
+    def was_read(self, size_bytes: int) -> None:
+        """Do nothing: these are answers to parts."""
+
     def _unwrap(self, request: Request) -> tuple[bytes, str]:
         headers = request.headers
         if headers.get("x-amz-content-sha256") == "UNSIGNED-PAYLOAD":

@@ -38,6 +38,7 @@ class Letter:
     redriven: bool = False  # by SQS itself: no attribute tells why
     history: list[str] = field(default_factory=list)
     acknowledged: bool = False  # the function said that it is done, and no fault kept it
+    delete_lost: bool = False
     sent_in: Any = None  # the invocation that sent it
     chain: int = 0  # of invocations that led to it, each by sending a message
 
@@ -130,6 +131,7 @@ class Queues:
         """Delete an acknowledged message; that can be lost."""
         if self._chaos.draws(0.5):
             self._chaos.count("queue", "delete of a message lost")
+            letter.delete_lost = True
             return
         letter.acknowledged = True
         self._remove(letter)

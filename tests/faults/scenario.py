@@ -25,9 +25,9 @@ from tests.faults.world import (
 __all__ = ["Schedule"]
 
 _KINDS = (
-    ["export"] * 14
+    ["export"] * 40
     + ["forbidden", "quota", "untrusted", "absent", "failed", "cancelled", "conflict", "malformed"]
-    + ["slow"] * 2
+    + ["slow"] * 3
 )
 # A function's seconds, a connection's bytes per second, a factor on latencies: each lets some parts
 # fit one invocation, for nothing could be archived where none does.
@@ -43,7 +43,10 @@ _PACES = (
 )
 _REST_SECONDS = 4 * 86_400.0
 _MAX_STEPS = 60_000
-_SIZES = (0, 1, 700, LEAST_PART_BYTES, LEAST_PART_BYTES + 1, 3_000, 5_000, 9_000, 14_000)
+_SIZES = (
+    *(0, 1, 700, LEAST_PART_BYTES),  # one PUT
+    *(LEAST_PART_BYTES + 1, 2_048, 3_000, 3_000, 5_000, 5_000, 9_000, 14_000),  # parts
+)
 
 
 class Schedule:
@@ -97,12 +100,14 @@ class Schedule:
         draw = self.random
         probability = draw.choice([0.0, 0.01, 0.03, 0.06, 0.12, 0.25])
         function_seconds, bytes_per_second, slow = draw.choice(_PACES)
+        focus = draw.choice(["everything", "copy", "zombies"])
         return Physics(
             profile=Profile(
                 probability=probability,
                 budget=draw.choice([1, 3, 6, 12, 25]),
-                kills=draw.choice([0.0, 0.02, 0.1, 0.3]),
+                kills=draw.choice([0.0, 0.02, 0.1, 0.3] if focus != "zombies" else [0.05, 0.2]),
                 slow=slow,
+                focus=focus,
             ),
             function_seconds=function_seconds,
             concurrency=draw.choice([2, 2, 3]),

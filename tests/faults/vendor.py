@@ -88,6 +88,7 @@ class Vendor:
         self.links: dict[str, _Link] = {}
         self.closed_until = 0.0
         self.told: list[tuple[float, float, Run]] = []  # when, until, whom
+        self.longest_retry_after = 86_400  # what it tells at most, however long it is closed
         self.retry_after: tuple[float, float] = (5.0, 120.0)
         self.link_seconds = (20.0, 604_800.0)
         self.knocks = 0
@@ -137,7 +138,7 @@ class Vendor:
             )
         for when, until, told in self.told:
             telling = 5.0 * self._chaos.profile.slow
-            if now < until and run.looked_at > when + telling and not told.faults_after(when):
+            if now < until - 0.001 and run.looked_at > when + telling and not told.faults_after(when):
                 raise self._chaos.violate(
                     f"{run.name} asked the vendor {until - now:.1f} s too early; "
                     f"{told.name} had been told"
@@ -175,7 +176,7 @@ class Vendor:
         now = self._chaos.scheduler.now
         if now < self.closed_until:
             self.knocks += 1
-            wait = math.ceil(self.closed_until - now)
+            wait = min(self.longest_retry_after, math.ceil(self.closed_until - now))
             return Answer(429, {"retry-after": str(wait), "content-type": "text/plain"}, b"slow")
         if (method, url) == ("POST", TOKEN_URL):
             return self._token(body or "")
@@ -242,6 +243,7 @@ class ExportHost:
     def __init__(self, chaos: Chaos, vendor: Vendor) -> None:
         self.ignores_if_match = False
         self.changes = True
+        self.bytes_read = 0
         self._chaos = chaos
         self._vendor = vendor
 
@@ -285,6 +287,10 @@ class ExportHost:
 
     def delivered(self, request: Request, reply: Reply) -> None:
         """Do nothing."""
+
+    def was_read(self, size_bytes: int) -> None:
+        """Count what was read of exports."""
+        self.bytes_read += size_bytes
 
     def _read(self, request: Request, job: ExportJob) -> Reply:
         body, etag = job.source.body, job.source.etag

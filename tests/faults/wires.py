@@ -10,12 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tests.faults.chaos import Chaos, Fault
+from tests.faults.chaos import COPY_WEIGHT, Chaos, Fault
 
 __all__ = ["Answered", "Headers", "Refusal", "Reply", "Site", "Wire", "network_faults"]
-
-
-_WEIGHT = 2.0  # the copy is where most can be lost
 
 
 class Headers(dict[str, str]):
@@ -60,6 +57,9 @@ class Site(Protocol):
     def delivered(self, request: Request, reply: Reply) -> None:
         """Learn that an answer was heard."""
 
+    def was_read(self, size_bytes: int) -> None:
+        """Learn that a piece of a body was read."""
+
 
 @dataclass
 class Request:
@@ -89,21 +89,21 @@ class Wire:
         self.host = host
         self.broken = False
         self.chunk_bytes = chunk_bytes
-        self._chaos = chaos
-        self._site = site
+        self.chaos = chaos
+        self.site = site
         self._rate = rate
         self._request: Request | None = None
 
     def begin(self, method: str, target: str, headers: Mapping[str, str]) -> None:
         """Connect if need be, and send a request's head."""
-        self._chaos.check()
+        self.chaos.check()
         self.broken = False
         self._may_break("connect")
         self._request = Request(method, target, Headers(headers))
 
     def send(self, data: bytes | memoryview) -> None:
         """Send a piece of the body."""
-        self._chaos.check()
+        self.chaos.check()
         self._may_break("send")
         assert self._request is not None
         self._request.body += data
@@ -115,14 +115,14 @@ class Wire:
         name = f"{self.host.partition('.')[0]} {request.method} {request.target[:60]}"
 
         def act() -> Reply:
-            return self._site.reply(request)
+            return self.site.reply(request)
 
         try:
-            reply = self._chaos.call(name, act, self._site.faults(request), weight=_WEIGHT)
+            reply = self.chaos.call(name, act, self.site.faults(request), weight=COPY_WEIGHT)
         except Refusal as refusal:
             reply = refusal.reply
         self.check()
-        self._site.delivered(request, reply)
+        self.site.delivered(request, reply)
         return Answered(self, reply)
 
     def interrupt(self) -> None:
@@ -140,13 +140,13 @@ class Wire:
 
     def pace(self, size_bytes: int) -> None:
         """Take the time that these bytes need."""
-        self._chaos.sleep(size_bytes / self._rate())
+        self.chaos.sleep(size_bytes / self._rate())
         self.check()
 
     def _may_break(self, doing: str) -> None:
         self.check()
-        if self._chaos.draws(0.3):
-            self._chaos.count("network", f"connection broke at {doing}")
+        if self.chaos.draws(0.3):
+            self.chaos.count("network", f"connection broke at {doing}")
             self.broken = True
             raise BrokenPipeError("broken") if doing == "send" else ConnectionRefusedError("refused")
 
@@ -164,11 +164,12 @@ class Answered:
 
     def readinto(self, buffer: memoryview) -> int:
         """Read a piece; 0 at the end, early or not."""
-        self._wire._chaos.check()
+        self._wire.chaos.check()
         self._wire.check()
         end = len(self._reply.body) if self._reply.ends_after is None else self._reply.ends_after
         piece = self._reply.body[self._position : end][: min(len(buffer), self._wire.chunk_bytes)]
         self._wire.pace(len(piece))
+        self._wire.site.was_read(len(piece))
         if not piece and self._reply.ends_after is not None and self._reply.resets:
             raise ConnectionResetError("reset")
         buffer[: len(piece)] = piece

@@ -1,0 +1,326 @@
+"""Exact stories in the simulated world: long waits, long copies, and crashes at a chosen moment."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+import time_machine
+
+from archiver.transfer.plan import PartPlan
+from tests.faults.chaos import Profile
+from tests.faults.fleet import Invocation
+from tests.faults.judge import Judge
+from tests.faults.objects import Upload, Version
+from tests.faults.queues import Letter
+from tests.faults.scheduler import START
+from tests.faults.vendor import ExportJob
+from tests.faults.world import Physics, World
+
+HOUR = 3_600.0
+DAY = 24 * HOUR
+NO_FAULTS = Profile(probability=0.0, budget=0)
+GIB_IN_MIB = 1_024
+
+
+@dataclass
+class Story:
+    """A world in good weather, and what a test wants to know of it."""
+
+    clock: time_machine.Traveller
+    physics: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make the world."""
+        physics = Physics(profile=NO_FAULTS, **self.physics)
+        self.world = World("story", physics, self.clock)
+        self.judge = Judge(self.world)
+        self.world.fill_secret()
+        self.random = random.Random("story")
+
+    def order(self, size_bytes: int, *, finishes_at: float = START, **more: Any) -> ExportJob:  # noqa: ANN401 - of ExportJob
+        """Let the vendor have a job with an export."""
+        job_id = str(uuid.UUID(int=self.random.getrandbits(128), version=4))
+        job = ExportJob(job_id, "export", finishes_at, "succeeded", **more)
+        job.change(self.random.randbytes(size_bytes))
+        return self.world.add(job)
+
+    def ask(self, job: ExportJob) -> None:
+        """Put a message on the queue."""
+        self.world.queues.put(f'{{"job_id": "{job.job_id}"}}')
+
+    def rest(self, *, days: float = 4) -> None:
+        """Run until nothing happens any more; every invariant must hold."""
+        came_to_rest = self.world.run(until=self.world.now + days * DAY, max_steps=2_000_000)
+        self.judge.at_rest()
+        self.world.close()
+        assert self.world.chaos.violations == []
+        assert came_to_rest
+
+    def state(self, job: ExportJob) -> str:
+        """Return what the job's item says."""
+        item = self.world.table.items[f"job#{job.job_id}"]
+        return str(item["state"]["S"])
+
+    @property
+    def dead(self) -> list[Letter]:
+        """The dead letters."""
+        return self.world.queues.dead
+
+    @property
+    def runs(self) -> list[Invocation]:
+        """The invocations."""
+        return self.world.fleet.invocations
+
+    def versions(self) -> list[Version]:
+        """Return every object that was committed."""
+        return [version for found in self.world.objects.versions.values() for version in found]
+
+    def told(self, kind: str) -> int:
+        """Return how many events of a kind were emitted."""
+        return sum(emitted == kind for emitted, _, _ in self.world.bus.events)
+
+
+def test_a_job_that_is_submitted_for_two_days_is_archived(clock: time_machine.Traveller) -> None:
+    """Waiting costs no receive: after 48 hours the job is archived, by messages received once."""
+    story = Story(clock, {"max_wait_hours": 72})
+    job = story.order(700, finishes_at=START + 2 * DAY)
+    story.ask(job)
+    story.rest()
+    assert story.state(job) == "archived"
+    assert {run.letter.receives for run in story.runs} == {1}
+    assert story.versions()[0].at - job.finishes_at < 1_100  # one longest wait, and its jitter
+
+
+def test_a_job_that_outlasts_max_wait_is_rejected(clock: time_machine.Traveller) -> None:
+    """After MaxWaitHours the message is set aside with a reason that says so."""
+    story = Story(clock, {"max_wait_hours": 72})
+    story.ask(story.order(700, finishes_at=START + 9 * DAY))
+    story.rest()
+    assert [letter.attributes["reason"] for letter in story.dead] == ["waited_too_long"]
+    assert 72 * HOUR <= story.dead[0].sent_at - START < 72.5 * HOUR
+    assert story.told("Export Rejected") == 1
+
+
+def test_1000_jobs_wait_out_an_hour_of_429(clock: time_machine.Traveller) -> None:
+    """All are archived, none is set aside, and nobody asks before a Retry-After (judge.py)."""
+    story = Story(clock, {"concurrency": 10})
+    story.world.vendor.closed_until = START + HOUR
+    story.world.vendor.longest_retry_after = 600
+    for _ in range(1_000):
+        story.ask(story.order(10))
+    story.rest()
+    assert len(story.versions()) == 1_000
+    assert story.dead == []
+    assert {run.letter.receives for run in story.runs} == {1}
+    # At each end of a Retry-After, at most the requests that were on their way when it was told.
+    assert story.world.vendor.knocks <= (HOUR / 600 + 1) * 10
+
+
+def test_200_gib_over_a_three_minute_function(clock: time_machine.Traveller) -> None:
+    """A copy takes as many invocations as it needs, sends no part twice, and nothing is set aside.
+
+    One byte stands for one MiB here: 3,200 parts of 64, eight at a time, 60 MiB/s each.
+    """
+    size = 200 * GIB_IN_MIB
+    story = Story(
+        clock,
+        {
+            "function_seconds": 180.0,
+            "bytes_per_second": 60.0,
+            "chunk_bytes": 64,
+            "least_part_bytes": 5,
+            "plan": PartPlan(
+                single_put_bytes=16,
+                small_part_bytes=16,
+                large_part_bytes=64,
+                large_from_bytes=512,
+                unit_bytes=1,
+            ),
+        },
+    )
+    story.world.objects.page = 1_000
+    job = story.order(size)
+    story.ask(job)
+    story.rest()
+    assert story.state(job) == "archived"
+    assert story.dead == []
+    assert {run.letter.receives for run in story.runs} == {1}
+    assert [run.outcome for run in story.runs][:-1] == ["deferred"] * (len(story.runs) - 1)
+    assert 3 <= len(story.runs) <= 6
+    assert len(story.world.objects.uploads) == 1
+    dropped = story.world.export_host.bytes_read - size
+    assert 0 <= dropped <= len(story.runs) * 8 * 64  # parts under way when time was up
+
+
+def test_a_crash_between_commit_and_emission_emits_on_the_retry(
+    clock: time_machine.Traveller,
+) -> None:
+    """An object whose event is missing is found by the next attempt, which tells."""
+    story = Story(clock)
+    world = story.world
+    watched = world.objects.on_commit
+
+    def die_after_commit(version: Version) -> None:
+        watched(version)
+        world.fleet.kill(world.chaos.run())
+
+    world.objects.on_commit = die_after_commit
+    job = story.order(5_000)
+    story.ask(job)
+    story.rest()
+    assert [run.how for run in story.runs] == ["died", "done"]
+    assert story.told("Export Archived") == 1
+    assert len(story.versions()) == 1
+    assert story.state(job) == "archived"
+
+
+@pytest.mark.parametrize("granted_bucket_is_listed", [False, True])
+def test_a_killed_copy_is_back_within_a_minute_and_sends_no_part_twice(
+    clock: time_machine.Traveller,
+    granted_bucket_is_listed: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """Also where SourceBuckets lists the vendor's bucket, which then does not let us read."""
+    story = Story(clock, {"bytes_per_second": 60.0, "server_side": granted_bucket_is_listed})
+    world = story.world
+    job = story.order(40_000)
+    story.ask(job)
+    killed_at = START + 70
+    world.scheduler.at(killed_at, lambda: world.fleet.kill(story.runs[0]))
+    story.rest()
+    assert [run.how for run in story.runs] == ["died", "done"]
+    assert story.runs[1].began_at - killed_at <= 60
+    assert [upload.state for upload in world.objects.uploads.values()] == ["completed"]
+    (upload,) = world.objects.uploads.values()
+    assert len({number for number, _, _ in upload.log}) == len(upload.log)
+    assert {who for _, _, who in upload.log} == {"i1", "i2"}
+    assert story.state(job) == "archived"
+
+
+def test_a_source_that_changed_meanwhile_is_copied_afresh(clock: time_machine.Traveller) -> None:
+    """The old upload is aborted; what is archived is the export as it is now."""
+    story = Story(clock, {"bytes_per_second": 60.0})
+    world = story.world
+    job = story.order(40_000)
+    story.ask(job)
+
+    def crash_and_change() -> None:
+        world.fleet.kill(story.runs[0])
+        job.change(story.random.randbytes(39_000))
+
+    world.scheduler.at(START + 70, crash_and_change)
+    story.rest()
+    states = [upload.state for upload in world.objects.uploads.values()]
+    assert states == ["aborted", "completed"]
+    assert [version.body for version in story.versions()] == [job.source.body]
+
+
+def test_an_upload_that_vanished_is_begun_again(clock: time_machine.Traveller) -> None:
+    """S3, or a person, gave the upload up between two attempts."""
+    story = Story(clock, {"bytes_per_second": 60.0})
+    world = story.world
+    job = story.order(40_000)
+    story.ask(job)
+
+    def crash_and_lose() -> None:
+        world.fleet.kill(story.runs[0])
+        for upload in world.objects.open_uploads():
+            world.objects.give_up(upload.upload_id)
+
+    world.scheduler.at(START + 70, crash_and_lose)
+    story.rest()
+    states = [upload.state for upload in world.objects.uploads.values()]
+    assert states == ["given up", "completed"]
+    assert story.state(job) == "archived"
+
+
+def test_two_messages_for_one_job_make_one_object(clock: time_machine.Traveller) -> None:
+    """One run archives; the other waits without a failure and finds the job archived."""
+    story = Story(clock, {"bytes_per_second": 60.0})
+    job = story.order(40_000)
+    story.ask(job)
+    story.ask(job)
+    story.rest()
+    assert len(story.versions()) == 1
+    assert story.dead == []
+    outcomes = {run.outcome for run in story.runs}
+    assert outcomes == {"archived", "deferred", "already_archived"}
+    assert story.told("Export Archived") == 1
+
+
+def test_a_runtime_that_was_frozen_past_its_lease_ends_quietly(
+    clock: time_machine.Traveller,
+) -> None:
+    """The winner's object stays the only one; the zombie neither fails nor takes its parts."""
+    story = Story(clock, {"bytes_per_second": 60.0})
+    world = story.world
+    job = story.order(40_000)
+    story.ask(job)
+
+    def freeze() -> None:
+        story.runs[0].frozen_until = world.now + 100
+
+    world.scheduler.at(START + 70, freeze)
+    story.rest()
+    assert len(story.versions()) == 1
+    assert story.dead == []
+    assert "failed" not in {run.how for run in story.runs}
+    assert story.state(job) == "archived"
+
+
+def test_after_the_table_is_lost_the_object_itself_prevents_a_second_copy(
+    clock: time_machine.Traveller,
+) -> None:
+    """Records expire and tables are lost; what is in the bucket is recognised."""
+    story = Story(clock)
+    world = story.world
+    job = story.order(5_000)
+    story.ask(job)
+
+    def lose_everything() -> None:
+        world.table.items.clear()
+        story.ask(job)
+
+    world.scheduler.at(START + HOUR, lose_everything)
+    story.rest()
+    assert len(story.versions()) == 1
+    assert story.state(job) == "archived"
+    assert world.objects.open_uploads() == []
+
+
+def test_an_upload_of_a_job_that_is_cancelled_meanwhile_is_aborted(
+    clock: time_machine.Traveller,
+) -> None:
+    """Where the job ends otherwise, its upload goes at once and not by the lifecycle rule."""
+    story = Story(clock, {"bytes_per_second": 60.0})
+    world = story.world
+    job = story.order(40_000)
+    story.ask(job)
+    aborted: list[Upload] = []
+    world.objects.on_abort = aborted.append
+
+    def crash_and_cancel() -> None:
+        world.fleet.kill(story.runs[0])
+        job.ends = "cancelled"
+
+    world.scheduler.at(START + 70, crash_and_cancel)
+    story.rest()
+    assert len(aborted) == 1
+    assert story.told("Export Failed At Vendor") == 1
+    assert story.versions() == []
+
+
+def test_credentials_are_waited_for(clock: time_machine.Traveller) -> None:
+    """A secret without a value costs waiting, and neither receives nor dead letters."""
+    story = Story(clock)
+    world = story.world
+    world.secrets.value = None
+    job = story.order(10)
+    story.ask(job)
+    world.scheduler.at(START + 3 * HOUR, world.fill_secret)
+    story.rest()
+    assert story.state(job) == "archived"
+    assert {run.letter.receives for run in story.runs} == {1}
