@@ -43,8 +43,12 @@ def service_faults(*, throttle: str = "ThrottlingException", status: int = 400) 
             lambda: EndpointConnectionError(endpoint_url=_URL),
             "aws",
         ),
-        Fault("aws lost: connect timeout", 0, lambda: ConnectTimeoutError(endpoint_url=_URL), "aws"),
-        Fault("aws done, answer lost: timeout", 1, lambda: ReadTimeoutError(endpoint_url=_URL), "aws"),
+        Fault(
+            "aws lost: connect timeout", 0, lambda: ConnectTimeoutError(endpoint_url=_URL), "aws"
+        ),
+        Fault(
+            "aws done, answer lost: timeout", 1, lambda: ReadTimeoutError(endpoint_url=_URL), "aws"
+        ),
         Fault(
             "aws done, answer lost: reset",
             1,

@@ -275,5 +275,3 @@ class Chaos:
             self.note(f"{name} on the wire -> {refused!r:.80}")
         else:
             self.note(f"{name} on the wire -> ok")
-
-

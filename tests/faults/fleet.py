@@ -30,7 +30,7 @@ _GRACE_SECONDS = 2.0
 class Invocation(Run):
     """One invocation, for one message (BatchSize is 1)."""
 
-    letter: Letter = field(default_factory=lambda: Letter("", "", {}, 0.0, False))
+    letter: Letter = field(default_factory=lambda: Letter("", "", {}, 0.0, by_function=False))
     began_at: float = 0.0
     ended_at: float | None = None
     job_id: str | None = None
@@ -175,7 +175,8 @@ class Fleet:
         )
         self.invocations.append(invocation)
         self._chaos.trace_for(
-            invocation, f"begins: {letter.message_id}, receive {letter.receives}, {letter.body[:60]}"
+            invocation,
+            f"begins: {letter.message_id}, receive {letter.receives}, {letter.body[:60]}",
         )
         scheduler.start(lambda: self._work(invocation, runtime, _event(letter)), invocation)
         scheduler.at(invocation.deadline, lambda: self._time_out(invocation))

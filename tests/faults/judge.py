@@ -37,8 +37,8 @@ _KINDS = {
 }
 # A killed job is to be back this soon after the kill: the lease, and the beat that set it.
 _BACK_WITHIN_SECONDS = 50.0
-# What faults can delay a job by: a runtime that dies before its first beat leaves the message hidden
-# for the queue's own visibility, 5,400 s, at each of at most six receives.
+# What faults can delay a job by: a runtime that dies before its first beat leaves the message
+# hidden for the queue's own visibility, 5,400 s, at each of at most six receives.
 _LONGEST_FAULTS_SECONDS = 6 * 5_400 + 3_600
 _FOREIGN = b"somebody else's"
 
@@ -106,7 +106,7 @@ class Judge:
             and known.metadata.get("copy-method") == upload.metadata.get("copy-method")
             and len(known.parts) > 0
         )
-        # After a 409 S3 wants every part again; that the old upload could not be aborted is a fault.
+        # After a 409 S3 wants every part again; if the old upload is still there, an abort failed.
         if not same or run.blames("aws"):
             return
         if isinstance(run, Invocation) and known.at > run.began_at and known.by != run.name:
@@ -157,7 +157,7 @@ class Judge:
         self._check_aborts(run)
 
     def _check_comes_back(self, run: Invocation) -> None:
-        """A killed job is back within a minute, unless its beats could not be heard."""
+        """Let no killed job stay away for longer than a minute, if its beats were heard."""
         letter, now = run.letter, self.world.now
         lived = now - run.began_at
         if lived < 5.0 or run.blames("aws", "freeze") or letter.deleted or run.frozen_until:
@@ -221,7 +221,7 @@ class Judge:
         return tally
 
     def _check_job(self, job: ExportJob) -> None:
-        """Archived exactly once with a receipt and an event, or set aside, or ended. No more ends."""
+        """Allow three ends: archived once and told, set aside, ended at the vendor."""
         versions = [
             version
             for key, found in self.world.objects.versions.items()
@@ -238,9 +238,7 @@ class Judge:
         if job.ends != "succeeded" and (versions or self._archived(job)):
             self._violate(f"{job.job_id} is archived, but it {job.ends}")
 
-    def _check_receipt(
-        self, job: ExportJob, item: dict[str, Any], versions: list[Version]
-    ) -> None:
+    def _check_receipt(self, job: ExportJob, item: dict[str, Any], versions: list[Version]) -> None:
         if len(versions) != 1:
             self._violate(f"{job.job_id} has a receipt and {len(versions)} objects")
             return
@@ -285,9 +283,9 @@ class Judge:
             self._violate(f"{letter.message_id} was redriven; last: {last.how} {last.reason}")
 
     def _check_reason(self, letter: Letter, reason: str) -> None:
-        """A reason must be true of the job, or of what went wrong at the last receive."""
+        """Ask that a reason is true of the job, or of what went wrong at the last receive."""
         job = self.world.jobs.get(letter.attributes.get("job_id", ""))
-        run = letter.sent_in
+        run: Invocation = letter.sent_in
         if reason in _KINDS:
             kind = "malformed" if job is None else job.kind
             if kind != _KINDS[reason]:
@@ -302,7 +300,7 @@ class Judge:
         else:
             self._violate(f"a dead letter for an unknown reason: {letter.attributes}")
 
-    def _check_waited(self, letter: Letter, run: Any) -> None:  # noqa: ANN401 - an Invocation
+    def _check_waited(self, letter: Letter, run: Invocation) -> None:
         received = run.letter
         seen = received.attributes.get("first_seen_at")
         began = datetime.fromisoformat(seen).timestamp() if seen else received.sent_at
@@ -314,7 +312,11 @@ class Judge:
             self._violate(f"waited_too_long, but nothing was to be waited for: {letter.attributes}")
 
     def _check_failure(
-        self, letter: Letter, reason: str, job: ExportJob | None, run: Any  # noqa: ANN401 - an Invocation
+        self,
+        letter: Letter,
+        reason: str,
+        job: ExportJob | None,
+        run: Invocation,
     ) -> None:
         if run.letter.receives < self.world.queues.max_receives:
             self._violate(f"set aside after {run.letter.receives} receives: {letter.attributes}")
@@ -339,7 +341,7 @@ class Judge:
         )
 
     def _check_uploads(self) -> None:
-        """An upload may stay for the lifecycle rule only where a fault explains it."""
+        """Let an upload stay for the lifecycle rule only where a fault explains it."""
         for upload in self.world.objects.open_uploads():
             job = self._job_of(upload.key)
             runs = [

@@ -222,7 +222,10 @@ class _Talkative:
 
 
 def _begin_without_if_match(
-    real: Any, method: str, target: str, headers: Mapping[str, str]  # noqa: ANN401 - a Connection
+    real: Any,  # noqa: ANN401 - a Connection
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
 ) -> None:
     kept = {name: value for name, value in headers.items() if name.lower() != "if-match"}
     real.begin(method, target, kept)
@@ -237,7 +240,10 @@ def _answer_without_etag(real: Any) -> Any:  # noqa: ANN401 - an answer
 
 
 def _begin_with_token(
-    real: Any, method: str, target: str, headers: Mapping[str, str]  # noqa: ANN401 - a Connection
+    real: Any,  # noqa: ANN401 - a Connection
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
 ) -> None:
     real.begin(method, target, {**headers, "Authorization": "Bearer canary"})
 

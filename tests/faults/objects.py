@@ -289,7 +289,7 @@ class Objects:
     def _list_parts(self, **call: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - boto3's own
         def page(after: int) -> dict[str, Any]:
             upload = self._open_upload(call["Key"], call["UploadId"], "ListParts")
-            numbers = [number for number in sorted(upload.parts) if number > after][:self.page]
+            numbers = [number for number in sorted(upload.parts) if number > after][: self.page]
             upload.known |= {(self._who(), number) for number in numbers}
             return {"Parts": [_listed(number, upload.parts[number]) for number in numbers]}
 

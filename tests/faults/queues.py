@@ -102,7 +102,9 @@ class Queues:
         """Move all dead letters back, as a person does."""
         moved, self.dead = self.dead, []
         for letter in moved:
-            self._put(QUEUE, letter.body, letter.attributes, delay=0, by_function=letter.by_function)
+            self._put(
+                QUEUE, letter.body, letter.attributes, delay=0, by_function=letter.by_function
+            )
         return moved
 
     def receive(self) -> Letter | None:
@@ -178,7 +180,10 @@ class Queues:
     def _hide(self, letter: Letter, seconds: float) -> None:
         scheduler = self._chaos.scheduler
         letter.visible_at = scheduler.now + seconds
-        scheduler.at(letter.visible_at, lambda: self.when_visible())
+        scheduler.at(letter.visible_at, self._tell_visible)
+
+    def _tell_visible(self) -> None:
+        self.when_visible()
 
     def _any_visible(self) -> Letter | None:
         now = self._chaos.scheduler.now

@@ -1,4 +1,4 @@
-"""A seed makes a scenario: jobs, their peculiarities, triggers, the stack's settings, bad weather."""
+"""A seed makes a scenario: jobs and their peculiarities, triggers, settings, bad weather."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import random
 import uuid
 from collections import Counter
-
-import time_machine
+from functools import partial
+from typing import TYPE_CHECKING
 
 from tests.faults.chaos import Profile
 from tests.faults.judge import Judge
@@ -21,6 +21,9 @@ from tests.faults.world import (
     World,
     loop_allowed_by_template,
 )
+
+if TYPE_CHECKING:
+    import time_machine
 
 __all__ = ["Schedule"]
 
@@ -56,7 +59,7 @@ class Schedule:
         self, seed: int, clock: time_machine.Traveller, mutation: Mutation = NO_MUTATION
     ) -> None:
         self.seed = seed
-        self.random = random.Random(f"scenario {seed}")
+        self.random = random.Random(f"scenario {seed}")  # noqa: S311 - no secret
         self.world = World(seed, self._physics(), clock, mutation)
         self.judge = Judge(self.world)
         self.tally: Counter[str] = Counter()
@@ -135,7 +138,7 @@ class Schedule:
     def _rotate(self, moment: float) -> None:
         """Let people rotate the secret: for a while the store has the old one."""
         world = self.world
-        world.scheduler.at(moment, lambda: (world.vendor.rotate(), world.vendor.revoke()))
+        world.scheduler.at(moment, world.vendor.rotate)
         world.scheduler.at(moment + self.random.uniform(0, 900), world.fill_secret)
 
     def _order(self, kind: str) -> None:
@@ -157,11 +160,8 @@ class Schedule:
         if kind == "conflict":
             self.judge.plant_foreign_object(job)
         for _ in range(draw.choice([1, 1, 1, 2, 3])):
-            body = self._body(job)
-            world.scheduler.at(
-                START + draw.choice([0.0, 1.0, 30.0, 400.0]) * draw.random(),
-                lambda body=body: world.queues.put(body),
-            )
+            moment = START + draw.choice([0.0, 1.0, 30.0, 400.0]) * draw.random()
+            world.scheduler.at(moment, partial(world.queues.put, self._body(job)))
 
     def _finishes_after(self, kind: str) -> float:
         if kind == "slow":

@@ -11,10 +11,12 @@ import heapq
 import random
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING
 
 import greenlet
-import time_machine
+
+if TYPE_CHECKING:
+    import time_machine
 
 __all__ = ["START", "Scheduler", "Task"]
 
@@ -45,19 +47,19 @@ class Scheduler:
     """The clock, and what is to happen when."""
 
     def __init__(self, seed: object, clock: time_machine.Traveller) -> None:
-        self.random = random.Random(f"schedule {seed}")
+        self.random = random.Random(f"schedule {seed}")  # noqa: S311 - no secret
         self.now = START
         self.steps = 0
         self.hub = greenlet.getcurrent()
         self.current: Task | None = None
         self._clock = clock
         self._clock.move_to(self.now)
-        self._heap: list[tuple[float, float, int, Callable[[], None] | tuple[Task, int]]] = []
+        self._heap: list[tuple[float, float, int, Callable[[], object] | tuple[Task, int]]] = []
         self._count = 0
         self._begun: list[Task] = []
         self.on_error: Callable[[Task, BaseException], None] = lambda *_: None
 
-    def at(self, moment: float, what: Callable[[], None] | Task) -> None:
+    def at(self, moment: float, what: Callable[[], object] | Task) -> None:
         """Let something happen at a moment; among equals the seed decides."""
         self._count += 1
         moment = max(moment, self.now)
@@ -76,7 +78,7 @@ class Scheduler:
         self.at(self.now, task)
 
     def sleep(self, seconds: float) -> None:
-        """Let the current task sleep, unless somebody wakes it; outside of tasks nothing happens."""
+        """Let the current task sleep, unless somebody wakes it; outside of tasks do nothing."""
         task = self.current
         if task is not None:
             self.at(self.now + seconds, task)
@@ -100,7 +102,7 @@ class Scheduler:
         return not self._heap
 
     def close(self, error: type[BaseException]) -> None:
-        """End every task that is left: garbage collection would do it in the midst of another run."""
+        """End every task that is left: the garbage collector would do it during another run."""
         for task in self._begun:
             while task.greenlet and not task.done:
                 self.current = task
@@ -109,7 +111,7 @@ class Scheduler:
         self._begun.clear()
         self._heap.clear()
 
-    def _do(self, what: Callable[[], None] | tuple[Task, int]) -> None:
+    def _do(self, what: Callable[[], object] | tuple[Task, int]) -> None:
         if not isinstance(what, tuple):
             what()
             return

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import Any
-
-from botocore.exceptions import ClientError
+from typing import TYPE_CHECKING, Any
 
 from tests.faults.aws_errors import client_error, service_faults
 from tests.faults.chaos import Chaos, Fault
 from tests.faults.expressions import Names, condition_holds, updated
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
 
 __all__ = ["Table"]
 

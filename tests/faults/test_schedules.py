@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
 import pytest
-import time_machine
 
 from tests.faults.mutants import MUTANTS
 from tests.faults.scenario import Schedule
+
+if TYPE_CHECKING:
+    import time_machine
 
 FIRST_SEED, SCHEDULES, TESTS = 20_261_123, 300, 6
 
@@ -39,7 +42,12 @@ def test_a_seed_makes_the_same_schedule_again(clock: time_machine.Traveller) -> 
 
 @pytest.mark.parametrize(
     "name",
-    ["no If-None-Match", "FailedEntryCount is ignored", "failures are acknowledged", "no heartbeat"],
+    [
+        "no If-None-Match",
+        "FailedEntryCount is ignored",
+        "failures are acknowledged",
+        "no heartbeat",
+    ],
 )
 def test_a_deliberate_breakage_is_caught(name: str, clock: time_machine.Traveller) -> None:
     """The judge bites: some schedule of a few hundred is broken by it. `make faults` tries all."""

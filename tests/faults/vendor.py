@@ -12,6 +12,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -97,11 +98,11 @@ class Vendor:
         self._tokens: dict[str, float] = {}
         self._count = 0
 
-    def rotate(self) -> str:
-        """Take another client secret; tokens stay good, as OAuth servers keep them."""
+    def rotate(self) -> None:
+        """Take another client secret, and no token that the old one bought."""
         self._count += 1
         self.client_secret = f"canary-client-secret-{self._count + 1}"
-        return self.client_secret
+        self.revoke()
 
     def revoke(self) -> None:
         """Refuse every token that was given out."""
@@ -138,7 +139,11 @@ class Vendor:
             )
         for when, until, told in self.told:
             telling = 5.0 * self._chaos.profile.slow
-            if now < until - 0.001 and run.looked_at > when + telling and not told.faults_after(when):
+            if (
+                now < until - 0.001
+                and run.looked_at > when + telling
+                and not told.faults_after(when)
+            ):
                 raise self._chaos.violate(
                     f"{run.name} asked the vendor {until - now:.1f} s too early; "
                     f"{told.name} had been told"
@@ -149,10 +154,12 @@ class Vendor:
             return Failure("network", "api.apartmentiq.example did not answer: TimeoutError.")
 
         def refusal(status: int) -> Fault:
-            body = b'{"error": "Internal", "message": "at https://x.example/?canary"}' if status == 500 else b""
-            return Fault(
-                f"vendor {status}", 0, lambda: Refusal(Reply(status, {}, body)), "vendor"
+            body = (
+                b'{"error": "Internal", "message": "at https://x.example/?canary"}'
+                if status == 500
+                else b""
             )
+            return Fault(f"vendor {status}", 0, lambda: Refusal(Reply(status, {}, body)), "vendor")
 
         return (
             Fault("vendor lost", 0, lost, "network"),
@@ -258,7 +265,7 @@ class ExportHost:
             if link is not None:
                 link.expires_at = 0.0
 
-        changing = ()
+        changing: tuple[Fault, ...] = ()
         if link is not None and self.changes and link.job.source.body:
             changing = (Fault("export changes", 1, None, "vendor", lambda: self._change(link)),)
         return (
@@ -270,8 +277,14 @@ class ExportHost:
             Fault("link expires", 1, None, "vendor", expire),
             *changing,
             *(
-                Fault(f"link {how}", 1, lambda how=how: self._twisted(request, how), "vendor")
-                for how in ("truncated", "broken off", "over-long", "other range", "200 for a range")
+                Fault(f"link {how}", 1, partial(self._twisted, request, how), "vendor")
+                for how in (
+                    "truncated",
+                    "broken off",
+                    "over-long",
+                    "other range",
+                    "200 for a range",
+                )
             ),
         )
 

@@ -148,7 +148,9 @@ class Wire:
         if self.chaos.draws(0.3):
             self.chaos.count("network", f"connection broke at {doing}")
             self.broken = True
-            raise BrokenPipeError("broken") if doing == "send" else ConnectionRefusedError("refused")
+            raise (
+                BrokenPipeError("broken") if doing == "send" else ConnectionRefusedError("refused")
+            )
 
 
 class Answered:

@@ -12,9 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import time_machine
 from botocore.credentials import Credentials
 
 from archiver.outside import Outside
@@ -32,6 +31,9 @@ from tests.faults.small_services import EventBus, Secrets
 from tests.faults.table import Table
 from tests.faults.vendor import API, EXPORT_HOST, TOKEN_URL, ExportHost, ExportJob, Vendor
 from tests.faults.wires import Site, Wire
+
+if TYPE_CHECKING:
+    import time_machine
 
 __all__ = ["NO_MUTATION", "SCALED_PLAN", "Mutation", "Physics", "World", "loop_allowed_by_template"]
 

@@ -39,9 +39,9 @@ def receive(event: Any, context: LambdaContext, application: Application) -> Any
         with application.steps.step("record"):
             application.delivery.handle(read_sqs_record(record.raw_event))
 
-    # A batch in which everything failed is answered like any other: an error of the whole invocation
-    # would cost the same redelivery and hide which record failed. A processor holds the state of
-    # its batch, so each invocation has its own.
+    # A batch in which everything failed is answered like any other: an error of the whole
+    # invocation would cost the same redelivery and hide which record failed. A processor holds the
+    # state of its batch, so each invocation has its own.
     processor = BatchProcessor(EventType.SQS, raise_on_entire_batch_failure=False)
     return process_partial_response(
         event=event, record_handler=handle, processor=processor, context=context
