@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from tests.faults.aws_errors import client_error, service_faults
-from tests.faults.chaos import Chaos, Fault
+from tests.faults.chaos import Chaos, Fault, Run
 from tests.faults.expressions import Names, condition_holds, updated
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ class Table:
         self.meta = SimpleNamespace(
             region_name="us-east-1", events=SimpleNamespace(register=lambda *_: None)
         )
+        self._attempts: dict[str, Run | None] = {}  # whose the newest attempt at a job is
         self._chaos = chaos
         self._name = name
 
@@ -121,8 +122,17 @@ class Table:
             if item is None:
                 self.items.pop(key, None)
             else:
+                self._watch(key, self.items.get(key, {}), item)
                 self.items[key] = item
         return {}
+
+    def _watch(self, key: str, before: Item, after: Item) -> None:
+        """Let nobody write an upload down but the run that made the newest attempt."""
+        run = self._chaos.run()
+        if before.get("attempts") != after.get("attempts"):
+            self._attempts[key] = run
+        elif before.get("upload_id") != after.get("upload_id") and self._attempts[key] is not run:
+            raise self._chaos.violate(f"a run that was overtaken wrote its upload into {key}")
 
     def _plan(
         self, kind: str, statement: Mapping[str, Any], after: list[tuple[str, Item | None]]
