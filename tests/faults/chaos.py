@@ -223,7 +223,9 @@ class Chaos:
     def latency(self) -> float:
         """Return how long half a request takes, in seconds: mostly little, sometimes much."""
         draw = self.random.random()
-        return self.profile.slow * (0.005 + 0.02 * draw if draw < 0.97 else 2.0 * draw)
+        if draw < 0.97:
+            return self.profile.slow * (0.005 + 0.02 * draw)
+        return min(4.0, self.profile.slow * 2.0 * draw)  # longer ones are time-outs, and faults
 
     # --- the boundary ---
 

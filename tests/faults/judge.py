@@ -277,6 +277,8 @@ class Judge:
             self.excused["redriven without a reason: the runtime died on the last receive"] += 1
         elif last.blames("aws"):
             self.excused["redriven without a reason: the letter could not be sent"] += 1
+        elif last.blames("freeze"):
+            self.excused["redriven without a reason: frozen past its lease, as good as dead"] += 1
         elif letter.delete_lost:
             self.excused["redriven without a reason: SQS lost the acknowledgement"] += 1
         else:
