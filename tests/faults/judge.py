@@ -279,6 +279,8 @@ class Judge:
             self.excused["redriven without a reason: the letter could not be sent"] += 1
         elif last.blames("freeze"):
             self.excused["redriven without a reason: frozen past its lease, as good as dead"] += 1
+        elif letter.twice_at == self.world.queues.max_receives:
+            self.excused["redriven without a reason: SQS delivered its last receive twice"] += 1
         elif letter.delete_lost:
             self.excused["redriven without a reason: SQS lost the acknowledgement"] += 1
         else:

@@ -39,6 +39,7 @@ class Letter:
     history: list[str] = field(default_factory=list)
     acknowledged: bool = False  # the function said that it is done, and no fault kept it
     delete_lost: bool = False
+    twice_at: int = 0  # at which receive SQS delivered it twice
     sent_in: Any = None  # the invocation that sent it
     chain: int = 0  # of invocations that led to it, each by sending a message
 
@@ -126,6 +127,7 @@ class Queues:
         self._hide(letter, self.visibility_seconds)
         if self._chaos.draws(0.5):
             self._chaos.count("queue", "message delivered twice")
+            letter.twice_at = letter.receives
             self._hide(letter, self._chaos.random.choice([0.0, 0.1, 5.0, 60.0]))
         return letter
 
