@@ -273,6 +273,29 @@ def test_a_runtime_that_was_frozen_past_its_lease_ends_quietly(
     assert story.state(job) == "archived"
 
 
+def test_a_runtime_that_was_overtaken_before_it_wrote_its_upload_down_leaves_nothing(
+    clock: time_machine.Traveller,
+) -> None:
+    """Its checkpoint is refused, its upload aborted, and the newer run's is left alone."""
+    story = Story(clock, {"bytes_per_second": 60.0})
+    objects, begun = story.world.objects, story.world.objects.on_begin
+
+    def freeze_the_first(upload: Upload) -> None:
+        begun(upload)
+        run = story.world.chaos.run()
+        if run is story.runs[0]:
+            run.frozen_until = story.world.now + 120
+
+    objects.on_begin = freeze_the_first
+    job = story.order(40_000)
+    story.ask(job)
+    story.rest()
+    assert [upload.state for upload in objects.uploads.values()] == ["aborted", "completed"]
+    assert story.runs[0].reason == "in_progress_elsewhere"
+    assert story.state(job) == "archived"
+    assert story.dead == []
+
+
 def test_after_the_table_is_lost_the_object_itself_prevents_a_second_copy(
     clock: time_machine.Traveller,
 ) -> None:
