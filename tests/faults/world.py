@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -242,6 +243,7 @@ def _settings(physics: Physics) -> Settings:
     )
 
 
+@cache
 def loop_allowed_by_template() -> bool:
     """Tell whether template.yaml lets the function send messages to its own queue for ever."""
     text = (Path(__file__).parents[2] / "template.yaml").read_text()
