@@ -354,7 +354,11 @@ class Judge:
                 if job is not None and job.job_id in run.letter.body.lower()
             ]
             creator = next((run for run in runs if run.name == upload.by), None)
-            if any(run.how == "died" for run in runs):
+            archiver = next((run for run in runs if run.outcome == "archived"), None)
+            if archiver is not None and archiver.began_at > upload.at and not archiver.faults:
+                # Whoever archives tidies up behind all earlier attempts.
+                self._violate(f"{archiver.name} archived and left {upload.upload_id} behind")
+            elif any(run.how == "died" for run in runs):
                 self.excused["upload left to the lifecycle rule: a runtime died"] += 1
             elif any(run.blames("aws") for run in runs):
                 self.excused["upload left to the lifecycle rule: S3 or the table failed"] += 1
