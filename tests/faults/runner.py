@@ -34,6 +34,7 @@ class _Report:
     calls: int = 0
     injected: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
+    counted: Counter[str] = field(default_factory=Counter)
     excused: Counter[str] = field(default_factory=Counter)
     broken: list[tuple[int, str]] = field(default_factory=list)
 
@@ -43,6 +44,7 @@ class _Report:
         self.calls += other.calls
         self.injected += other.injected
         self.outcomes += other.outcomes
+        self.counted += other.counted
         self.excused += other.excused
         self.broken += other.broken
 
@@ -56,6 +58,7 @@ def _run_seeds(seeds: range) -> _Report:
             report.calls += schedule.world.chaos.calls
             report.injected += schedule.world.chaos.injected
             report.outcomes += schedule.tally
+            report.counted += schedule.world.outcomes.counted
             report.excused += schedule.judge.excused
             if violations:
                 report.broken.append((seed, violations[0]))
@@ -95,6 +98,7 @@ def _show_one(seed: int) -> _Report:
         calls=schedule.world.chaos.calls,
         injected=schedule.world.chaos.injected,
         outcomes=schedule.tally,
+        counted=schedule.world.outcomes.counted,
         excused=schedule.judge.excused,
     )
     report.broken = [(seed, violation) for violation in violations]
@@ -132,6 +136,7 @@ def main() -> int:
     for line in (
         *_counted("injected faults", report.injected),
         *_counted("how jobs and messages ended", report.outcomes),
+        *_counted("what the function counted (metrics)", report.counted),
         *_counted("excused, as the design leaves it", report.excused),
     ):
         print(line)
