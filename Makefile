@@ -49,11 +49,9 @@ local: build-local ## keep the embedded cloud up for people and tools (ARGS="--h
 test: build-local ## all tests but test-s3: unit, architecture, template, functional, integration, end to end
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
-N ?= 10000
-
 .PHONY: faults
 faults: $(READY) ## seeded fault schedules, and the breakages they must catch: N=10000 SEED=1 (N=1: its trace)
-	@$(BIN)/python -m tests.faults --schedules $(N) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.faults --schedules $(or $(N),10000) $(if $(SEED),--seed $(SEED))
 
 # In a venv of their own, made from their own lock; nothing leaves this machine once it is there.
 .PHONY: test-s3
