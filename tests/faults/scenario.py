@@ -35,8 +35,10 @@ _KINDS = (
 # A function's seconds, a connection's bytes per second, a factor on latencies: each lets some parts
 # fit one invocation, for nothing could be archived where none does.
 _PACES = (
+    (60.0, 150.0, 1.0),
     (60.0, 400.0, 1.0),
     (60.0, 4_000.0, 1.0),
+    (120.0, 70.0, 1.0),
     (120.0, 150.0, 1.0),
     (120.0, 1_000.0, 1.0),
     (300.0, 60.0, 1.0),
@@ -48,7 +50,18 @@ _REST_SECONDS = 4 * 86_400.0
 _MAX_STEPS = 60_000
 _SIZES = (
     *(0, 1, 700, LEAST_PART_BYTES),  # one PUT
-    *(LEAST_PART_BYTES + 1, 2_048, 3_000, 3_000, 5_000, 5_000, 9_000, 14_000),  # parts
+    *(
+        LEAST_PART_BYTES + 1,
+        2_048,
+        3_000,
+        3_000,
+        5_000,
+        5_000,
+        9_000,
+        14_000,
+        30_000,
+        60_000,
+    ),  # parts
 )
 
 
