@@ -174,7 +174,10 @@ def test_a_crash_between_commit_and_emission_emits_on_the_retry(
     job = story.order(5_000)
     story.ask(job)
     story.rest()
-    assert [run.how for run in story.runs] == ["died", "done"]
+    # A message that comes back before the claim has run out waits once more, for seconds.
+    assert {run.how for run in story.runs[1:]} == {"done"}
+    assert story.runs[-1].outcome == "archived"
+    assert story.runs[-1].began_at - START < 60
     assert story.told("Export Archived") == 1
     assert len(story.versions()) == 1
     assert story.state(job) == "archived"
