@@ -219,3 +219,38 @@ def test_a_claim_that_was_read_too_early_is_refused(company: Company) -> None:
     assert company.outcomes() == [("deferred", "in_progress_elsewhere")]
     assert company.archive(job) == b"x"
     assert company.item(job.job_id)["attempts"] == "8"
+
+
+def test_a_message_that_is_rejected_leaves_the_upload_of_the_run_that_holds_the_job(
+    company: Company,
+) -> None:
+    """A duplicate that the vendor refuses must not abort what another run is copying."""
+    job = company.vendor.add_job(EXPORT)
+    part_fails(company, PARTS)
+    assert len(company.deliver_job(job)) == 1
+    finished = finished_parts(company, job)
+    company.vendor.answer_next("job", status=403, body="", times=2, job_id=job.job_id)
+    hold_claim(company, job, seconds=60)
+
+    assert company.deliver_job(job) == []
+
+    assert company.dead_letter()["reason"] == "forbidden"
+    assert finished_parts(company, job) == finished
+    hold_claim(company, job, seconds=-1)  # that run was killed
+    assert company.deliver_job(job) == []
+    assert company.uploads() == []
+
+
+def hold_claim(company: Company, job: Job, *, seconds: float) -> None:
+    """Let another run's claim to the job hold for so long, as Powertools writes it down."""
+    digest = hashlib.sha256(json.dumps(job.job_id).encode()).hexdigest()
+    until_ms = round((time.time() + seconds) * 1000)
+    company.people.client("dynamodb").put_item(
+        TableName=company.table,
+        Item={
+            "id": {"S": f"archive#{digest}"},
+            "status": {"S": "INPROGRESS"},
+            "expiration": {"N": str(round(time.time()) + 3600)},
+            "in_progress_expiration": {"N": str(until_ms)},
+        },
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 
 import pytest
@@ -91,15 +92,16 @@ def test_a_throttle_that_cannot_be_written_down_holds_in_this_runtime(company: C
     assert company.archive(job) == b"x"
 
 
-def test_an_unread_throttle_does_not_hold_a_job_but_an_unread_job_fails(company: Company) -> None:
-    """The table's own limits: a job's item is needed, the other is a courtesy."""
+@pytest.mark.parametrize("unread", ["job#{job_id}", "throttle#vendor"])
+def test_what_the_table_left_unread_is_not_taken_for_absent(company: Company, unread: str) -> None:
+    """Without the job's item a key could be chosen twice; without the other we might knock."""
     job = company.vendor.add_job(b"x")
-    key = f'{{"id": {{"S": "job#{job.job_id}"}}}}'
-    busy = f'{{"Responses": {{}}, "UnprocessedKeys": {{"{company.table}": {{"Keys": [{key}]}}}}}}'
-    company.aws_script.answer_next(operation("BatchGetItem"), Refusal.json(200, busy.encode()))
+    key = {"id": {"S": unread.format(job_id=job.job_id)}}
+    busy = {"Responses": {}, "UnprocessedKeys": {company.table: {"Keys": [key]}}}
+    answer = Refusal.json(200, json.dumps(busy).encode())
+    company.aws_script.answer_next(operation("BatchGetItem"), answer)
     assert len(company.deliver_job(job)) == 1
     assert company.outcomes() == [("failed", "aws_error")]
-    other = busy.replace(f"job#{job.job_id}", "throttle#vendor")
-    company.aws_script.answer_next(operation("BatchGetItem"), Refusal.json(200, other.encode()))
+    assert [company.asked(route) for route in ROUTES] == [0, 0, 0, 0]
     assert company.deliver_job(job, receive_count=2) == []
     assert company.content(default_key(job)) == b"x"

@@ -69,6 +69,9 @@ class OneAtATime(Protocol):
     def run(self, claim: Claim, attempt: Callable[[], Receipt]) -> Receipt:
         """Fix the key and run the attempt, unless another holds the job; store its receipt."""
 
+    def is_held(self, job_id: str) -> bool:
+        """Tell whether a run holds the job right now."""
+
 
 class Bucket(Protocol):
     """The archive bucket, to look at what is there."""
@@ -138,8 +141,8 @@ class ExportArchiver:
     def give_up(self, job_id: str) -> None:
         """Abort what attempts at a job have left unfinished: nobody will go on with it."""
         known = self.jobs.read(job_id)
-        if known.key is None or known.receipt is not None:
-            return
+        if known.key is None or known.receipt is not None or self.once.is_held(job_id):
+            return  # a run that holds the job needs its upload, whatever became of this message
         for upload in self.store.uploads_at(known.key):
             self.store.abort_upload(upload)
 

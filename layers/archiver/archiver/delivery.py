@@ -46,6 +46,9 @@ _FIRST_WAIT_SECONDS = {
 }
 # A run that was killed frees its job after a lease: who waits for it must not sleep much longer.
 _MAX_WAIT_FOR_OTHERS_SECONDS = 60
+# Over so long a throttled crowd spreads at the most: each of its jobs comes back more rarely, and
+# the last is archived that much later.
+_MAX_SPREAD_SECONDS = 300
 _FIRST_REDELIVERY_SECONDS = 10  # after a failure, doubled with each receive
 _JITTER = 0.2  # of the wait, so that a throttled crowd does not come back as one
 
@@ -305,7 +308,10 @@ def _delay(deferral: Deferral, deferrals: int) -> int:
     if deferral.wait_seconds is None:
         return _jittered(growing)
     least = int(-(-deferral.wait_seconds // 1))
-    return min(_MAX_DELAY_SECONDS, least + random.randint(0, max(1, least // 5)))  # noqa: S311
+    spread = max(1, least // 5)
+    if deferral.reason == "rate_limited" and deferrals:  # a crowd that comes back as one again
+        spread = max(spread, min(_MAX_SPREAD_SECONDS, 15 * 2 ** min(deferrals, 10)))
+    return min(_MAX_DELAY_SECONDS, least + random.randint(0, spread))  # noqa: S311
 
 
 def _jittered(seconds: float) -> int:

@@ -27,6 +27,7 @@ from aws_lambda_powertools.utilities.idempotency import (
 from aws_lambda_powertools.utilities.idempotency.exceptions import (
     IdempotencyAlreadyInProgressError,
     IdempotencyInconsistentStateError,
+    IdempotencyItemNotFoundError,
     IdempotencyPersistenceLayerError,
 )
 from botocore.exceptions import ClientError
@@ -65,6 +66,7 @@ class Once:
         self._config = IdempotencyConfig(
             expires_after_seconds=expiry_days * _SECONDS_PER_DAY, hash_function="sha256"
         )
+        self._store.configure(self._config, function_name="", key_prefix=_PREFIX)
 
     def register(self, context: LambdaContext) -> None:
         """Tell Powertools how long a claim holds: a crashed attempt must not block its job."""
@@ -75,6 +77,16 @@ class Once:
         """Hold the claim for another lease, if one is held; raises Failure("aws_error")."""
         with translated("Extending a claim"):
             self._transactions.extend(self._lease_seconds)
+
+    def is_held(self, job_id: str) -> bool:
+        """Tell whether any run's claim to a job holds right now."""
+        try:
+            record = self._store.get_record(data=cast("dict[str, Any]", job_id))
+        except IdempotencyItemNotFoundError:
+            return False
+        if record is None or record.status != "INPROGRESS":
+            return False
+        return (record.in_progress_expiry_timestamp or 0) > time.time() * 1000
 
     def held(self) -> bool:
         """Tell whether the claim is still ours, as far as the last `extend` knows."""
