@@ -180,7 +180,7 @@ with LocalCloud(template_path=folder / "template.yaml", build_folder=folder / "b
         child = int(parent.stdout.readline())
         assert child in _processes_naming(tmp_path)
         parent.send_signal(number)
-        parent.wait(timeout=15)
+        parent.wait(timeout=60)  # a stack stops in seconds; a busy machine takes longer
     _wait_until(lambda: not _processes_naming(tmp_path))
 
 
