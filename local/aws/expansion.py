@@ -84,7 +84,9 @@ def _check_value(name: str, value: str, declared: Mapping[str, Any]) -> None:
     pattern = declared.get("AllowedPattern")
     if allowed and value not in allowed:
         raise ParameterError(f"{name} is {value!r}; it must be one of: {', '.join(allowed)}")
-    if pattern and not re.fullmatch(pattern, value):
+    # of a list, CloudFormation matches each value
+    values = value.split(",") if declared.get("Type") == "CommaDelimitedList" else [value]
+    if pattern and not all(re.fullmatch(pattern, one) for one in values):
         rule = declared.get("ConstraintDescription") or f"it must match {pattern}"
         raise ParameterError(f"{name} is {value!r}; {rule}")
     if declared.get("Type") == "Number":

@@ -1,8 +1,8 @@
 """The real template.yaml deployed into the embedded AWS, and what came of it as plain values.
 
 Deploys through CloudFormation's API, with the zips of the local build. What moto accepts and then
-ignores (versioning, public access block, TTL) is applied afterwards from the same template. It
-must not know what the stack is for.
+ignores (versioning, object lock, public access block, TTL) is applied afterwards from the same
+template. It must not know what the stack is for.
 """
 
 from __future__ import annotations
@@ -259,6 +259,9 @@ def _apply_bucket_settings(bucket: Resource, clients: LocalClients) -> None:
         clients.moto_s3.put_bucket_versioning(
             Bucket=name, VersioningConfiguration={"Status": "Enabled"}
         )
+    locked = wanted.get("ObjectLockConfiguration")
+    if locked:
+        _lock_objects(name, locked, clients)
     blocked = wanted.get("PublicAccessBlockConfiguration")
     if blocked:
         clients.moto_s3.put_public_access_block(
@@ -270,6 +273,19 @@ def _apply_bucket_settings(bucket: Resource, clients: LocalClients) -> None:
                 "RestrictPublicBuckets": _is_true(blocked.get("RestrictPublicBuckets")),
             },
         )
+
+
+def _lock_objects(bucket: str, wanted: Mapping[str, Any], clients: LocalClients) -> None:
+    retention = wanted["Rule"]["DefaultRetention"]
+    clients.moto_s3.put_object_lock_configuration(
+        Bucket=bucket,
+        ObjectLockConfiguration={
+            "ObjectLockEnabled": wanted["ObjectLockEnabled"],
+            "Rule": {
+                "DefaultRetention": {"Mode": retention["Mode"], "Days": int(retention["Days"])}
+            },
+        },
+    )
 
 
 def _is_true(value: object) -> bool:

@@ -162,6 +162,23 @@ def test_an_export_is_encrypted_with_the_companys_key(company: Company, size_byt
     assert (head["ServerSideEncryption"], head["SSEKMSKeyId"]) == ("aws:kms", key_arn)
 
 
+@pytest.mark.parametrize("size_bytes", [0, 3, 17 * MIB])
+def test_whatever_is_written_names_its_checksum(company: Company, size_bytes: int) -> None:
+    """Where objects are locked, S3 refuses a write that names none (in header or trailer)."""
+    seen: list[tuple[str | None, bool]] = []
+
+    def look(environ: Environ) -> bool:
+        if s3_call("PUT", company.bucket)(environ):
+            told = environ.get("HTTP_X_AMZ_TRAILER") == "x-amz-checksum-crc64nvme"
+            carried = told or "HTTP_X_AMZ_CHECKSUM_CRC64NVME" in environ
+            seen.append((environ.get("HTTP_X_AMZ_SDK_CHECKSUM_ALGORITHM"), carried))
+        return False  # refuses nothing
+
+    company.aws_script.answer_next(look, Refusal(500))
+    company.archive(company.vendor.add_job(bytes(size_bytes)))
+    assert seen == [("CRC64NVME", True)] * (2 if size_bytes > MIB else 1)
+
+
 # --- what goes wrong on the way ---
 
 BROKEN_OFF = [LinkFault(truncate_after_bytes=1000), LinkFault(reset_after_bytes=1000)]

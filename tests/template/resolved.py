@@ -62,11 +62,17 @@ class Stack:
         defaults = {
             name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()
         }
-        unknown = given.keys() - defaults.keys() - {"Partition"}
+        unknown = given.keys() - defaults.keys() - {"Partition", "URLSuffix"}
         if unknown:
             raise KeyError(f"the template has no parameter {unknown}")
-        pseudo = {**_PSEUDO_PARAMETERS, "AWS::Partition": given.pop("Partition", "aws")}
-        self._values = {**pseudo, **defaults, **given}
+        pseudo = dict(_PSEUDO_PARAMETERS)
+        for name in ("Partition", "URLSuffix"):
+            if name in given:
+                pseudo[f"AWS::{name}"] = given.pop(name)
+        self._values: dict[str, Any] = {**pseudo, **defaults, **given}
+        for name, parameter in template["Parameters"].items():
+            if parameter["Type"] == "CommaDelimitedList":
+                self._values[name] = self._values[name].split(",")
         self._conditions = template["Conditions"]
         self.resources: dict[str, dict[str, Any]] = self._existing(template["Resources"])
         self.outputs: dict[str, dict[str, Any]] = self._existing(template["Outputs"])
@@ -124,6 +130,10 @@ class Stack:
     def _apply(function: str, argument: Any) -> Any:  # noqa: ANN401 - as _resolve
         if function == "Fn::Equals":
             return argument[0] == argument[1]
+        if function == "Fn::And":
+            return all(argument)
+        if function == "Fn::Or":
+            return any(argument)
         if function == "Fn::Not":
             return not argument[0]
         if function == "Fn::Join":

@@ -7,14 +7,45 @@ import pytest
 from tests.template.resolved import Stack
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
+RETAINED = {"ArchiveBucket", "ArchiveTable", "CredentialsSecret"}
+# Holds something, and may go all the same; why stands beside each in the template.
+EXPENDABLE = {
+    "ArchiveQueue",
+    "CallbackTokenSecret",
+    "DeadLetterQueue",
+    "EventArchive",
+}
+HOLDS_DATA = {
+    "AWS::DynamoDB::Table",
+    "AWS::Events::Archive",
+    "AWS::S3::Bucket",
+    "AWS::SQS::Queue",
+    "AWS::SecretsManager::Secret",
+}
 
 
-@pytest.mark.parametrize("name", ["ArchiveBucket", "ArchiveTable", "CredentialsSecret"])
+@pytest.mark.parametrize("name", sorted(RETAINED))
 def test_data_is_retained_when_the_stack_goes_or_replaces_it(name: str) -> None:
     """Neither deleting the stack nor an update that needs a new resource deletes data."""
     resource = Stack().resources[name]
     assert resource["DeletionPolicy"] == "Retain"
     assert resource["UpdateReplacePolicy"] == "Retain"
+
+
+def test_of_everything_that_holds_data_it_is_decided_whether_it_stays() -> None:
+    """No new table, bucket, secret, queue or archive goes with the stack by an oversight."""
+    resources = Stack(EventArchiveDays="30").resources
+    holding = {name: r for name, r in resources.items() if r["Type"] in HOLDS_DATA}
+    assert holding.keys() == RETAINED | EXPENDABLE
+    for name in EXPENDABLE:
+        assert holding[name]["DeletionPolicy"] == "Delete"
+        assert holding[name]["UpdateReplacePolicy"] == "Delete"
+
+
+def test_every_log_group_says_whether_it_stays() -> None:
+    """CloudFormation's default is not left to guess."""
+    for group in (r for r in Stack().resources.values() if r["Type"] == "AWS::Logs::LogGroup"):
+        assert group["DeletionPolicy"] == group["UpdateReplacePolicy"] == "Delete"
 
 
 def test_the_bucket_keeps_versions_and_shuts_the_public_out() -> None:

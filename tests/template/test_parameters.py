@@ -40,6 +40,14 @@ GOOD = {
     ],
     "ReservedConcurrency": ["", "2", "10", "1000"],
     "CallbackReservedConcurrency": ["", "1", "10", "1000"],
+    "SubnetIds": ["", "subnet-0a1b2c3d,subnet-0123456789abcdef0"],
+    "SecurityGroupIds": ["", "sg-0a1b2c3d", "sg-0123456789abcdef0,sg-0123456789abcdef1"],
+    "StackKmsKeyArn": ["", "arn:aws-cn:kms:cn-north-1:123456789012:key/0a1b-2c3d"],
+    "PermissionsBoundaryArn": [
+        "",
+        "arn:aws:iam::123456789012:policy/teams/Boundary_1",
+        "arn:aws-us-gov:iam::aws:policy/PowerUserAccess",
+    ],
 }
 BAD = {
     "ApiBaseUrl": [
@@ -87,6 +95,14 @@ BAD = {
     ],
     "ReservedConcurrency": ["0", "1", "-1", "many"],
     "CallbackReservedConcurrency": ["0", "-1", "many"],
+    "SubnetIds": ["subnet", "vpc-0a1b2c3d", "subnet-0a1b2c3d, subnet-0a1b2c3e", "subnet-0A1B2C3D"],
+    "SecurityGroupIds": ["default", "subnet-0a1b2c3d", "sg-0a1b2c3d;sg-0a1b2c3e"],
+    "StackKmsKeyArn": [
+        "alias/stack",
+        "arn:aws:kms:us-east-1:123456789012:alias/stack",
+        "0a1b-2c3d",
+    ],
+    "PermissionsBoundaryArn": ["Boundary", "arn:aws:iam::123456789012:role/Boundary"],
 }
 
 
@@ -94,7 +110,9 @@ def accepts(name: str, value: str) -> bool:
     """Tell whether CloudFormation would take the value for the parameter."""
     parameter = PARAMETERS[name]
     short_enough = len(value) <= int(parameter.get("MaxLength", 4096))
-    return short_enough and re.fullmatch(parameter["AllowedPattern"], value) is not None
+    # Of a list, each value must match.
+    values = value.split(",") if parameter["Type"] == "CommaDelimitedList" else [value]
+    return short_enough and all(re.fullmatch(parameter["AllowedPattern"], one) for one in values)
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

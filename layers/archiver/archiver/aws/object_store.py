@@ -85,6 +85,7 @@ class ObjectStore:
                 Key=spec.key,
                 Body=body,  # type: ignore[arg-type] # boto3 takes it; bytes would be a copy
                 IfNoneMatch="*",
+                ChecksumAlgorithm="CRC64NVME",  # where objects are locked, S3 wants it named
                 ChecksumCRC64NVME=encode_crc64nvme(crc),
                 **self._described(spec),
             )
