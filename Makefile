@@ -76,7 +76,7 @@ kills: build-local ## kill the real runtime in mid-copy (N=100 SEED=x; with BREA
 	  $(if $(BREAK),--break $(BREAK))
 
 .PHONY: check
-check: $(READY) check-template ## formatting, lint, types, template, architecture
+check: $(READY) check-template audit-lock ## formatting, lint, types, template, locks, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -86,6 +86,11 @@ check: $(READY) check-template ## formatting, lint, types, template, architectur
 check-template: $(READY) ## lint template.yaml as CloudFormation and as SAM
 	$(BIN)/cfn-lint template.yaml
 	$(BIN)/sam validate --lint --region us-east-1
+
+# What it cannot see, and how to see that with a network, is in docs/deploying.md.
+.PHONY: audit-lock
+audit-lock: $(READY) ## review the locks: pins, hashes, licences, reasons; asks no network
+	@$(BIN)/python -m supply_chain audit-lock
 
 # --- what it costs ---
 
@@ -128,6 +133,7 @@ ARCHITECTURE ?= arm64
 .aws-sam/build/.finished-$(ARCHITECTURE): $(READY) $(BUILD_SOURCES) .aws-sam/sources
 	PATH="$(CURDIR)/$(BIN):$$PATH" LAYER_PLATFORM=$(ARCHITECTURE) LAYER_PYTHON_VERSION=3.13 \
 	  $(BIN)/sam build --build-dir .aws-sam/build --parameter-overrides Architecture=$(ARCHITECTURE)
+	@$(BIN)/python -m supply_chain sbom .aws-sam/build .aws-sam/sbom-$(ARCHITECTURE).cdx.json
 	@touch $@
 
 # The same layout for this machine's interpreter and processor: what the local runtime loads.
@@ -141,7 +147,11 @@ ARCHITECTURE ?= arm64
 	@touch $@
 
 .PHONY: build
-build: .aws-sam/build/.finished-$(ARCHITECTURE) ## build for Lambda (ARCHITECTURE=arm64 or x86_64)
+build: .aws-sam/build/.finished-$(ARCHITECTURE) ## build for Lambda, with its bill of materials (ARCHITECTURE=arm64 or x86_64)
+
+.PHONY: check-reproducible
+check-reproducible: $(READY) ## build twice in two folders and compare every byte (ARCHITECTURE=arm64 or x86_64)
+	@$(BIN)/python -m supply_chain check-reproducible --architecture $(ARCHITECTURE)
 
 .PHONY: build-local
 build-local: .aws-sam/local/.finished # for this machine's interpreter; demo, local and test need it

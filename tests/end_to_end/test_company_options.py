@@ -62,7 +62,7 @@ def test_the_bucket_locks_by_default(cloud: LocalCloud) -> None:
 
 
 def test_what_was_deployed_has_key_vpc_and_boundary(people: LocalCloud) -> None:
-    """Queues under the key (moto drops a table's), functions in the subnets, roles within the boundary."""
+    """Queues under the key (moto drops a table's), functions in the VPC, roles bounded."""
     cloud, clients = people, people.clients
     iam = boto3.client("iam")
     roles = [iam.get_role(RoleName=r["RoleName"])["Role"] for r in iam.list_roles()["Roles"]]
