@@ -156,6 +156,15 @@ check-reproducible: $(READY) ## build twice in two folders and compare every byt
 .PHONY: build-local
 build-local: .aws-sam/local/.finished # for this machine's interpreter; demo, local and test need it
 
+# STAGE is a section of samconfig.toml. Nothing is deployed or deleted for want of naming one.
+.PHONY: deploy
+deploy: build ## deploy a stage, guided at first: STAGE=dev or prod [GUIDED=1 to be asked again]
+	@$(BIN)/python -m local.stage deploy "$(STAGE)" --architecture $(ARCHITECTURE) $(if $(GUIDED),--guided)
+
+.PHONY: delete
+delete: $(READY) ## delete a stage's stack; bucket, table and credentials stay: STAGE=dev [CONFIRM=stack]
+	@$(BIN)/python -m local.stage delete "$(STAGE)" --confirm "$(CONFIRM)"
+
 STACK ?= apartmentiq-archiver
 
 .PHONY: verify

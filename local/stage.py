@@ -1,0 +1,160 @@
+"""`make deploy` and `make delete`: one stage of the stack, as samconfig.toml describes it.
+
+    python -m local.stage deploy dev [--architecture arm64] [--guided]
+    python -m local.stage delete dev [--confirm STACK_NAME]
+
+The first deploy of a stage asks for every parameter (sam's own guide) and writes the answers into
+samconfig.toml; later ones take them from there. Deleting says what stays and wants the stack's name
+once more. It must not remove a bucket, a table or a secret of the vendor's: that is a person's own
+decision and command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from mypy_boto3_cloudformation import CloudFormationClient
+
+__all__ = ["StageError", "delete_stage", "deploy_command", "main", "retained", "stack_of"]
+
+PROJECT_FOLDER = Path(__file__).resolve().parents[1]
+_ARCHITECTURE = re.compile(r'\bArchitecture="?([a-z0-9_]+)"?')
+_USAGE_ERROR = 2
+
+
+class StageError(Exception):
+    """What was asked for cannot be done; the text says why and what to do."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; returns the process's exit code."""
+    parser = argparse.ArgumentParser(prog="python -m local.stage")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    deploy = commands.add_parser("deploy", help="deploy a stage; guided at first")
+    deploy.add_argument("stage")
+    deploy.add_argument("--architecture", default="arm64")
+    deploy.add_argument("--guided", action="store_true", help="ask again")
+    deploy.set_defaults(run=_run_deploy)
+    delete = commands.add_parser("delete", help="delete a stage's stack; its data stays")
+    delete.add_argument("stage")
+    delete.add_argument("--confirm", default="", metavar="STACK_NAME")
+    delete.set_defaults(run=_run_delete)
+    parsed = parser.parse_args(arguments)
+    try:
+        code: int = parsed.run(parsed)
+    except StageError as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return _USAGE_ERROR
+    return code
+
+
+def stack_of(stage: str, project: Path = PROJECT_FOLDER) -> str:
+    """Return the name of a stage's stack."""
+    return str(_section(stage, project)["stack_name"])
+
+
+def deploy_command(
+    stage: str, *, architecture: str, guided: bool = False, project: Path = PROJECT_FOLDER
+) -> list[str]:
+    """Return sam's arguments to deploy a stage with the build for an architecture."""
+    saved = _section(stage, project).get("parameter_overrides")
+    command = ["deploy", "--config-env", stage]
+    if guided or saved is None:
+        # The guide then offers the architecture that was built.
+        return [*command, "--guided", "--parameter-overrides", f"Architecture={architecture}"]
+    wanted = _ARCHITECTURE.search(" ".join(saved) if isinstance(saved, list) else str(saved))
+    if wanted and wanted[1] != architecture:
+        raise StageError(
+            f"{stage} runs on {wanted[1]}, but this is a build for {architecture}: "
+            f"make deploy STAGE={stage} ARCHITECTURE={wanted[1]}"
+        )
+    return command
+
+
+def retained(cloudformation: CloudFormationClient, stack: str) -> dict[str, str]:
+    """Return what a stack leaves behind when it is deleted: logical id -> physical id."""
+    template: Any = cloudformation.get_template(StackName=stack, TemplateStage="Processed")
+    declared: Mapping[str, Mapping[str, Any]] = template["TemplateBody"]["Resources"]
+    described = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
+    # Either may be missing: of a resource that was never made, and in moto of some others.
+    made = {item.get("LogicalResourceId"): item.get("PhysicalResourceId") for item in described}
+    stays = (name for name, item in declared.items() if item.get("DeletionPolicy") == "Retain")
+    return {name: str(made[name]) for name in stays if made.get(name)}
+
+
+def delete_stage(
+    cloudformation: CloudFormationClient,
+    stack: str,
+    *,
+    confirm: str,
+    ask: Callable[[str], str] | None,
+) -> Iterator[str]:
+    """Delete a stack once its name is confirmed, and yield the lines that tell about it.
+
+    `ask` puts a question to a person; None where there is nobody to ask. Raises StageError.
+    """
+    try:
+        stays = retained(cloudformation, stack)
+        yield f"Deleting {stack} ends archiving; jobs that wait in its queue are forgotten."
+        yield "This stays, and costs what it cost, until somebody deletes it:"
+        yield from (f"  {name}: {physical_id}" for name, physical_id in sorted(stays.items()))
+        _confirm(stack, confirm, ask)
+        cloudformation.delete_stack(StackName=stack)
+        cloudformation.get_waiter("stack_delete_complete").wait(StackName=stack)
+    except (BotoCoreError, ClientError, WaiterError) as error:
+        raise StageError(f"{stack} was not deleted: {error}") from error
+    yield f"{stack} is deleted. To go on with the same archive later: docs/deploying.md."
+
+
+def _confirm(stack: str, confirm: str, ask: Callable[[str], str] | None) -> None:
+    answer = confirm or (ask(f"Type {stack} to delete it: ").strip() if ask else "")
+    if answer != stack:
+        raise StageError(f"nothing was deleted: confirm with CONFIRM={stack}")
+
+
+def _section(stage: str, project: Path) -> Mapping[str, Any]:
+    config = tomllib.loads((project / "samconfig.toml").read_text())
+    stages = sorted(config.keys() - {"version", "default"})
+    if stage not in stages:
+        raise StageError(
+            f"give STAGE={' or STAGE='.join(stages)} (samconfig.toml has no {stage!r})"
+        )
+    section: Mapping[str, Any] = config[stage]
+    parameters: Mapping[str, Any] = section.get("deploy", {}).get("parameters", {})
+    if "stack_name" not in parameters:
+        raise StageError(f"samconfig.toml names no stack in [{stage}.deploy.parameters]")
+    return parameters
+
+
+def _run_deploy(arguments: argparse.Namespace) -> int:
+    sam = str(Path(sys.executable).with_name("sam"))
+    command = deploy_command(
+        arguments.stage, architecture=arguments.architecture, guided=arguments.guided
+    )
+    return subprocess.run([sam, *command], cwd=PROJECT_FOLDER, check=False).returncode
+
+
+def _run_delete(arguments: argparse.Namespace) -> int:
+    stack = stack_of(arguments.stage)
+    region = _section(arguments.stage, PROJECT_FOLDER).get("region")
+    client = boto3.client("cloudformation", region_name=region)
+    ask = input if sys.stdin.isatty() else None
+    for line in delete_stage(client, stack, confirm=arguments.confirm, ask=ask):
+        print(line, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
