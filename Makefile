@@ -92,6 +92,18 @@ check-template: $(READY) ## lint template.yaml as CloudFormation and as SAM
 audit-lock: $(READY) ## review the locks: pins, hashes, licences, reasons; asks no network
 	@$(BIN)/python -m supply_chain audit-lock
 
+.PHONY: audit-known
+audit-known: $(READY) ## ask the public databases for known vulnerabilities of the locked packages (internet)
+	@$(BIN)/python -m tests.locked_venv .cache/audit/venv .ci/audit-requirements.txt
+	@.cache/audit/venv/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
+	  -r layers/dependencies/requirements.txt -r .ci/requirements.txt
+
+.PHONY: audit-lock-file
+audit-lock-file: $(READY) # refresh the lock of pip-audit
+	$(BIN)/uv pip compile --quiet --upgrade .ci/audit-requirements.in \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  -o .ci/audit-requirements.txt
+
 # --- what it costs ---
 
 .PHONY: bench

@@ -54,8 +54,8 @@ def _audit(arguments: argparse.Namespace) -> int:
     print(
         f"{review.packages} locked packages, {review.licences_read} licences read, "
         f"{len(review.findings)} findings. Not seen: known vulnerabilities and withdrawn versions "
-        f"(docs/deploying.md); the licences of {review.apart} packages of benchmarks "
-        f"and S3 servers, and of what is for another system or Python: {elsewhere}."
+        f"(docs/deploying.md); the licences of {review.apart} packages of venvs "
+        f"of their own, and of what is for another system or Python: {elsewhere}."
     )
     return 1 if review.findings else 0
 

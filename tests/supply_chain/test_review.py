@@ -21,6 +21,7 @@ DEPLOYED = "layers/dependencies/requirements.txt"
 REVIEWED = (
     TOOLS,
     DEPLOYED,
+    ".ci/audit-requirements.txt",
     ".ci/bench-requirements.txt",
     ".ci/s3-requirements.txt",
     "layers/dependencies/requirements.in",
@@ -113,6 +114,12 @@ def test_a_deployed_package_that_nobody_installed_is_found(project: Path) -> Non
     assert review_locks(project).findings == (
         "nobody-knows is deployed, but not installed here: its licence cannot be read.",
     )
+
+
+def test_every_lock_of_the_project_is_reviewed() -> None:
+    """A lock that is added is reviewed, too."""
+    locks = {path.relative_to(ROOT).as_posix() for path in (ROOT / ".ci").glob("*requirements.txt")}
+    assert locks == {name for name in REVIEWED if name.startswith(".ci/")}
 
 
 def test_a_line_that_is_no_requirement_is_not_passed_over(tmp_path: Path) -> None:
