@@ -12,7 +12,7 @@ decision and command.
 from __future__ import annotations
 
 import argparse
-import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["StageError", "delete_stage", "deploy_command", "main", "retained", "stack_of"]
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
-_ARCHITECTURE = re.compile(r'\bArchitecture="?([a-z0-9_]+)"?')
 _USAGE_ERROR = 2
 
 
@@ -69,18 +68,26 @@ def deploy_command(
     stage: str, *, architecture: str, guided: bool = False, project: Path = PROJECT_FOLDER
 ) -> list[str]:
     """Return sam's arguments to deploy a stage with the build for an architecture."""
-    saved = _section(stage, project).get("parameter_overrides")
+    saved = _answers(_section(stage, project).get("parameter_overrides"))
     command = ["deploy", "--config-env", stage]
-    if guided or saved is None:
-        # The guide then offers the architecture that was built.
-        return [*command, "--guided", "--parameter-overrides", f"Architecture={architecture}"]
-    wanted = _ARCHITECTURE.search(" ".join(saved) if isinstance(saved, list) else str(saved))
-    if wanted and wanted[1] != architecture:
+    if guided or not saved:
+        # The guide offers what was answered before, but the architecture that was built.
+        offered = {**saved, "Architecture": architecture}
+        overrides = [f'{name}="{value}"' for name, value in offered.items()]  # sam splits at blanks
+        return [*command, "--guided", "--parameter-overrides", *overrides]
+    wanted = saved.get("Architecture", architecture)
+    if wanted != architecture:
         raise StageError(
-            f"{stage} runs on {wanted[1]}, but this is a build for {architecture}: "
-            f"make deploy STAGE={stage} ARCHITECTURE={wanted[1]}"
+            f"{stage} runs on {wanted}, but this is a build for {architecture}: "
+            f"make deploy STAGE={stage} ARCHITECTURE={wanted}"
         )
     return command
+
+
+def _answers(saved: str | Sequence[str] | None) -> dict[str, str]:
+    """Read what sam saved: one text of Name="value" words, or a list of Name=value."""
+    words = shlex.split(saved) if isinstance(saved, str) else saved or []
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
 
 
 def retained(cloudformation: CloudFormationClient, stack: str) -> dict[str, str]:

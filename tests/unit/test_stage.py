@@ -8,6 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from samcli.cli.types import CfnParameterOverridesType
 from samcli.commands.deploy.command import cli as sam_deploy
 
 from local.stage import PROJECT_FOLDER, StageError, deploy_command, main, stack_of
@@ -36,12 +37,26 @@ def test_the_first_deploy_is_guided_and_later_ones_are_not(tmp_path: Path) -> No
     first = deploy_command("dev", architecture="arm64", project=folder)
     assert first == [
         *("deploy", "--config-env", "dev", "--guided"),
-        *("--parameter-overrides", "Architecture=arm64"),
+        *("--parameter-overrides", 'Architecture="arm64"'),
     ]
     later = deploy_command("prod", architecture="x86_64", project=folder)
     assert later == ["deploy", "--config-env", "prod"]
     again = deploy_command("prod", architecture="arm64", guided=True, project=folder)
-    assert "--guided" in again
+    assert again == [
+        *("deploy", "--config-env", "prod", "--guided"),
+        *("--parameter-overrides", 'LogLevel="INFO"', 'Architecture="arm64"'),
+    ]
+
+
+def test_sam_reads_the_answers_as_they_were_given(tmp_path: Path) -> None:
+    """Blanks, parentheses and empty values survive, as sam itself reads and writes them."""
+    saved = {"ReconcileSchedule": "cron(0 6 * * ? *)", "KeyPrefix": "", "LogLevel": "INFO"}
+    written = " ".join(f'{name}=\\"{value}\\"' for name, value in saved.items())
+    folder = project(tmp_path, f'"{written}"')
+    command = deploy_command("prod", architecture="arm64", guided=True, project=folder)
+    given = command[command.index("--parameter-overrides") + 1 :]
+    read = CfnParameterOverridesType().convert(given, None, None)
+    assert read == {**saved, "Architecture": "arm64"}
 
 
 @pytest.mark.parametrize(
