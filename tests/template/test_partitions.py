@@ -10,6 +10,7 @@ import re
 
 import pytest
 
+from archiver.apartmentiq.link import TrustedHosts
 from tests.template.resolved import REPOSITORY, Stack
 
 PARTITIONS = {"aws": "amazonaws.com", "aws-cn": "amazonaws.com.cn", "aws-us-gov": "amazonaws.com"}
@@ -49,6 +50,26 @@ def test_every_exception_is_still_needed(reason: str) -> None:
     """An exception that no line uses would excuse the next one silently."""
     lines = (REPOSITORY / "template.yaml").read_text().splitlines()
     assert [line for line in lines if re.fullmatch(reason, line)]
+
+
+def test_the_code_names_a_partition_only_where_links_are_judged() -> None:
+    """A link's host is S3's of any partition; everything else comes in the environment."""
+    naming = {
+        path.relative_to(REPOSITORY).as_posix()
+        for folder in ("layers/archiver", "functions")
+        for path in (REPOSITORY / folder).rglob("*.py")
+        if NAMES_ONE.search(path.read_text())
+    }
+    assert naming == {"layers/archiver/archiver/apartmentiq/link.py"}
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", "us-gov-west-1", "cn-north-1"])
+def test_links_of_every_partition_are_followed(region: str) -> None:
+    """To S3's own endpoints there, and to no neighbour of theirs."""
+    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    trusted = TrustedHosts.parse("")
+    assert trusted.trusts(f"exports.s3.{region}.{domain}", 443)
+    assert not trusted.trusts(f"exports.ec2.{region}.{domain}", 443)
 
 
 @pytest.mark.parametrize("bucket", [{}, {"ExistingArchiveBucketName": "ours"}])
