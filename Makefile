@@ -98,8 +98,8 @@ audit-known: $(READY) ## ask the public databases for known vulnerabilities of t
 	@.cache/audit/venv/bin/pip-audit --strict --disable-pip --require-hashes --progress-spinner off \
 	  -r layers/dependencies/requirements.txt -r .ci/requirements.txt
 
-.PHONY: audit-lock-file
-audit-lock-file: $(READY) # refresh the lock of pip-audit
+.PHONY: pip-audit-lock
+pip-audit-lock: $(READY) # refresh the lock of pip-audit
 	$(BIN)/uv pip compile --quiet --upgrade .ci/audit-requirements.in \
 	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  -o .ci/audit-requirements.txt
