@@ -7,9 +7,11 @@ starts one is a group, and a group runs in one process from its beginning to its
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 TESTS = Path(__file__).resolve().parent
 # Named on the command line alone: its servers are installed by `make test-s3`.
@@ -20,10 +22,19 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Group the tiers with a cloud by folder, all other tests by file."""
-    for item in items:
-        path = item.path.relative_to(TESTS)
-        together = path.parts[0] in {"functional", "end_to_end", "integration"}
-        group = path.parts[0] if together else str(path)
-        item.add_marker(pytest.mark.xdist_group(group))
+class _ByTier(LoadScopeScheduling):  # type: ignore[misc] # xdist ships no types
+    """Keeps the tiers with a cloud together by folder, all other tests by file.
+
+    xdist's own groups (loadgroup) write them into node ids, which pytest 9 does not let it do.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0].removeprefix("tests/")
+        tier = path.partition("/")[0]
+        return tier if tier in {"functional", "end_to_end", "integration"} else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByTier:  # noqa: ANN401 - xdist's
+    """Let `-n` follow the groups."""
+    return _ByTier(config, log)
