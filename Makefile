@@ -47,7 +47,7 @@ local: build-local ## keep the embedded cloud up for people and tools (ARGS="--h
 
 .PHONY: test
 test: build-local ## all tests but test-s3: unit, architecture, template, functional, integration, end to end
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope $(ARGS)
 
 .PHONY: faults
 faults: $(READY) ## seeded fault schedules, and the breakages they must catch: N=10000 SEED=1 (N=1: its trace)
@@ -103,6 +103,17 @@ pip-audit-lock: $(READY) # refresh the lock of pip-audit
 	$(BIN)/uv pip compile --quiet --upgrade .ci/audit-requirements.in \
 	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  -o .ci/audit-requirements.txt
+# checkov has a venv of its own (its pins are not ours), made from its own lock; nothing leaves this machine.
+.PHONY: check-security
+check-security: $(READY) ## checkov on the expanded template: no finding, no idle suppression
+	@$(BIN)/python -m tests.locked_venv .cache/security/venv .ci/security-requirements.txt
+	@$(BIN)/python -m tests.security.scan .cache/security/venv/bin/checkov
+
+.PHONY: security-lock
+security-lock: $(READY) # refresh checkov's lock
+	$(BIN)/uv pip compile --quiet --upgrade .ci/security-requirements.in \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  -o .ci/security-requirements.txt
 
 # --- what it costs ---
 

@@ -79,7 +79,7 @@ def test_the_bucket_is_encrypted(key: str, expected: dict[str, str]) -> None:
 
 def test_the_bucket_refuses_requests_without_tls() -> None:
     """For the bucket and for every object in it, whoever asks."""
-    (statement,) = Stack().properties("ArchiveBucketPolicy")["PolicyDocument"]["Statement"]
+    statement, *_ = Stack().properties("ArchiveBucketPolicy")["PolicyDocument"]["Statement"]
     assert (statement["Effect"], statement["Principal"]) == ("Deny", "*")
     assert statement["Resource"] == ["<ArchiveBucket.Arn>", "<ArchiveBucket.Arn>/*"]
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}

@@ -21,7 +21,7 @@ def test_an_existing_bucket_is_left_alone() -> None:
 def test_the_owner_of_an_existing_bucket_is_told_what_to_add() -> None:
     """The policy's statements and the lifecycle rule are printed as JSON that can be pasted."""
     outputs = Stack(ExistingArchiveBucketName="ours", KeyPrefix="exports/").outputs
-    writes, lists, tls = json.loads(outputs["ExistingBucketPolicy"]["Value"])
+    writes, lists, tls, *_ = json.loads(outputs["ExistingBucketPolicy"]["Value"])
     assert writes["Resource"] == "arn:aws:s3:::ours/exports/*"
     assert writes["Principal"] == lists["Principal"] == {"AWS": "<ArchiveExportRole.Arn>"}
     assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}

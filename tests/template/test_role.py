@@ -156,8 +156,9 @@ def test_no_arn_is_fixed_to_one_partition(partition: str) -> None:
 
 
 def test_only_lambda_assumes_the_role() -> None:
-    """Nobody else can act as the function."""
+    """Nobody else can act as the function, nor Lambda for another account."""
     trust = Stack().properties("ArchiveExportRole")["AssumeRolePolicyDocument"]
     (statement,) = trust["Statement"]
     assert statement["Principal"] == {"Service": "lambda.amazonaws.com"}
     assert statement["Action"] == "sts:AssumeRole"
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
