@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any, Self
@@ -61,7 +62,6 @@ SWEEP_FUNCTION = "ReconcileExportsFunction"
 STACK_NAME = "apartmentiq-archiver"
 # The names say who called in the record of requests; moto takes any key.
 _PEOPLE = Credentials("LOCALPEOPLE", "local")
-_RUNTIME = Credentials("LOCALRUNTIME", "local")
 _SPARE_RUNTIMES = 2  # for direct invocations while the queue's are all busy
 _QUIET_POLL_SECONDS = 0.05
 _PATIENT_SECONDS = 60.0
@@ -256,15 +256,31 @@ class LocalCloud:
         """Return every trace so far, oldest first."""
         return self._traces.traces()
 
+    @property
+    def trace_address(self) -> str:
+        """Where the tracer listens, as `host:port` of UDP."""
+        return self._traces.address
+
+    def trace_datagrams(self) -> list[str]:
+        """Return all that the tracer was sent by the functions, as it came."""
+        return self._traces.datagrams()
+
     def logs(self, function: str = MAIN_FUNCTION) -> str:
         """Return all that a function's runtimes wrote."""
         paths = [path for path in self.pool(function).log_paths() if path.exists()]
         return "".join(path.read_text(encoding="utf-8", errors="replace") for path in paths)
 
-    def requests(self) -> list[RequestRecord]:
-        """Return the AWS API calls that functions made, in order."""
-        mine = self._runtime_credentials.access_key_id
-        return [record for record in self.aws.requests() if record.access_key_id == mine]
+    def requests(self, function: str | None = None) -> list[RequestRecord]:
+        """Return the AWS API calls that functions made, in order; perhaps of one function only.
+
+        With `s3_endpoint` all functions have that server's keys, and cannot be told apart.
+        """
+        keys = {
+            pool.settings.credentials.access_key_id
+            for name, pool in self._pools.items()
+            if function in {None, name}
+        }
+        return [record for record in self.aws.requests() if record.access_key_id in keys]
 
     # --- where things are ---
 
@@ -277,6 +293,11 @@ class LocalCloud:
     def event_source(self) -> EventSource:
         """The poller of the stack's queue, with its counts."""
         return self._sources[0]
+
+    @property
+    def functions(self) -> list[str]:
+        """The logical ids of the stack's functions."""
+        return list(self._pools)
 
     def pool(self, function: str = MAIN_FUNCTION) -> RuntimePool:
         """Return a function's runtimes; raises KeyError when the template has no such function."""
@@ -413,9 +434,9 @@ class LocalCloud:
         assert self.vendor is not None  # noqa: S101 - one of the two is set by _start_servers
         return self.vendor.api_base_url, self.vendor.token_url
 
-    @property
-    def _runtime_credentials(self) -> Credentials:
-        return self._s3.credentials if self._s3 else _RUNTIME
+    def _credentials_of(self, function: str) -> Credentials:
+        """Give each function keys of its own, as its role does."""
+        return self._s3.credentials if self._s3 else Credentials(f"LOCAL{function}", "local")
 
     def _deploy(self, template: ExpandedTemplate) -> DeployedStack:
         template.check_parameters(self._parameters)
@@ -512,7 +533,8 @@ class LocalCloud:
         }
         for function in self.stack.functions:
             maximum = self._maximum_runtimes or wanted.get(function.name, 0) + _SPARE_RUNTIMES
-            pool = RuntimePool(function, settings, maximum)
+            own = replace(settings, credentials=self._credentials_of(function.logical_id))
+            pool = RuntimePool(function, own, maximum)
             invoker = AsyncInvoker(function, pool.invoke, self._send_to_arn)
             self._pools[function.logical_id] = pool
             self._invokers[function.logical_id] = invoker
@@ -572,7 +594,7 @@ class LocalCloud:
             environment["AWS_ENDPOINT_URL_S3"] = self._s3.url
         return RuntimeSettings(
             installation=install_runtime(self.state_folder / "runtime"),
-            credentials=self._runtime_credentials,
+            credentials=self._credentials_of(MAIN_FUNCTION),
             region=self.region,
             environment=environment,
             logs_folder=self.logs_path,

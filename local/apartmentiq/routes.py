@@ -56,10 +56,14 @@ class TokenOffice:
     A long-lived token, as people make one by hand in the account settings, is accepted as well.
     """
 
-    def __init__(self, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, now: Callable[[], datetime], note_secret: Callable[[str, str], None]
+    ) -> None:
+        self._note_secret = note_secret  # called with a secret's name and value, when it is made
         self.client_id = f"canary-client-id-{secrets.token_hex(8)}"
-        self.client_secret = _new_secret()
+        self.client_secret = self.rotate_secret()
         self.access_token = f"canary-access-token-{secrets.token_urlsafe(24)}"
+        note_secret("access token", self.access_token)
         self.expires_in_seconds = 7200
         self._now = now
         self._lock = threading.Lock()
@@ -93,7 +97,8 @@ class TokenOffice:
 
     def rotate_secret(self) -> str:
         """Replace the client secret and return the new one."""
-        self.client_secret = _new_secret()
+        self.client_secret = f"canary-client-secret-{secrets.token_urlsafe(24)}"
+        self._note_secret("client secret", self.client_secret)
         return self.client_secret
 
     def _knows(self, client_id: object, client_secret: object) -> bool:
@@ -102,6 +107,7 @@ class TokenOffice:
 
     def _issue(self) -> Answer:
         token = f"canary-token-{secrets.token_urlsafe(32)}"
+        self._note_secret("token", token)
         now = self._now().timestamp()
         with self._lock:
             self._expiry[token] = now + self.expires_in_seconds
@@ -228,10 +234,6 @@ def _invalid(message: str, *, error: str = "Invalid parameter") -> Answer:
 def _oauth_error(status: int, error: str, description: str) -> Answer:
     document = {"error": error, "error_description": description}
     return json_answer(status, document, Cache_Control="no-store")
-
-
-def _new_secret() -> str:
-    return f"canary-client-secret-{secrets.token_urlsafe(24)}"
 
 
 def _read_fields(request: Request) -> Mapping[str, object]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from local.apartmentiq.callbacks import CallbackSender
 from local.apartmentiq.exports import BytesExport, Export, FileExport
+from local.apartmentiq.given_out import GivenOut
 from local.apartmentiq.jobs import AdjustableClock, Job, JobBook, Order, Status, StoredObject
 from local.apartmentiq.links import LONGEST_VALIDITY_SECONDS, LinkMaker, SigningKeys, check_link
 from local.apartmentiq.listener import Listener, Reply
@@ -57,7 +58,8 @@ class VendorStandIn:
         callbacks_trust: Path | None = None,
     ) -> None:
         self.clock = AdjustableClock()
-        self.tokens = TokenOffice(self.clock.now)
+        self.given_out = GivenOut()  # every secret so far, for tests that look for leaks
+        self.tokens = TokenOffice(self.clock.now, self.given_out.note)
         self.jobs = JobBook(self.clock.now)
         self.on_link_bytes = on_link_bytes
         self.link_valid_for_seconds = LONGEST_VALIDITY_SECONDS
@@ -245,7 +247,7 @@ class VendorStandIn:
         """Return a fresh link to a job's export. Raises ValueError when there is none."""
         if job.stored is None:
             raise ValueError(f"job {job.job_id} has no export")
-        return LinkMaker(self.trusted_link_host, self._keys).link(
+        link = LinkMaker(self.trusted_link_host, self._keys).link(
             job.stored.bucket,
             job.stored.key,
             at=self.clock.now(),
@@ -253,6 +255,8 @@ class VendorStandIn:
             signed_headers=self.link_signed_headers,
             query=self.link_query,
         )
+        self.given_out.note_link(link)
+        return link
 
     def use_temporary_keys(self, valid_for_seconds: float) -> None:
         """Sign links from now on with keys that expire, as an STS role's do."""

@@ -5,10 +5,12 @@ It listens on 127.0.0.1 only. It must not interpret what it serves; it may note 
 
 from __future__ import annotations
 
+import io
+import json
 import logging
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
@@ -63,12 +65,17 @@ _BUCKET_ACTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class RequestRecord:
-    """One call of the AWS API; `action` is the API's operation name, `resource` S3's bucket/key."""
+    """One call of the AWS API; `action` is the API's operation name, `resource` S3's bucket/key.
+
+    `sent` is all that the caller said beside an object's bytes: the body of a JSON service, or S3's
+    query and headers as JSON. It may hold secrets (people fill them in), so that no repr shows it.
+    """
 
     access_key_id: str | None
     service: str
     action: str
     resource: str
+    sent: str = field(default="", repr=False)
 
 
 class RequestWatcher(Protocol):
@@ -225,14 +232,32 @@ class _Recorder:
             return list(self._records)
 
 
-def _describe(environ: Mapping[str, Any]) -> RequestRecord:
+def _describe(environ: dict[str, Any]) -> RequestRecord:
     access_key_id, service = _read_credential(environ.get("HTTP_AUTHORIZATION", ""))
     target = environ.get("HTTP_X_AMZ_TARGET", "")
     if target:
-        return RequestRecord(access_key_id, service, target.rpartition(".")[2], "")
+        action = target.rpartition(".")[2]
+        return RequestRecord(access_key_id, service, action, "", _take_body(environ))
     path = environ.get("PATH_INFO", "")
     action = _s3_action(environ, path) if service == "s3" else environ["REQUEST_METHOD"]
-    return RequestRecord(access_key_id, service, action, path.lstrip("/"))
+    return RequestRecord(access_key_id, service, action, path.lstrip("/"), _s3_words(environ))
+
+
+def _take_body(environ: dict[str, Any]) -> str:
+    """Read a JSON service's body and leave it there for moto."""
+    body: bytes = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    environ["wsgi.input"] = io.BytesIO(body)
+    return body.decode(errors="replace")
+
+
+def _s3_words(environ: Mapping[str, Any]) -> str:
+    """Return an S3 request's query and headers, without the caller's own signature."""
+    headers = {
+        name.removeprefix("HTTP_").replace("_", "-").lower(): value
+        for name, value in environ.items()
+        if name.startswith("HTTP_") and name != "HTTP_AUTHORIZATION"
+    }
+    return json.dumps({"query": environ.get("QUERY_STRING", ""), "headers": headers})
 
 
 def _read_credential(authorization: str) -> tuple[str | None, str]:

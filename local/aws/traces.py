@@ -61,6 +61,7 @@ class TraceCollector:
         host, port = self._socket.getsockname()
         self.address = f"{host}:{port}"
         self._documents: list[dict[str, Any]] = []
+        self._datagrams: list[str] = []
         self._lock = Lock()
         self._thread = Thread(target=self._receive, name="traces", daemon=True)
 
@@ -90,8 +91,15 @@ class TraceCollector:
         traces = [Trace(key, _grow_trees(items)) for key, items in by_trace.items()]
         return sorted(traces, key=lambda trace: trace.roots[0].start)
 
+    def datagrams(self) -> list[str]:
+        """Return all that was received, as it came: whatever the trees above leave out, too."""
+        with self._lock:
+            return list(self._datagrams)
+
     def _receive(self) -> None:
         while datagram := self._socket.recv(_DATAGRAM_BYTES):
+            with self._lock:
+                self._datagrams.append(datagram.decode(errors="replace"))
             _, _, body = datagram.partition(b"\n")  # the first line is the protocol's header
             try:
                 document = json.loads(body)

@@ -1,7 +1,8 @@
 """The deployed template and real Lambda runtimes: AWS's emulator runs the function as it was built.
 
 One cloud serves all tests of a file; each uses jobs of its own. A process holds one cloud at a
-time. At the end every event that was emitted is held to its schema.
+time. At the end every event that was emitted is held to its schema, every call of AWS to the role
+of the function that made it, and all that is left anywhere is searched for secrets.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ import pytest
 from local.apartmentiq import VendorStandIn
 from local.cloud import LocalCloud
 from tests.schemas import schema_errors
+from tests.security.watch import watched
 
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     """Deploy template.yaml with the local build; `make test` has made it."""
     state_folder: Path = tmp_path_factory.mktemp("local")
-    with LocalCloud(state_folder=state_folder, maximum_runtimes=3) as cloud:
+    with LocalCloud(state_folder=state_folder, maximum_runtimes=3) as cloud, watched(cloud):
         yield cloud
         emitted = cloud.emitted_events()
         assert [error for event in emitted for error in schema_errors(event)] == []

@@ -15,6 +15,7 @@ from local.cloud import LocalCloud
 from local.lake import read_lake
 from local.loader import ExampleLoader
 from local.sample_exports import SampleExport, floorplans_parquet, property_jsonl, units_csv
+from tests.security.watch import watched
 
 PATIENCE_SECONDS = 60
 SAMPLES = {"csv": units_csv, "jsonl": property_jsonl, "parquet": floorplans_parquet}
@@ -26,7 +27,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
     """Deploy template.yaml with an archive of events."""
     folder = tmp_path_factory.mktemp("local")
     parameters = {"EventArchiveDays": "7"}
-    with LocalCloud(state_folder=folder, parameters=parameters, maximum_runtimes=2) as cloud:
+    local = LocalCloud(state_folder=folder, parameters=parameters, maximum_runtimes=2)
+    with local as cloud, watched(cloud):
         yield cloud
 
 

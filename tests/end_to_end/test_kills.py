@@ -17,6 +17,7 @@ from tests.kills.diary import phase_of
 from tests.kills.plan import MIB, SIZE_BYTES, Aim
 from tests.kills.rounds import BrokenPromise, Round, run_round
 from tests.kills.watch import look_at
+from tests.security.watch import watched
 
 LEASE_SECONDS = 5
 
@@ -62,13 +63,14 @@ def test_a_job_killed_on_each_receive_is_a_dead_letter_that_a_redrive_archives(
     tmp_path: Path,
 ) -> None:
     """Such a letter has no reason, what was copied is kept, and sent again the job goes on."""
-    with LocalCloud(
+    local = LocalCloud(
         state_folder=tmp_path,
         parameters={"MaxReceives": "2"},
         maximum_runtimes=2,
         mirror_archive=False,
         function_environment={"LEASE_SECONDS": "3"},
-    ) as cloud:
+    )
+    with local as cloud, watched(cloud):
         assert cloud.vendor is not None
         job = cloud.vendor.add_job(SyntheticExport(size_bytes=SIZE_BYTES, seed=5))
         # One part comes at once, the others take long enough to be killed under way.

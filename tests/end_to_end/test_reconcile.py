@@ -20,6 +20,7 @@ import urllib3
 from local.apartmentiq import Job, Order, VendorStandIn, sha256_of
 from local.cloud import MAIN_FUNCTION, STACK_NAME, SWEEP_FUNCTION, LocalCloud
 from local.reconcile import run_reconcile
+from tests.security.watch import watched
 
 PATIENCE_SECONDS = 90
 HOUR_SECONDS = 3_600
@@ -30,12 +31,13 @@ THOUSAND = 1_000
 @pytest.fixture
 def cloud(tmp_path: Path) -> Iterator[LocalCloud]:
     """Deploy the stack; orders complete after an hour of the vendor's clock, callbacks get lost."""
-    with LocalCloud(
+    local = LocalCloud(
         state_folder=tmp_path,
         maximum_runtimes=3,
         complete_after_seconds=HOUR_SECONDS,
         lose_callbacks=1.0,
-    ) as cloud:
+    )
+    with local as cloud, watched(cloud):
         yield cloud
 
 

@@ -29,9 +29,9 @@ from tests.functional.company import (
     Company,
     People,
     Runtime,
-    find_secrets,
 )
 from tests.schemas import schema_errors
+from tests.taint.shared import SEARCHER
 
 MakeCompany = Callable[[VendorStandIn, str], Company]
 
@@ -178,5 +178,6 @@ def _watched(company: Company, capsys: pytest.CaptureFixture[str]) -> Iterator[C
     handler.setStream(before)
     assert [error for event in company.all_emitted() for error in schema_errors(event)] == []
     printed = capsys.readouterr()
-    assert find_secrets(company.evidence()) == []
-    assert find_secrets(printed.out + printed.err) == []
+    left = {**company.evidence(), "standard output": printed.out, "standard error": printed.err}
+    SEARCHER.add(company.vendor.given_out)
+    assert [str(finding) for finding in SEARCHER.search(left)] == []

@@ -26,8 +26,8 @@ from tests.functional.company import (
     REGION,
     LambdaContext,
     People,
-    find_secrets,
 )
+from tests.taint.shared import SEARCHER
 
 JOB = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
 
@@ -48,12 +48,14 @@ class Door:
     token: str = field(default_factory=new_token, repr=False)
     log: io.StringIO = field(default_factory=io.StringIO)
     answers: list[dict[str, Any]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list, repr=False)
     secret_arn: str = ""
     queue_url: str = ""
     handle: Callable[[dict[str, Any], Any], dict[str, Any]] = receive_callback.handle
 
     def build(self) -> None:
         """Make the secret and the queue."""
+        self.tokens.append(self.token)
         secrets = self.people.client("secretsmanager")
         self.secret_arn = secrets.create_secret(Name=self.name, SecretString=self.token)["ARN"]
         made = self.people.client("sqs").create_queue(QueueName=self.name)
@@ -62,6 +64,7 @@ class Door:
     def rotate(self) -> str:
         """Put a new token into the secret, with the newline that a shell leaves, and return it."""
         token = new_token()
+        self.tokens.append(token)
         secrets = self.people.client("secretsmanager")
         secrets.put_secret_value(SecretId=self.secret_arn, SecretString=f"{token}\n")
         return token
@@ -138,8 +141,15 @@ def door(
     aws_script.clear()
     door.restart()
     printed = capsys.readouterr()
-    left = [door.log.getvalue(), printed.out, printed.err, *door.queued(), *map(str, door.answers)]
-    assert find_secrets("\n".join(left)) == []
+    left = {
+        "log": door.log.getvalue(),
+        "standard output": printed.out,
+        "standard error": printed.err,
+        "queue": "\n".join(door.queued()),
+        "answers": "\n".join(map(str, door.answers)),
+    }
+    SEARCHER.add(("callback token", token) for token in door.tokens)
+    assert [str(finding) for finding in SEARCHER.search(left)] == []
 
 
 def test_a_callback_is_queued(door: Door) -> None:
