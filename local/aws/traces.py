@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Lock, Thread
 from typing import TYPE_CHECKING, Any
@@ -98,15 +99,16 @@ class TraceCollector:
 
     def _receive(self) -> None:
         while datagram := self._socket.recv(_DATAGRAM_BYTES):
-            with self._lock:
-                self._datagrams.append(datagram.decode(errors="replace"))
-            _, _, body = datagram.partition(b"\n")  # the first line is the protocol's header
-            try:
-                document = json.loads(body)
-            except ValueError:
-                continue
+            self._take(datagram)
+
+    def _take(self, datagram: bytes) -> None:
+        _, _, body = datagram.partition(b"\n")  # the first line is the protocol's header
+        with suppress(ValueError):
+            document = json.loads(body)
             if isinstance(document, dict) and "id" in document and "start_time" in document:
                 self.add(document)
+        with self._lock:  # last, so that whoever sees it here sees it in the trees, too
+            self._datagrams.append(datagram.decode(errors="replace"))
 
 
 def _grow_trees(documents: list[dict[str, Any]]) -> tuple[Segment, ...]:

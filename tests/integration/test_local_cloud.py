@@ -335,7 +335,13 @@ def test_private_authority_is_verified_and_trusted(cloud: LocalCloud) -> None:
 
 def test_trace_header_reaches_the_function_and_segments_come_back(cloud: LocalCloud) -> None:
     """A subsegment that the function sends hangs below its own invocation."""
+    before = len(cloud.trace_datagrams())
     invocation = cloud.invoke({"do": "trace"})
+    pause = Event()
+    for _ in range(500):  # the datagram and the answer come by different ways: 5 s at most
+        if len(cloud.trace_datagrams()) > before:
+            break
+        pause.wait(0.01)
     (trace,) = [item for item in cloud.traces() if item.trace_id == invocation.trace_id]
     assert [segment.name for segment in trace.walk()] == [cloud.stack.functions[0].name, "step"]
     assert trace.roots[0].subsegments[0].annotations == {"job_id": "j"}
