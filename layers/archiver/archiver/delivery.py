@@ -6,7 +6,8 @@
     rejected                     told by an event, put into the dead-letter queue with its reason
     failed                       raised: SQS redelivers; on the last receive, dead-lettered by us
 
-Each job's last log line is written here and says what happened to it.
+Each message's last log line is written here and says what happened to its job. All of them have
+the fields of `_story`; Powertools leaves out what is None.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from archiver.archive import Archived, Events, Request
 from archiver.errors import (
@@ -29,7 +30,7 @@ from archiver.errors import (
 )
 from archiver.job import JobState
 from archiver.message import Message, read_request
-from archiver.receipt import iso_utc
+from archiver.receipt import Receipt, iso_utc
 from archiver.telemetry import Steps
 
 __all__ = ["Delivery", "Outcomes"]
@@ -76,14 +77,22 @@ class SendsMessages(Protocol):
 class Notes(Protocol):
     """The items of jobs, to say why one is not archived now (aws/job_table.py)."""
 
-    def note(self, job_id: str, state: JobState, why: Interruption, at: str) -> None:
-        """Write it down."""
+    def note(
+        self,
+        job_id: str,
+        state: JobState,
+        why: Interruption,
+        at: str,
+        *,
+        next_try_at: str | None = None,
+    ) -> None:
+        """Write it down, and when the job is tried next, if it is."""
 
 
 class Outcomes(Protocol):
     """Counts outcomes (telemetry.Counters)."""
 
-    def archived(self, size_bytes: int, seconds: float, copy_method: str) -> None:
+    def archived(self, receipt: Receipt) -> None:
         """Count an archived export."""
 
     def count(self, name: str) -> None:
@@ -143,11 +152,12 @@ class Delivery:
 
     def _attempt(self, message: Message, job_id: str, recheck: bool) -> None:  # noqa: FBT001 - as read
         try:
-            self._tell_archived(self.archiver.archive(self._request(message, job_id, recheck)))
+            archived = self.archiver.archive(self._request(message, job_id, recheck))
+            self._tell_archived(message, archived)
         except Deferral as deferral:
             self._defer(message, job_id, deferral)
         except EndedAtVendor as ended:
-            self._tell_ended(job_id, ended)
+            self._tell_ended(message, job_id, ended)
         except Rejection as rejection:
             self._reject(message, job_id, rejection)
 
@@ -166,28 +176,26 @@ class Delivery:
         Asynchronous invocation gives up after three tries; the queue does not.
         """
         try:
-            read_request(message.body)
+            job_id, _ = read_request(message.body)
         except Rejection as rejection:
             self._reject(message, None, rejection)
             return
         self.queue.send(message.body, {"first_seen_at": iso_utc(message.first_seen_at)})
         self.outcomes.count("Queued")
+        self.log.info("queued", **self._story(message, job_id, "queued", then="queued"))
 
-    def _tell_archived(self, archived: Archived) -> None:
+    def _tell_archived(self, message: Message, archived: Archived) -> None:
         receipt = archived.receipt
         outcome = "archived" if archived.now else "already_archived"
         if archived.now:
-            self.outcomes.archived(
-                receipt.size_bytes, receipt.duration_seconds, receipt.copy_method
-            )
+            self.outcomes.archived(receipt)
         else:
             self.outcomes.count("AlreadyArchived")
         self.steps.annotate("outcome", outcome)
         self.steps.note("size_bytes", receipt.size_bytes)
         self.log.info(
             outcome,
-            job_id=receipt.job_id,
-            outcome=outcome,
+            **self._story(message, receipt.job_id, outcome, then="deleted"),
             bucket=receipt.bucket,
             key=receipt.key,
             version_id=receipt.version_id,
@@ -195,6 +203,7 @@ class Delivery:
             copy_method=receipt.copy_method,
             verified_by=receipt.verified_by,
             duration_seconds=receipt.duration_seconds,
+            seconds_since_completion=receipt.seconds_since_completion,
         )
 
     def _defer(self, message: Message, job_id: str | None, deferral: Deferral) -> None:
@@ -215,17 +224,25 @@ class Delivery:
         }
         # Of a job that another run holds, that run says what it does.
         if deferral.reason != "in_progress_elsewhere":
-            self._note(job_id, "waiting", deferral)
+            self._note(job_id, "waiting", deferral, next_try_seconds=delay_seconds)
         self.queue.send(message.body, attributes, delay_seconds=delay_seconds)
         self.outcomes.count_reason("Deferred", deferral.reason)
-        self._close("deferred", job_id, deferral, next_try_seconds=delay_seconds)
+        story = self._story(
+            message,
+            job_id,
+            "deferred",
+            deferral,
+            then="comes_back",
+            next_try_seconds=delay_seconds,
+        )
+        self._close(story)
 
-    def _tell_ended(self, job_id: str | None, ended: EndedAtVendor) -> None:
+    def _tell_ended(self, message: Message, job_id: str | None, ended: EndedAtVendor) -> None:
         self.events.emit("Export Failed At Vendor", _detail(job_id, ended))
         self._give_up(job_id)
         self._note(job_id, "ended_at_vendor", ended)
         self.outcomes.count_reason("EndedAtVendor", ended.reason)
-        self._close("ended_at_vendor", job_id, ended)
+        self._close(self._story(message, job_id, "ended_at_vendor", ended, then="deleted"))
 
     def _reject(
         self, message: Message, job_id: str | None, why: Interruption, *, give_up: bool = True
@@ -235,7 +252,7 @@ class Delivery:
         if give_up:
             self._give_up(job_id)
         self.outcomes.count_reason("Rejected", why.reason)
-        self._close("rejected", job_id, why)
+        self._close(self._story(message, job_id, "rejected", why, then="dead_letter"))
         self._bury(message, job_id, why)
 
     def _fail(self, message: Message, job_id: str | None, failure: Failure) -> bool:
@@ -243,25 +260,29 @@ class Delivery:
 
         Then it is dead-lettered here, with the reason: SQS's own redrive would tell none.
         """
+        is_last = message.receive_count >= self.max_receives
+        delay_seconds = _jittered(_FIRST_REDELIVERY_SECONDS * 2 ** (message.receive_count - 1))
         self.outcomes.count_reason("Failed", failure.reason)
         self.steps.annotate("outcome", "failed")
         self.log.exception(  # noqa: LOG004 - called from the except blocks of `_guarded` alone
             "failed",
-            job_id=job_id,
-            outcome="failed",
-            reason=failure.reason,
-            detail=failure.detail,
-            receive_count=message.receive_count,
+            **self._story(
+                message,
+                job_id,
+                "failed",
+                failure,
+                then="dead_letter" if is_last else "comes_back",
+                next_try_seconds=None if is_last else delay_seconds,
+            ),
         )
-        if message.receive_count >= self.max_receives:
+        if is_last:
             self._give_up(job_id)
             self._bury(message, job_id, failure)
             return True
-        delay_seconds = _jittered(_FIRST_REDELIVERY_SECONDS * 2 ** (message.receive_count - 1))
         # If this fails too, the message comes back after the queue's own, longer visibility.
         with suppress(Failure):
             self.queue.hide(message.receipt_handle, seconds=delay_seconds)
-            self._note(job_id, "failing", failure)
+            self._note(job_id, "failing", failure, next_try_seconds=delay_seconds)
         return False
 
     def _give_up(self, job_id: str | None) -> None:
@@ -284,15 +305,51 @@ class Delivery:
         with suppress(Failure):  # the letter is there: failing now would only write a second one
             self._note(job_id, "dead_lettered", why)
 
-    def _note(self, job_id: str | None, state: JobState, why: Interruption) -> None:
+    def _note(
+        self,
+        job_id: str | None,
+        state: JobState,
+        why: Interruption,
+        *,
+        next_try_seconds: float | None = None,
+    ) -> None:
         if job_id is not None:
-            self.jobs.note(job_id, state, why, iso_utc(self.now()))
+            next_try_at = self._moment_in(next_try_seconds)
+            self.jobs.note(job_id, state, why, iso_utc(self.now()), next_try_at=next_try_at)
 
-    def _close(self, outcome: str, job_id: str | None, why: Interruption, **fields: object) -> None:
-        self.steps.annotate("outcome", outcome)
-        self.log.warning(
-            outcome, job_id=job_id, outcome=outcome, reason=why.reason, detail=why.detail, **fields
-        )
+    def _close(self, story: Mapping[str, Any]) -> None:
+        self.steps.annotate("outcome", story["outcome"])
+        self.log.warning(story["outcome"], **story)
+
+    def _story(
+        self,
+        message: Message,
+        job_id: str | None,
+        outcome: str,
+        why: Interruption | None = None,
+        *,
+        then: Literal["deleted", "comes_back", "dead_letter", "queued"],
+        next_try_seconds: float | None = None,
+    ) -> dict[str, Any]:
+        """Return what every message's last line says: the job, its outcome, why, what comes next.
+
+        `then` is what becomes of the message itself.
+        """
+        return {
+            "job_id": job_id,
+            "outcome": outcome,
+            "reason": why and why.reason,
+            "detail": why and why.detail,
+            "then": then,
+            "next_try_at": self._moment_in(next_try_seconds),
+            "message_id": message.message_id,
+            "receive_count": message.receive_count,
+            "deferrals": message.deferrals,
+            "first_seen_at": iso_utc(message.first_seen_at),
+        }
+
+    def _moment_in(self, seconds: float | None) -> str | None:
+        return None if seconds is None else iso_utc(self.now() + timedelta(seconds=seconds))
 
 
 def _detail(job_id: str | None, why: Interruption) -> dict[str, Any]:

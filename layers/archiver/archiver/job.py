@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any, Literal
 
 from archiver.errors import redact
@@ -53,6 +53,7 @@ class Job:
     end_date: str = UNKNOWN
     status: str = UNKNOWN
     error_message: str = ""
+    changed_at: str = UNKNOWN  # of a job that has succeeded: when it did
 
     @classmethod
     def from_vendor(cls, job_id: str, fields: Mapping[str, Any]) -> Job:
@@ -75,6 +76,7 @@ class Job:
             end_date=_date(text("end_date")),
             status=text("status"),
             error_message=message if isinstance(message, str) else "",
+            changed_at=_moment(text("updated_at")),
         )
 
 
@@ -84,6 +86,15 @@ def _date(value: str) -> str:
         return date.fromisoformat(value[:10]).isoformat()
     except ValueError:
         return UNKNOWN
+
+
+def _moment(value: str) -> str:
+    """Return a moment in ISO 8601 with its zone, UTC if it names none; else "unknown"."""
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        return UNKNOWN
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
 def strip_callback_url(value: Any) -> Any:  # noqa: ANN401 - any JSON in, the same JSON out

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from archiver.job import Job
+from archiver.job import UNKNOWN, Job
 
 __all__ = ["Receipt", "StoredObject", "bare_etag", "iso_utc"]
 
@@ -70,6 +70,7 @@ class Receipt:
     duration_seconds: float
     emitted_at: str | None = None
     etags_agree: bool | None = None
+    completed_at: str | None = None  # at the vendor; None where it does not tell
 
     @classmethod
     def of(
@@ -94,6 +95,7 @@ class Receipt:
             archived_at=iso_utc(archived_at),
             duration_seconds=round(seconds, 3),
             etags_agree=stored.etags_agree,
+            completed_at=None if job.changed_at == UNKNOWN else job.changed_at,
         )
 
     @classmethod
@@ -104,6 +106,18 @@ class Receipt:
     def to_fields(self) -> dict[str, Any]:
         """Return the receipt as plain JSON values."""
         return asdict(self)
+
+    @property
+    def seconds_since_completion(self) -> float | None:
+        """Return how long after its completion at the vendor the export was here, if that is known.
+
+        Two clocks are compared: what comes out below zero counts as zero.
+        """
+        if self.completed_at is None:
+            return None
+        completed_at = datetime.fromisoformat(self.completed_at)
+        waited = datetime.fromisoformat(self.archived_at) - completed_at
+        return max(0.0, round(waited.total_seconds(), 3))
 
     def event_detail(self) -> dict[str, Any]:
         """Return the detail of `Export Archived` (events/schemas, schema_version "1")."""

@@ -19,6 +19,8 @@ from aws_lambda_powertools.metrics import MetricUnit
 if TYPE_CHECKING:
     from aws_lambda_powertools import Tracer
 
+    from archiver.receipt import Receipt
+
 __all__ = [
     "SERVICE",
     "Counters",
@@ -99,13 +101,17 @@ class Counters:
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def archived(self, size_bytes: int, seconds: float, copy_method: str) -> None:
-        """Count one archived export, its bytes, its seconds, and by which way it was copied."""
-        self._metrics.add_metric("Archived", MetricUnit.Count, 1)
-        self._metrics.add_metric("ArchivedBytes", MetricUnit.Bytes, size_bytes)
-        self._metrics.add_metric("ArchiveSeconds", MetricUnit.Seconds, seconds)
-        method = "ServerSideCopies" if copy_method == "server_side" else "StreamingCopies"
-        self._metrics.add_metric(method, MetricUnit.Count, 1)
+    def archived(self, receipt: Receipt) -> None:
+        """Count one archived export: its bytes, its seconds, its age, and its way of copying."""
+        add = self._metrics.add_metric
+        add("Archived", MetricUnit.Count, 1)
+        add("ArchivedBytes", MetricUnit.Bytes, receipt.size_bytes)
+        add("ArchiveSeconds", MetricUnit.Seconds, receipt.duration_seconds)
+        if receipt.seconds_since_completion is not None:
+            seconds = receipt.seconds_since_completion
+            add("CompletionToArchiveSeconds", MetricUnit.Seconds, seconds)
+        server_side = receipt.copy_method == "server_side"
+        add("ServerSideCopies" if server_side else "StreamingCopies", MetricUnit.Count, 1)
 
     def count(self, name: str) -> None:
         """Count something that needs no reason."""

@@ -107,15 +107,30 @@ class JobTable:
                     "in_progress_elsewhere", "Another run has taken this job over."
                 ) from error
 
-    def note(self, job_id: str, state: JobState, why: Interruption, at: str) -> None:
-        """Write down why a job is not archived now; a job that is archived stays so."""
+    def note(
+        self,
+        job_id: str,
+        state: JobState,
+        why: Interruption,
+        at: str,
+        *,
+        next_try_at: str | None = None,
+    ) -> None:
+        """Write down why a job is not archived now, and when it is tried next, if it is.
+
+        A job that is archived stays so.
+        """
+        next_try = " REMOVE next_try_at" if next_try_at is None else ", next_try_at = :next_try_at"
+        moment: dict[str, AttributeValueTypeDef] = (
+            {} if next_try_at is None else {":next_try_at": {"S": next_try_at}}
+        )
         with translated("Writing down a job's state"), _unless_conditional():
             self._client.update_item(
                 TableName=self._table_name,
                 Key=job_item_key(job_id),
                 UpdateExpression=(
                     "SET #state = :state, reason = :reason, detail = :detail, "
-                    "updated_at = :at, job_id = :job_id"
+                    "updated_at = :at, job_id = :job_id" + next_try
                 ),
                 ConditionExpression="attribute_not_exists(#state) OR #state <> :archived",
                 ExpressionAttributeNames={"#state": "state"},
@@ -126,6 +141,7 @@ class JobTable:
                     ":detail": {"S": why.detail},
                     ":at": {"S": at},
                     ":job_id": {"S": job_id},
+                    **moment,
                 },
             )
 
@@ -171,7 +187,7 @@ def claim_update(table_name: str, claim: Claim) -> UpdateTypeDef:
         "UpdateExpression": (
             "SET #key = :key, #state = :copying, job_id = :job_id, updated_at = :at, "
             "first_seen_at = if_not_exists(first_seen_at, :seen) "
-            "REMOVE reason, detail ADD attempts :one"
+            "REMOVE reason, detail, next_try_at ADD attempts :one"
         ),
         "ConditionExpression": f"(attribute_not_exists(#key) OR #key = :key) AND {as_read}",
         "ExpressionAttributeNames": {"#key": "key", "#state": "state"},
