@@ -197,8 +197,17 @@ delete: $(READY) ## delete a stage's stack; bucket, table and credentials stay: 
 STACK ?= apartmentiq-archiver
 
 .PHONY: verify
-verify: $(READY) ## archive one job through a deployed stack: JOB=<uuid> [STACK=name]
+verify: $(READY) ## archive one job through a deployed stack, prove the deployment: JOB=<uuid> [STACK=name]
 	@$(BIN)/python -m local verify --stack "$(STACK)" --job "$(JOB)"
+
+# STACK=local is the stack that `make local` keeps up, in every target that takes STACK.
+.PHONY: status
+status: $(READY) ## where a job is, why, and when it is tried next: JOB=<uuid> [STACK=name|local]
+	@$(BIN)/python -m local status --stack "$(STACK)" --job "$(JOB)"
+
+.PHONY: audit
+audit: $(READY) ## every receipt against the bucket, before the vendor's copies are deleted: [STACK=name|local]
+	@$(BIN)/python -m local audit --stack "$(STACK)"
 
 .PHONY: callback-url
 callback-url: $(READY) ## print the callback_url to order jobs with, token and all: [STACK=name]

@@ -14,6 +14,8 @@ from threading import Event
 from typing import TYPE_CHECKING, NoReturn
 from uuid import UUID
 
+from local.local_run import DEFAULT_STATE_FOLDER, LOCAL, NoLocalRunError, enter_local_run
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
@@ -35,7 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = _build_parser(given).parse_args(given)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
+        if getattr(parsed, "stack", None) == LOCAL:
+            parsed.stack = enter_local_run(parsed.state_folder).stack
         code: int = parsed.run(parsed)
+    except NoLocalRunError as error:
+        print(error, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nstopped; nothing is left running", file=sys.stderr)
         return _INTERRUPTED
@@ -73,7 +80,7 @@ def _build_parser(given: Sequence[str]) -> argparse.ArgumentParser:
     )
     demo.set_defaults(run=_run_demo)
     callback_url = commands.add_parser("callback-url", help="print the URL to order jobs with")
-    callback_url.add_argument("--stack", default="apartmentiq-archiver", metavar="NAME")
+    _add_stack_options(callback_url)
     callback_url.add_argument("--rotate", action="store_true", help="make a new token first")
     callback_url.set_defaults(run=_run_callback_url)
     reconcile = commands.add_parser(
@@ -84,10 +91,11 @@ def _build_parser(given: Sequence[str]) -> argparse.ArgumentParser:
     _add_reconcile_options(reconcile)
     reconcile.set_defaults(run=_run_reconcile)
     verify = commands.add_parser("verify", help="archive one job through a deployed stack")
-    verify.add_argument("--stack", default="apartmentiq-archiver", metavar="NAME")
-    verify.add_argument("--job", required=True, type=_job_id, metavar="UUID")
+    _add_stack_options(verify)
+    _add_job_option(verify)
     verify.add_argument("--deadline-seconds", type=_positive, default=300, metavar="S")
     verify.set_defaults(run=_run_verify)
+    _add_looks(commands)
     athena = commands.add_parser("athena-ddl", help="print the archive's tables for Athena")
     if "athena-ddl" in given:  # loads DuckDB, for which the others need not wait
         from local.athena import add_options, run_athena_ddl  # noqa: PLC0415 - see above
@@ -96,6 +104,33 @@ def _build_parser(given: Sequence[str]) -> argparse.ArgumentParser:
         athena.set_defaults(run=run_athena_ddl)
     parser.epilog = f"Without COMMAND, `up` is meant.\n\n{up.format_help()}"
     return parser
+
+
+def _add_looks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the commands that look and change nothing."""
+    status = commands.add_parser("status", help="where a job is, why, and when it is tried next")
+    _add_stack_options(status)
+    _add_job_option(status)
+    status.set_defaults(run=_run_status)
+    audit = commands.add_parser("audit", help="compare every receipt with the bucket")
+    _add_stack_options(audit)
+    audit.set_defaults(run=_run_audit)
+
+
+def _add_stack_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--stack",
+        default="apartmentiq-archiver",
+        metavar="NAME",
+        help=f"a deployed stack; {LOCAL!r} is the one that `make local` keeps up",
+    )
+    parser.add_argument(
+        "--state-folder", type=Path, default=DEFAULT_STATE_FOLDER, help=argparse.SUPPRESS
+    )
+
+
+def _add_job_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--job", required=True, type=_job_id, metavar="UUID")
 
 
 def _job_id(text: str) -> str:
@@ -155,7 +190,7 @@ def _add_cloud_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_reconcile_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--stack", default="apartmentiq-archiver", metavar="NAME")
+    _add_stack_options(parser)
     parser.add_argument(
         "--since", metavar="DATE", help="default: as far back as the stack's LookBackDays"
     )
@@ -206,6 +241,18 @@ def _run_verify(arguments: argparse.Namespace) -> int:
     from local.verify import run_verify  # noqa: PLC0415 - `up` and --help need not load it
 
     return run_verify(arguments)
+
+
+def _run_status(arguments: argparse.Namespace) -> int:
+    from local.status import run_status  # noqa: PLC0415 - `up` and --help need not load it
+
+    return run_status(arguments)
+
+
+def _run_audit(arguments: argparse.Namespace) -> int:
+    from local.audit import run_audit  # noqa: PLC0415 - `up` and --help need not load it
+
+    return run_audit(arguments)
 
 
 def _run_callback_url(arguments: argparse.Namespace) -> int:

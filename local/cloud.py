@@ -606,6 +606,7 @@ class LocalCloud:
         api_base_url, token_url = self.vendor_urls
         s3 = self.s3_endpoint
         values = {
+            "stack": self.stack.name,
             "aws_endpoint_url": self.aws.url,
             "s3_endpoint_url": s3.url,
             "region": self.region,

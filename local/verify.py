@@ -1,4 +1,4 @@
-"""`make verify JOB=<uuid>`: archive one job through a deployed stack, and show what became of it.
+"""`make verify JOB=<uuid>`: archive one job through a deployed stack, and prove what can be proved.
 
 It sees the stack as its users do: outputs, queue, table, bucket. Credentials, region and (for a
 local run) endpoint come from the environment, as for every AWS tool. It must not import `archiver`.
@@ -11,9 +11,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from boto3.dynamodb.types import TypeDeserializer
 from botocore.exceptions import BotoCoreError, ClientError
 
+from local.job_items import read_job
+from local.proofs import prove_deployment
 from local.stack_outputs import read_outputs
 
 if TYPE_CHECKING:
@@ -36,18 +37,22 @@ _ADVICE = {
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    """Send the job, watch its item until an end or the deadline; 0 only if it is archived."""
+    """Send the job, watch its item to an end, prove the rest; 0 only if all of it holds."""
     try:
         stack = read_outputs(arguments.stack)
-        before = _read_item(stack, arguments.job)
+        before = read_job(stack["ArchiveTableName"], arguments.job)
         if before.get("state") == "archived":
             print(f"job {arguments.job} was archived before; asking for a recheck")
         _send(stack, arguments.job)
         item = _watch(stack, arguments.job, before, arguments.deadline_seconds)
-        return _report(item)
+        code = _report(item)
+        proofs = prove_deployment(stack)
     except (BotoCoreError, ClientError, LookupError) as error:
         print(f"could not verify: {error}")
         return 1
+    for proof in proofs:
+        print(proof)
+    return max(code, any(proof.result == "FAILED" for proof in proofs))
 
 
 def _send(stack: StackOutputs, job_id: str) -> None:
@@ -62,7 +67,7 @@ def _watch(
     deadline = time.monotonic() + deadline_seconds
     shown = None
     while True:
-        item = _read_item(stack, job_id)
+        item = read_job(stack["ArchiveTableName"], job_id)
         state = item.get("state", "queued")
         if state != shown:
             print(f"  {state}" + (f": {item['reason']}" if "reason" in item else ""))
@@ -89,16 +94,6 @@ def _held_bytes(item: Mapping[str, Any]) -> int | None:
             return None
         raise
     return head["ContentLength"]
-
-
-def _read_item(stack: StackOutputs, job_id: str) -> dict[str, Any]:
-    answer = boto3.client("dynamodb").get_item(
-        TableName=stack["ArchiveTableName"],
-        Key={"id": {"S": f"job#{job_id}"}},
-        ConsistentRead=True,
-    )
-    read = TypeDeserializer().deserialize
-    return {name: read(value) for name, value in answer.get("Item", {}).items()}
 
 
 def _report(item: Mapping[str, Any]) -> int:

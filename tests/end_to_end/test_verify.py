@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import pytest
+from awscrt.checksums import crc64nvme
 
 from local.apartmentiq import VendorStandIn
 from local.cloud import STACK_NAME, LocalCloud
+from local.proofs import PROBE, lacking_at
 from local.verify import run_verify
+from tests.functional.aws_script import AwsScript, Refusal
 
 UNKNOWN_JOB = "3f6c3c58-6a0f-4f6c-8f0f-3a1d4b1c9c11"
 
@@ -55,3 +63,136 @@ def test_a_rejected_job_and_a_stack_that_is_not_there_are_said_to_be_so(
     assert "RedriveCommand" in said
     assert verify(UNKNOWN_JOB, stack="nobody") == 1
     assert "could not verify" in capsys.readouterr().out
+
+
+def lines_of(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Return the result of each proof that was printed, by its name."""
+    found = re.findall(
+        r"^(ok|FAILED|not here) +([a-z -]+): ", capsys.readouterr().out, re.MULTILINE
+    )
+    return {name: result for result, name in found}
+
+
+def probes_in(cloud: LocalCloud) -> list[str]:
+    """Return what the proofs left in the bucket, delete markers included."""
+    listed = cloud.clients.s3.list_object_versions(Bucket=cloud.bucket)
+    entries = [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]
+    return [entry["Key"] for entry in entries if "verify/" in entry["Key"]]
+
+
+@pytest.fixture
+def aws_script(cloud: LocalCloud) -> Iterator[AwsScript]:
+    """Let AWS answer as it would and the embedded one does not."""
+    script = AwsScript(cloud.aws)
+    yield script
+    script.clear()
+
+
+def test_an_emulator_proves_what_it_can_and_says_what_it_cannot(
+    people: LocalCloud, vendor: VendorStandIn, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No proof is claimed that was not had, and nothing is left in the bucket."""
+    assert verify(vendor.add_job(b"four").job_id) == 0
+    assert lines_of(capsys) == {
+        "recursion": "not here",
+        "role": "not here",
+        "trailer": "ok",
+        "second write": "ok",
+        "unconditional write": "not here",
+        "clean-up": "ok",
+    }
+    assert probes_in(people) == []
+
+
+def role_says(decision: str) -> Refusal:
+    """Return IAM's answer about all that it is asked for."""
+    said = f"<EvalActionName>a:b</EvalActionName><EvalDecision>{decision}</EvalDecision>"
+    result = f"<EvaluationResults><member>{said}</member></EvaluationResults>"
+    body = f"<R><SimulatePrincipalPolicyResult>{result}</SimulatePrincipalPolicyResult></R>"
+    return Refusal(200, body.encode(), {"Content-Type": "text/xml"})
+
+
+def recursion_says(answer: str) -> Refusal:
+    """Return Lambda's answer about the function's recursion setting."""
+    return Refusal.json(200, json.dumps({"RecursiveLoop": answer}).encode())
+
+
+def asks_for_recursion(environ: Mapping[str, Any]) -> bool:
+    """Match GetFunctionRecursionConfig."""
+    return str(environ["PATH_INFO"]).endswith("/recursion-config")
+
+
+def asks_iam(environ: Mapping[str, Any]) -> bool:
+    """Match a call of IAM."""
+    return "/iam/" in environ.get("HTTP_AUTHORIZATION", "")
+
+
+def writes_unconditionally(environ: Mapping[str, Any]) -> bool:
+    """Match a probe that is written without If-None-Match."""
+    return (
+        environ["REQUEST_METHOD"] == "PUT"
+        and "verify/" in environ["PATH_INFO"]
+        and "HTTP_IF_NONE_MATCH" not in environ
+    )
+
+
+def writes_with_a_trailer(environ: Mapping[str, Any]) -> bool:
+    """Match a probe that is written with a checksum trailer."""
+    return (
+        environ["REQUEST_METHOD"] == "PUT"
+        and "verify/" in environ["PATH_INFO"]
+        and environ.get("HTTP_X_AMZ_TRAILER") == "x-amz-checksum-crc64nvme"
+    )
+
+
+def answer_as_aws_does(script: AwsScript) -> None:
+    """Allow what the role needs, set recursion, refuse the unconditional write."""
+    script.answer_next(asks_for_recursion, recursion_says("Allow"))
+    script.answer_next(asks_iam, role_says("allowed"), times=20)
+    script.answer_next(writes_unconditionally, Refusal.s3(403, "AccessDenied"))
+
+
+@pytest.mark.usefixtures("people")
+def test_what_aws_enforces_is_proved(
+    vendor: VendorStandIn, aws_script: AwsScript, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each proof tells a stack on which it holds."""
+    answer_as_aws_does(aws_script)
+    told = base64.b64encode(crc64nvme(PROBE).to_bytes(8, "big")).decode()
+    confirmed = Refusal(200, b"", {"x-amz-checksum-crc64nvme": told, "ETag": '"e"'}, too_late=True)
+    aws_script.answer_next(writes_with_a_trailer, confirmed)
+    assert verify(vendor.add_job(b"four").job_id) == 0
+    assert set(lines_of(capsys).values()) == {"ok"}
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize(
+    ("matches", "answer", "name"),
+    [
+        (asks_for_recursion, recursion_says("Terminate"), "recursion"),
+        (asks_iam, role_says("implicitDeny"), "role"),
+        (writes_with_a_trailer, Refusal.s3(501, "NotImplemented"), "trailer"),
+    ],
+    ids=["recursion", "role", "trailer"],
+)
+def test_a_deployment_that_lacks_something_fails_with_what_that_means(
+    vendor: VendorStandIn,
+    aws_script: AwsScript,
+    capsys: pytest.CaptureFixture[str],
+    matches: Callable[[Mapping[str, Any]], bool],
+    answer: Refusal,
+    name: str,
+) -> None:
+    """Exit code 1 though the job is archived, and the line of that proof alone says FAILED."""
+    aws_script.answer_next(matches, answer, times=20)
+    answer_as_aws_does(aws_script)
+    assert verify(vendor.add_job(b"four").job_id) == 1
+    told = lines_of(capsys)
+    assert [one for one, result in told.items() if result == "FAILED"] == [name]
+    assert told["clean-up"] == "ok"
+
+
+def test_on_aws_a_write_that_should_have_been_refused_is_a_failure() -> None:
+    """What an emulator may lack, AWS may not: the same finding is FAILED there."""
+    for host, result in (("s3.us-east-1.amazonaws.com", "FAILED"), ("localhost:1", "not here")):
+        assert lacking_at(f"https://{host}", "unconditional write", "…").result == result

@@ -1,0 +1,83 @@
+"""The items of jobs as anybody may read them who may read the table.
+
+The names are the table's (vocabulary, "Receipt"). It must neither write nor import `archiver`.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from boto3.dynamodb.types import TypeDeserializer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["read_job", "read_throttle", "scan_receipts"]
+
+_RECEIPT_FIELDS = (
+    "job_id",
+    "bucket",
+    "key",
+    "version_id",
+    "size_bytes",
+    "etag",
+    "checksum_crc64nvme",
+    "verified_by",
+)
+
+
+def read_job(table: str, job_id: str) -> dict[str, Any]:
+    """Return a job's item, empty if there is none."""
+    return _get(table, f"job#{job_id}")
+
+
+def read_throttle(table: str) -> float:
+    """Return until when (epoch seconds) the fleet asks the vendor nothing; 0 if never told."""
+    return float(_get(table, "throttle#vendor").get("until", 0))
+
+
+def scan_receipts(table: str, *, page_items: int = 500) -> Iterator[list[dict[str, Any]]]:
+    """Yield the receipts of archived jobs, a page at a time; no more than a page is held.
+
+    A page of `page_items` items as DynamoDB reads them holds fewer receipts: beside them lie
+    idempotency records. A scan sees what is there when it passes, so that it misses nothing that
+    was archived before it began.
+    """
+    client = boto3.client("dynamodb")
+    start: dict[str, Any] = {}
+    names = {f"#{name}": name for name in _RECEIPT_FIELDS}
+    while True:
+        answer = client.scan(
+            TableName=table,
+            Limit=page_items,
+            ConsistentRead=True,
+            FilterExpression="begins_with(id, :job) AND #state = :archived",
+            ProjectionExpression=", ".join(names),
+            ExpressionAttributeNames={**names, "#state": "state"},
+            ExpressionAttributeValues={":job": {"S": "job#"}, ":archived": {"S": "archived"}},
+            **start,
+        )
+        yield [_plain(item) for item in answer["Items"]]
+        if "LastEvaluatedKey" not in answer:
+            return
+        start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+
+
+def _get(table: str, key: str) -> dict[str, Any]:
+    answer = boto3.client("dynamodb").get_item(
+        TableName=table, Key={"id": {"S": key}}, ConsistentRead=True
+    )
+    return _plain(answer.get("Item", {}))
+
+
+def _plain(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an item's values: whole numbers as int, others as float."""
+    read = TypeDeserializer().deserialize
+    values = {name: read(value) for name, value in item.items()}
+    return {name: _number(v) if isinstance(v, Decimal) else v for name, v in values.items()}
+
+
+def _number(value: Decimal) -> int | float:
+    return int(value) if value == value.to_integral_value() else float(value)

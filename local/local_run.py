@@ -1,0 +1,53 @@
+"""The local run as the tools see it: STACK=local means the stack that `make local` keeps up.
+
+It points this process's AWS clients at the run by the environment, as a person would by the
+variables that `make local` prints. It must not start anything.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["DEFAULT_STATE_FOLDER", "LOCAL", "LocalRun", "NoLocalRunError", "enter_local_run"]
+
+LOCAL = "local"  # what STACK= names it
+DEFAULT_STATE_FOLDER = Path(__file__).resolve().parents[1] / ".local"
+
+
+class NoLocalRunError(Exception):
+    """`make local` does not run; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRun:
+    """The run's stack, and the folders and files that it leaves for people."""
+
+    stack: str
+    logs_folder: Path
+    traces_path: Path
+
+
+def enter_local_run(state_folder: Path = DEFAULT_STATE_FOLDER) -> LocalRun:
+    """Point boto3 at the run; raises NoLocalRunError when there is none."""
+    path = state_folder / "endpoints.json"
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NoLocalRunError(
+            f"No local run: {path} is not there. Start one: make local"
+        ) from error
+    os.environ.update(
+        {
+            "AWS_ENDPOINT_URL": told["aws_endpoint_url"],
+            "AWS_ENDPOINT_URL_S3": told["s3_endpoint_url"],
+            "AWS_CA_BUNDLE": told["ca_bundle"],
+            "AWS_DEFAULT_REGION": told["region"],
+            "AWS_ACCESS_KEY_ID": told["access_key_id"],
+            "AWS_SECRET_ACCESS_KEY": told["secret_access_key"],
+        }
+    )
+    os.environ.pop("AWS_PROFILE", None)  # a profile's keys would win over these
+    return LocalRun(told["stack"], state_folder / "logs", state_folder / "traces.jsonl")
