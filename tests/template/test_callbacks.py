@@ -116,12 +116,14 @@ def test_without_callbacks_nothing_of_them_is_there() -> None:
         "ReceiveCallbackRole",
         "ReceiveCallbackLogGroup",
         "CallbackTokenSecret",
+        "CallbackErrorsAlarm",
     }
     assert with_them.outputs.keys() - without.outputs.keys() == {
         "CallbackUrlCommand",
         "RotateCallbackTokenCommand",
         "CallbackBaseUrl",
         "CallbackTokenSecretArn",
+        "ReceiveCallbackFunctionName",
     }
 
 
