@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.functional.company import LAST_RECEIVE, Company
+from tests.template.resolved import read_template
 
 # What every last line has, whatever the outcome; `reason`, `detail` and `next_try_at` come with it
 # where they apply. The saved queries of template.yaml name these.
@@ -184,3 +186,21 @@ def test_a_vendor_that_tells_no_moment_keeps_nothing_from_being_archived(company
     company.deliver_job(job)
     assert "seconds_since_completion" not in last_line(company, job.job_id)
     assert company.item(job.job_id)["state"] == "archived"
+
+
+WORDS_OF_THE_LANGUAGE = {
+    *("fields", "filter", "sort", "stats", "limit", "and", "in", "by", "as", "desc", "asc"),
+    *("ispresent", "count", "count_distinct", "bin", "h", "messages", "jobs"),
+}
+ONLY_SOMETIMES = {"next_try_at", "reason", "detail", "exception"}
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, r in read_template()["Resources"].items() if "QueryDefinition" in r["Type"]]
+)
+def test_the_saved_queries_name_fields_that_the_lines_have(company: Company, name: str) -> None:
+    """A query for a field that was renamed finds nothing, and nobody would know why."""
+    query = read_template()["Resources"][name]["Properties"]["QueryString"]
+    words = set(re.findall(r"[a-z_]+", re.sub(r'"[^"]*"', "", query)))
+    line = last_line(company, archive(company))
+    assert words - WORDS_OF_THE_LANGUAGE - ONLY_SOMETIMES - {"timestamp"} <= line.keys()

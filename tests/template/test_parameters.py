@@ -70,7 +70,11 @@ BAD = {
     "SourceBucketNames": ["a", "vendor-exports,", "vendor-exports, other", "*", "vendor/*"],
     "ArchiveBucketName": ["Upper", "ab"],
     "AlarmEmail": ["on-call", "a@b", "a@example.com,b@example.com", "a b@example.com"],
-    "AlarmTopicArn": ["on-call", "arn:aws:sqs:us-east-1:123456789012:q", "arn:aws:sns:us-east-1:1:t"],
+    "AlarmTopicArn": [
+        "on-call",
+        "arn:aws:sqs:us-east-1:123456789012:q",
+        "arn:aws:sns:us-east-1:1:t",
+    ],
     "ExistingArchiveBucketName": ["arn:aws:s3:::bucket", "bucket/*"],
     "KmsKeyArn": ["alias/archive", "arn:aws:kms:us-east-1:123456789012:alias/archive"],
     "KeyPrefix": ["exports", "/exports/", "a//b/", "../", "a/../", "a/./", "a*/"],

@@ -1,0 +1,332 @@
+"""Each thing is broken in the local cloud, and the alarm as it was deployed sees it.
+
+What the functions emit is read from their output, what SQS and Lambda count from the local run.
+Where an alarm needs hours, the data are looked at as they will be then, if nobody does anything.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from archiver.errors import Deferral, Failure, Rejection
+from local.apartmentiq import SyntheticExport, VendorStandIn
+from local.cloud import LocalCloud
+from local.metrics import Datum, dimensions_of, read_emf, read_invocations, read_queue
+from tests.end_to_end.alarms import judge, metrics_of
+from tests.functional.aws_script import AwsScript, Refusal, operation
+
+FUNCTIONS = ("ArchiveExportFunction", "ReceiveCallbackFunction", "ReconcileExportsFunction")
+ARCHIVE, CALLBACK, SWEEP = FUNCTIONS
+UNKNOWN_JOB = "0d6bfb3c-3a9a-4a3e-9df0-b0d2f7d0ad4e"
+PATIENCE_SECONDS = 60
+HOUR = 3600.0
+DENIED = Refusal.json(400, b'{"__type": "AccessDeniedException", "message": "not allowed"}')
+REASONS = {*Deferral.reasons, *Rejection.reasons, *Failure.reasons}
+SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
+
+
+@pytest.fixture(scope="module")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCloud]:
+    """Deploy with the shortest FunctionTimeout, so that a run can be seen to reach it."""
+    state_folder: Path = tmp_path_factory.mktemp("local")
+    parameters = {"FunctionTimeout": "30", "ReconcileSchedule": "rate(365 days)"}
+    with LocalCloud(state_folder=state_folder, maximum_runtimes=3, parameters=parameters) as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="module")
+def aws_script(cloud: LocalCloud) -> AwsScript:
+    """Return what lets AWS refuse."""
+    return AwsScript(cloud.aws)
+
+
+@pytest.fixture(autouse=True)
+def _leave_nothing(cloud: LocalCloud, aws_script: AwsScript) -> Iterator[None]:
+    """Let no test's data, messages or credentials be another's."""
+    yield
+    aws_script.clear()
+    cloud.event_source.enable()
+    assert cloud.vendor is not None
+    cloud.vendor.clear_script()
+    cloud.vendor.on_link_bytes = None
+    cloud.put_credentials(
+        {"client_id": cloud.vendor.client_id, "client_secret": cloud.vendor.client_secret}
+    )
+    cloud.empty_queues()
+    cloud.pool().retire_idle()
+
+
+def alarm(cloud: LocalCloud, name: str) -> Mapping[str, Any]:
+    """Return a deployed alarm's properties."""
+    return cloud.stack.resources[name].properties
+
+
+def emitted(cloud: LocalCloud, since: float) -> list[Datum]:
+    """Return all that functions and Lambda have told since a moment."""
+    data: list[Datum] = []
+    for logical_id in FUNCTIONS:
+        pool = cloud.pool(logical_id)
+        data += read_emf(cloud.logs(logical_id))
+        data += read_invocations(pool.function.name, pool.invocations())
+    return [datum for datum in data if datum.at >= since]
+
+
+def rings(cloud: LocalCloud, name: str, since: float) -> bool:
+    """Tell whether an alarm rings for what happened since a moment."""
+    return judge(alarm(cloud, name), emitted(cloud, since), time.time() + 1)
+
+
+def wait_for(cloud: LocalCloud, what: Callable[[], bool]) -> None:
+    """Wait until something is so; raises TimeoutError."""
+    cloud.event_source.wait_for(lambda _: what(), deadline_seconds=PATIENCE_SECONDS)
+
+
+def state_of(cloud: LocalCloud, job_id: str) -> str | None:
+    """Return what the job's item says."""
+    item = cloud.job_item(job_id)
+    return None if item is None else str(item["state"]["S"])
+
+
+def reason_of(cloud: LocalCloud, job_id: str) -> str | None:
+    """Return the reason on the job's item."""
+    return str((cloud.job_item(job_id) or {}).get("reason", {}).get("S"))
+
+
+def queue_over(cloud: LocalCloud, url: str, moments: list[float]) -> list[Datum]:
+    """Return what SQS publishes of a queue at these moments if nobody touches it."""
+    return [datum for at in moments for datum in read_queue(cloud.clients.sqs, url, at)]
+
+
+def test_a_good_run_rings_nothing(cloud: LocalCloud, vendor: VendorStandIn) -> None:
+    """With an archived job, a finished sweep and empty queues every alarm is silent."""
+    since = time.time()
+    job = vendor.add_job(b"four")
+    cloud.send({"job_id": job.job_id})
+    wait_for(cloud, lambda: state_of(cloud, job.job_id) == "archived")
+    assert cloud.invoke(SCHEDULED, SWEEP).succeeded
+    data = emitted(cloud, since)
+    for url in (cloud.queue_url, cloud.dead_letter_queue_url):
+        data += read_queue(cloud.clients.sqs, url, time.time())
+    alarms = cloud.stack.of_type("AWS::CloudWatch::Alarm")
+    assert len(alarms) == 13
+    assert [a.logical_id for a in alarms if judge(a.properties, data, time.time() + 1)] == []
+
+
+def test_a_dead_letter_rings_at_once_and_once_more_before_it_expires(
+    cloud: LocalCloud, vendor: VendorStandIn
+) -> None:
+    """One letter is enough; after ten days there is a last warning, and not a day before."""
+    assert vendor.client_id
+    url = cloud.dead_letter_queue_url
+    now = time.time()
+    assert not judge(alarm(cloud, "DeadLettersAlarm"), queue_over(cloud, url, [now]), now)
+    cloud.send({"job_id": UNKNOWN_JOB})
+    wait_for(cloud, lambda: bool(cloud.dead_letters()))
+    now = time.time()
+    assert judge(alarm(cloud, "DeadLettersAlarm"), queue_over(cloud, url, [now]), now)
+    for days, rung in ((9, False), (11, True)):
+        later = now + days * 24 * HOUR
+        data = queue_over(cloud, url, [later])
+        assert judge(alarm(cloud, "DeadLettersExpireAlarm"), data, later) == rung
+
+
+def test_a_queue_that_nobody_works_on_rings_after_an_hour(
+    cloud: LocalCloud, vendor: VendorStandIn
+) -> None:
+    """The mapping is disabled and a message lies there: silent at first, ringing later."""
+    cloud.event_source.disable()
+    cloud.send({"job_id": vendor.add_job(b"x").job_id})
+    now = time.time()
+    for hours, rung in ((0.5, False), (1.5, True)):
+        later = now + hours * HOUR
+        moments = [later - 600, later - 300, later]
+        data = queue_over(cloud, cloud.queue_url, moments)
+        assert judge(alarm(cloud, "OldestMessageAlarm"), data, later) == rung
+
+
+@pytest.mark.parametrize(
+    ("credentials", "reason"),
+    [
+        ({"client_id": "x", "client_secret": "canary-wrong"}, "credentials_rejected"),
+        ({"nothing": "yet"}, "credentials_missing"),
+    ],
+)
+def test_credentials_ring(
+    cloud: LocalCloud, vendor: VendorStandIn, credentials: dict[str, str], reason: str
+) -> None:
+    """Refused and not filled in alike, for jobs and for sweeps."""
+    cloud.put_credentials(credentials)
+    cloud.pool().retire_idle()
+    cloud.pool(SWEEP).retire_idle()
+    since = time.time()
+    assert not rings(cloud, "CredentialsAlarm", since)
+    job = vendor.add_job(b"x")
+    cloud.send({"job_id": job.job_id})
+    wait_for(cloud, lambda: reason_of(cloud, job.job_id) == reason)
+    assert rings(cloud, "CredentialsAlarm", since)
+    before_sweep = time.time()
+    cloud.invoke(SCHEDULED, SWEEP)
+    assert rings(cloud, "CredentialsAlarm", before_sweep)
+
+
+def test_a_used_up_quota_rings(cloud: LocalCloud, vendor: VendorStandIn) -> None:
+    """It is told of the job that met it."""
+    since = time.time()
+    vendor.exceed_quota_next("results")
+    assert not rings(cloud, "QuotaAlarm", since)
+    job = vendor.add_job(b"x")
+    cloud.send({"job_id": job.job_id})
+    wait_for(cloud, lambda: state_of(cloud, job.job_id) == "dead_lettered")
+    assert rings(cloud, "QuotaAlarm", since)
+
+
+def test_a_vendor_that_is_down_rings_and_one_failing_job_does_not(
+    cloud: LocalCloud, vendor: VendorStandIn
+) -> None:
+    """Half of ten runs and more: a job that fails alone is the dead-letter alarm's."""
+    vendor.answer_next("results", status=500, times=None)
+    jobs = [vendor.add_job(b"x") for _ in range(12)]
+    since = time.time()
+    cloud.send({"job_id": jobs[0].job_id})
+    wait_for(cloud, lambda: state_of(cloud, jobs[0].job_id) == "failing")
+    assert not rings(cloud, "FailingAlarm", since)
+    for job in jobs[1:]:
+        cloud.send({"job_id": job.job_id})
+    wait_for(cloud, lambda: all(state_of(cloud, job.job_id) == "failing" for job in jobs))
+    assert rings(cloud, "FailingAlarm", since)
+
+
+def test_runs_that_die_ring(cloud: LocalCloud, vendor: VendorStandIn) -> None:
+    """Three runtimes are killed in mid-copy, as by Lambda for their memory."""
+    since = time.time()
+
+    def kill(_job_id: str, _count: int) -> None:
+        cloud.pool().kill_busy()
+
+    vendor.on_link_bytes = kill
+    for _ in range(3):
+        assert not rings(cloud, "FunctionErrorsAlarm", since)
+        job = vendor.add_job(SyntheticExport(size_bytes=20 << 20))
+        before = cloud.event_source.counts.failed
+        cloud.send({"job_id": job.job_id})
+        cloud.event_source.wait_for(
+            lambda counts, before=before: counts.failed > before,  # type: ignore[misc]  # bound now
+            deadline_seconds=PATIENCE_SECONDS,
+        )
+    assert rings(cloud, "FunctionErrorsAlarm", since)
+
+
+def test_a_run_that_reaches_its_timeout_rings_and_one_that_leaves_in_time_does_not(
+    cloud: LocalCloud, vendor: VendorStandIn
+) -> None:
+    """The process is stopped in mid-copy, as on a machine that stands still, until it is killed."""
+    since = time.time()
+    cloud.send({"job_id": vendor.add_job(b"quick").job_id})
+    cloud.wait_until_quiet(PATIENCE_SECONDS)
+    assert not rings(cloud, "NearTimeoutAlarm", since)
+    stopped: list[int] = []
+
+    def stop(_job_id: str, _count: int) -> None:
+        if not stopped:
+            stopped.append(cloud.pool().freeze_busy())
+
+    vendor.on_link_bytes = stop
+    before = cloud.event_source.counts.failed
+    cloud.send({"job_id": vendor.add_job(SyntheticExport(size_bytes=20 << 20)).job_id})
+    cloud.event_source.wait_for(lambda counts: counts.failed > before, deadline_seconds=90)
+    assert stopped == [1]
+    assert rings(cloud, "NearTimeoutAlarm", since)
+
+
+def test_an_event_that_can_be_put_nowhere_rings(
+    cloud: LocalCloud, vendor: VendorStandIn, aws_script: AwsScript
+) -> None:
+    """Neither the queue nor the destination takes it: Lambda counts the failed delivery."""
+    now = time.time()
+    aws_script.answer_next(operation("SendMessage"), DENIED, times=99)
+    event = {"source": "x", "detail-type": "y", "detail": {"job_id": vendor.add_job(b"x").job_id}}
+    submitted = cloud.invoke_async(event)
+    assert submitted.exception(timeout=PATIENCE_SECONDS) is not None
+    function = cloud.pool().function.name
+    failed = Datum(
+        "AWS/Lambda",
+        "DestinationDeliveryFailures",
+        dimensions_of(FunctionName=function),
+        1.0,
+        now,
+    )
+    assert not judge(alarm(cloud, "UndeliveredAlarm"), emitted(cloud, now), now + 1)
+    assert judge(alarm(cloud, "UndeliveredAlarm"), [failed], now + 1)
+
+
+def test_callbacks_that_cannot_be_queued_ring(
+    cloud: LocalCloud, vendor: VendorStandIn, aws_script: AwsScript
+) -> None:
+    """Five that were answered 503; four are a hiccup."""
+    since = time.time()
+    aws_script.answer_next(operation("SendMessageBatch"), DENIED, times=99)
+    assert cloud.callback_url is not None
+    body = {"job_id": vendor.add_job(b"x").job_id}
+    with urllib3.PoolManager(ca_certs=str(cloud.ca_bundle), retries=False) as http:
+        for _ in range(5):
+            assert not rings(cloud, "CallbackErrorsAlarm", since)
+            assert http.request("POST", cloud.callback_url, json=body).status == 503
+    assert rings(cloud, "CallbackErrorsAlarm", since)
+
+
+def test_a_completed_job_that_stays_unarchived_rings(
+    cloud: LocalCloud, vendor: VendorStandIn
+) -> None:
+    """Nobody works on the queue for nine hours; the sweep tells the age of the oldest job."""
+    cloud.event_source.disable()
+    assert cloud.invoke(SCHEDULED, SWEEP).succeeded
+    job = vendor.add_job(b"x")
+    since = time.time()
+    assert job.job_id
+    assert cloud.invoke(SCHEDULED, SWEEP).succeeded
+    assert not rings(cloud, "OldestUnarchivedAlarm", since)
+    old = vendor.add_job(b"x", completes_after_seconds=-9 * HOUR)
+    assert old.job_id
+    assert cloud.invoke(SCHEDULED, SWEEP).succeeded
+    assert rings(cloud, "OldestUnarchivedAlarm", since)
+
+
+def test_a_day_without_a_finished_sweep_rings(cloud: LocalCloud, vendor: VendorStandIn) -> None:
+    """No data is bad news here; a sweep that came to its end is good news for a day."""
+    assert vendor.client_id
+    assert judge(alarm(cloud, "NoSweepFinishedAlarm"), [], time.time())
+    since = time.time()
+    vendor.answer_next("jobs", status=500, times=9)
+    cloud.invoke(SCHEDULED, SWEEP)
+    assert rings(cloud, "NoSweepFinishedAlarm", since)
+    vendor.clear_script()
+    cloud.invoke(SCHEDULED, SWEEP)
+    assert not rings(cloud, "NoSweepFinishedAlarm", since)
+
+
+def test_every_metric_of_ours_that_an_alarm_reads_is_one_that_the_functions_emit(
+    cloud: LocalCloud,
+) -> None:
+    """By the end of this file each was seen, by its name and dimensions; reasons are settled ones.
+
+    Of the reasons some are seen only elsewhere (no test here unplugs the network).
+    """
+    seen = {
+        (datum.name, frozenset(name for name, _ in datum.dimensions))
+        for function in FUNCTIONS
+        for datum in read_emf(cloud.logs(function))
+    }
+    for one in cloud.stack.of_type("AWS::CloudWatch::Alarm"):
+        for metric in metrics_of(one.properties):
+            if metric["Namespace"] != "ApartmentIqArchiver":
+                continue
+            dimensions = {d["Name"]: d["Value"] for d in metric["Dimensions"]}
+            assert (metric["MetricName"], frozenset(dimensions)) in seen, one.logical_id
+            assert dimensions["service"] == "apartmentiq-archiver"
+            assert dimensions.get("reason", "bug") in REASONS
