@@ -91,6 +91,11 @@ class RuntimePool:
         with self._changed:
             return sum(runtime.kill() for runtime in self._busy)
 
+    def freeze_busy(self) -> int:
+        """Stop the processes of all running invocations where they are; returns how many."""
+        with self._changed:
+            return sum(runtime.freeze() for runtime in self._busy)
+
     def retire_idle(self) -> None:
         """End all idle runtimes, so that the next invocations are cold."""
         with self._changed:

@@ -12,6 +12,7 @@ from aws_lambda_powertools import Logger
 from botocore.credentials import Credentials
 
 from archiver.outside import Outside
+from archiver.receipt import Receipt
 from archiver.settings import Settings
 from archiver.telemetry import NoSteps
 from archiver.wiring import Application
@@ -50,11 +51,12 @@ class Counted:
 
     outcomes: list[tuple[str, str]] = field(default_factory=list)
 
-    def archived(self, size_bytes: int, seconds: float, copy_method: str) -> None:
+    def archived(self, receipt: Receipt) -> None:
         """Count an archived export."""
-        assert size_bytes >= 0
-        assert seconds >= 0
-        assert copy_method in {"streaming", "server_side"}
+        assert receipt.size_bytes >= 0
+        assert receipt.duration_seconds >= 0
+        assert receipt.seconds_since_completion is None or receipt.seconds_since_completion >= 0
+        assert receipt.copy_method in {"streaming", "server_side"}
         self.outcomes.append(("Archived", ""))
 
     def count(self, name: str) -> None:
