@@ -47,11 +47,13 @@ local: build-local ## keep the embedded cloud up for people and tools (ARGS="--h
 
 .PHONY: test
 test: build-local ## all tests but test-s3: unit, architecture, template, functional, integration, end to end
+	@$(BIN)/python -m tests.locked_venv .cache/cli/venv .ci/cli-requirements.txt
 	@$(BIN)/python -m pytest -p tests.taint.plugin -n 2 --dist loadscope $(ARGS)
 
 # `make test` searches as well; here are the tiers alone in which our code runs.
 .PHONY: taint
 taint: build-local ## no secret in log, trace, metric, event, table, queue, metadata or output: searched for
+	@$(BIN)/python -m tests.locked_venv .cache/cli/venv .ci/cli-requirements.txt
 	@$(BIN)/python -m pytest -p tests.taint.plugin -n 2 --dist loadscope \
 	  tests/taint tests/unit tests/functional tests/integration tests/end_to_end $(ARGS)
 
@@ -80,6 +82,12 @@ fuzz: $(READY) ## bad input against what is promised (N=50000 SEED=1 TARGET=link
 kills: build-local ## kill the real runtime in mid-copy (N=100 SEED=x; with BREAK=checkpoint it must fail)
 	@$(BIN)/python -m tests.kills $(if $(N),--kills $(N)) $(if $(SEED),--seed $(SEED)) \
 	  $(if $(BREAK),--break $(BREAK))
+
+.PHONY: cli-lock
+cli-lock: $(READY) # refresh the lock of the AWS command line that the manual's commands are tried with
+	$(BIN)/uv pip compile --quiet --upgrade .ci/cli-requirements.in \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  -o .ci/cli-requirements.txt
 
 .PHONY: check
 check: $(READY) check-template audit-lock ## formatting, lint, types, template, locks, architecture

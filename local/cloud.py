@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.apartmentiq import VendorStandIn
 from local.aws.asynchronous import AsyncInvoker
+from local.aws.calls_moto_lacks import CallsMotoLacks
 from local.aws.clients import Credentials, Endpoint, LocalClients
 from local.aws.emitted_events import EmittedEvents
 from local.aws.event_source import EventSource
@@ -543,7 +544,7 @@ class LocalCloud:
         pools = {pool.function.name: pool for pool in self._pools.values()}
         self._start_sources(exit_stack, pools)
         self._start_schedules(exit_stack)
-        self.aws.answer_invocations(
+        self.aws.answer_first(
             InvokeApi(
                 {pool.function.name: pool.invoke for pool in self._pools.values()},
                 {
@@ -552,6 +553,11 @@ class LocalCloud:
                 },
             )
         )
+        sources = {
+            definition.uuid: source
+            for definition, source in zip(self.stack.event_sources, self._sources, strict=True)
+        }
+        self.aws.answer_first(CallsMotoLacks(sources, lambda: self.clients.sqs, self._url_of))
         self._function_urls.answer(lambda name, event: pools[name].invoke(event))
         exit_stack.callback(self._function_urls.stop)
 

@@ -63,6 +63,11 @@ class LocalClients:
         return cast("CloudFormationClient", self._client("cloudformation"))
 
     @cached_property
+    def cloudwatch(self) -> Any:  # noqa: ANN401 - no stubs of it are among the tools
+        """CloudWatch, as moto plays it: alarms and dashboards; nobody publishes metrics there."""
+        return self._client("cloudwatch")
+
+    @cached_property
     def dynamodb(self) -> DynamoDBClient:
         """DynamoDB, as moto plays it."""
         return cast("DynamoDBClient", self._client("dynamodb"))

@@ -87,6 +87,11 @@ class EventSource:
         """Take messages again."""
         self._enabled.set()
 
+    @property
+    def is_enabled(self) -> bool:
+        """Whether messages are taken."""
+        return self._enabled.is_set()
+
     def stop_polling(self) -> None:
         """Take no more messages; returns at once."""
         self._stopping.set()

@@ -31,9 +31,14 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Collection, Iterable, Mapping
 
-    from local.aws.invoke_api import InvokeApi
-
-__all__ = ["ACCOUNT_ID", "EmbeddedAws", "QueuedMessage", "RequestRecord", "RequestWatcher"]
+__all__ = [
+    "ACCOUNT_ID",
+    "AnswersFirst",
+    "EmbeddedAws",
+    "QueuedMessage",
+    "RequestRecord",
+    "RequestWatcher",
+]
 
 ACCOUNT_ID = "123456789012"  # moto's own default
 
@@ -76,6 +81,16 @@ class RequestRecord:
     action: str
     resource: str
     sent: str = field(default="", repr=False)
+
+
+class AnswersFirst(Protocol):
+    """A WSGI application that answers some calls in moto's place."""
+
+    def takes(self, environ: Mapping[str, Any]) -> bool:
+        """Say whether a call is one of them."""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's signature
+        """Answer it."""
 
 
 class RequestWatcher(Protocol):
@@ -128,9 +143,9 @@ class EmbeddedAws:
         self._server.server_close()
         moto_api_backend.reset()
 
-    def answer_invocations(self, invoke_api: InvokeApi) -> None:
-        """Let Lambda's Invoke go to real runtimes from now on, and not to moto's stub."""
-        self._recorder.invoke_api = invoke_api
+    def answer_first(self, application: AnswersFirst) -> None:
+        """Let an application answer, from now on, the calls that it takes for its own."""
+        self._recorder.answering_first.append(application)
 
     def requests(self) -> list[RequestRecord]:
         """Return every call so far, in order of arrival."""
@@ -205,7 +220,7 @@ class _Recorder:
     """Notes each request's caller, service and action, then hands it to moto."""
 
     def __init__(self, application: DomainDispatcherApplication) -> None:
-        self.invoke_api: InvokeApi | None = None
+        self.answering_first: list[AnswersFirst] = []
         self._application = application
         self._records: deque[RequestRecord] = deque(maxlen=_REMEMBERED_REQUESTS)
         self._lock = Lock()
@@ -216,8 +231,9 @@ class _Recorder:
         record = _describe(environ)
         with self._lock:
             self._records.append(record)
-        if self.invoke_api is not None and self.invoke_api.takes(environ):
-            return self.invoke_api(environ, start_response)
+        for application in self.answering_first:
+            if application.takes(environ):
+                return application(environ, start_response)
         app = self._application.get_application(environ)
         for watcher in self.watchers:
             watcher.began(record)
