@@ -213,6 +213,10 @@ verify: $(READY) ## archive one job through a deployed stack, prove the deployme
 status: $(READY) ## where a job is, why, and when it is tried next: JOB=<uuid> [STACK=name|local]
 	@$(BIN)/python -m local status --stack "$(STACK)" --job "$(JOB)"
 
+.PHONY: trace
+trace: $(READY) ## the story of a job of the local run (log, state, queues, trace steps): JOB=<uuid>
+	@$(BIN)/python -m local trace --job "$(JOB)"
+
 .PHONY: audit
 audit: $(READY) ## every receipt against the bucket, before the vendor's copies are deleted: [STACK=name|local]
 	@$(BIN)/python -m local audit --stack "$(STACK)"

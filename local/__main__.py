@@ -112,6 +112,12 @@ def _add_looks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_stack_options(status)
     _add_job_option(status)
     status.set_defaults(run=_run_status)
+    trace = commands.add_parser("trace", help="the story of a job of the local run")
+    trace.add_argument(
+        "--state-folder", type=Path, default=DEFAULT_STATE_FOLDER, help=argparse.SUPPRESS
+    )
+    _add_job_option(trace)
+    trace.set_defaults(run=_run_trace)
     audit = commands.add_parser("audit", help="compare every receipt with the bucket")
     _add_stack_options(audit)
     audit.set_defaults(run=_run_audit)
@@ -247,6 +253,12 @@ def _run_status(arguments: argparse.Namespace) -> int:
     from local.status import run_status  # noqa: PLC0415 - `up` and --help need not load it
 
     return run_status(arguments)
+
+
+def _run_trace(arguments: argparse.Namespace) -> int:
+    from local.job_story import run_trace  # noqa: PLC0415 - `up` and --help need not load it
+
+    return run_trace(arguments)
 
 
 def _run_audit(arguments: argparse.Namespace) -> int:

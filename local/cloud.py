@@ -366,6 +366,11 @@ class LocalCloud:
         return self.state_folder / "logs"
 
     @property
+    def traces_path(self) -> Path:
+        """The file with every trace document of this run, one a line."""
+        return self.state_folder / "traces.jsonl"
+
+    @property
     def s3_endpoint(self) -> Endpoint:
         """The S3 that archives go to, and its keys."""
         return self._s3 or Endpoint(self.aws.url, _PEOPLE)
@@ -397,12 +402,13 @@ class LocalCloud:
 
     def _prepare_folders(self) -> None:
         """Begin with empty folders: what lies in them belongs to a stack that is gone."""
+        self.traces_path.unlink(missing_ok=True)
         for name in ("archive", "logs"):
             shutil.rmtree(self.state_folder / name, ignore_errors=True)
             (self.state_folder / name).mkdir(parents=True)
 
     def _start_servers(self, exit_stack: ExitStack) -> None:
-        self._traces = TraceCollector()
+        self._traces = TraceCollector(self.traces_path)
         self._traces.start()
         exit_stack.callback(self._traces.stop)
         self.aws = EmbeddedAws(self._authority.server_context())

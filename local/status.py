@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from local.stack_outputs import StackOutputs
 
-__all__ = ["run_status"]
+__all__ = ["describe_job", "run_status"]
 
 _MOST_LETTERS = 200  # looked through for the job's own; the rest is counted
 _LEASE_SECONDS = 45  # LEASE_SECONDS' default: after so long a killed run's job is free
@@ -49,7 +49,7 @@ def run_status(arguments: argparse.Namespace) -> int:
     """Print what is known of the job; 1 if that cannot be read."""
     try:
         outputs = read_outputs(arguments.stack)
-        for name, value in _describe(outputs, arguments.job, datetime.now(UTC)):
+        for name, value in describe_job(outputs, arguments.job, datetime.now(UTC)):
             print(f"{name:<13} {value}")
     except (BotoCoreError, ClientError, LookupError) as error:
         print(f"no status: {error}")
@@ -57,7 +57,8 @@ def run_status(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _describe(outputs: StackOutputs, job_id: str, now: datetime) -> Iterator[tuple[str, str]]:
+def describe_job(outputs: StackOutputs, job_id: str, now: datetime) -> Iterator[tuple[str, str]]:
+    """Yield what is known of a job, a name and a sentence each; raises what boto3 raises."""
     table = outputs["ArchiveTableName"]
     item = read_job(table, job_id)
     throttle = read_throttle(table)

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
-__all__ = ["Segment", "Trace", "TraceCollector"]
+__all__ = ["Segment", "Trace", "TraceCollector", "read_traces"]
 
 _DATAGRAM_BYTES = 65_536  # the most that UDP carries
 
@@ -54,9 +55,13 @@ class Trace:
 
 
 class TraceCollector:
-    """A UDP socket on 127.0.0.1 whose address goes into AWS_XRAY_DAEMON_ADDRESS."""
+    """A UDP socket on 127.0.0.1 whose address goes into AWS_XRAY_DAEMON_ADDRESS.
 
-    def __init__(self) -> None:
+    Each document is a line of the file at `path`, too, for tools in other processes (read_traces).
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.bind(("127.0.0.1", 0))
         host, port = self._socket.getsockname()
@@ -81,16 +86,15 @@ class TraceCollector:
         """Take a segment document; a later one with the same id replaces the earlier."""
         with self._lock:
             self._documents.append(document)
+            if self._path is not None:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(document) + "\n")
 
     def traces(self) -> list[Trace]:
         """Return the traces so far, oldest first."""
         with self._lock:
-            newest = {item["id"]: item for item in self._documents}
-        by_trace = defaultdict(list)
-        for item in newest.values():
-            by_trace[str(item.get("trace_id"))].append(item)
-        traces = [Trace(key, _grow_trees(items)) for key, items in by_trace.items()]
-        return sorted(traces, key=lambda trace: trace.roots[0].start)
+            documents = list(self._documents)
+        return _as_traces(documents)
 
     def datagrams(self) -> list[str]:
         """Return all that was received, as it came: whatever the trees above leave out, too."""
@@ -109,6 +113,23 @@ class TraceCollector:
                 self.add(document)
         with self._lock:  # last, so that whoever sees it here sees it in the trees, too
             self._datagrams.append(datagram.decode(errors="replace"))
+
+
+def read_traces(path: Path) -> list[Trace]:
+    """Return the traces of a run out of its file, oldest first; a run without one has none."""
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return _as_traces([json.loads(line) for line in lines])
+
+
+def _as_traces(documents: list[dict[str, Any]]) -> list[Trace]:
+    newest = {item["id"]: item for item in documents}
+    by_trace = defaultdict(list)
+    for item in newest.values():
+        by_trace[str(item.get("trace_id"))].append(item)
+    traces = [Trace(key, _grow_trees(items)) for key, items in by_trace.items()]
+    return sorted(traces, key=lambda trace: trace.roots[0].start)
 
 
 def _grow_trees(documents: list[dict[str, Any]]) -> tuple[Segment, ...]:

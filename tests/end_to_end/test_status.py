@@ -31,10 +31,10 @@ def said(
     cloud: LocalCloud, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Said:
     """Return what runs the command as `make status STACK=local` does, and reads its lines."""
-    for name in ENVIRONMENT:  # what the command sets is undone with the test
-        monkeypatch.setenv(name, "somebody-elses")
 
     def run(job_id: str) -> dict[str, str]:
+        for name in ENVIRONMENT:  # what the command sets is undone with the test
+            monkeypatch.setenv(name, "somebody-elses")
         folder = str(cloud.state_folder)
         command = ["status", "--stack", "local", "--state-folder", folder, "--job", job_id]
         assert main(command) == 0
@@ -157,3 +157,36 @@ def test_a_job_that_nobody_has_seen_and_a_stack_that_is_not_there(
     assert main([*asked, "--stack", "local", "--state-folder", str(tmp_path)]) == 1
     assert "make local" in capsys.readouterr().err
     assert cloud.bucket
+
+
+def test_the_story_of_a_job_has_its_log_its_state_and_its_steps(
+    cloud: LocalCloud,
+    vendor: VendorStandIn,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`make trace`: first it waited, then it was archived, with the steps of both runs."""
+    job = vendor.add_job(b"later", completes_after_seconds=3600)
+    other = vendor.add_job(b"other")
+    cloud.send({"job_id": other.job_id})
+    cloud.send({"job_id": job.job_id})
+    wait_for_state(cloud, job.job_id, "waiting")
+    vendor.clock.advance(3601)
+    cloud.skip_waiting()
+    wait_for_state(cloud, job.job_id, "archived")
+    cloud.wait_until_quiet(PATIENCE_SECONDS)
+    for name in ENVIRONMENT:
+        monkeypatch.setenv(name, "somebody-elses")
+    command = ["trace", "--state-folder", str(cloud.state_folder), "--job"]
+    assert main([*command, job.job_id]) == 0
+    said = capsys.readouterr().out
+    log, _, rest = said.partition("where it is now")
+    state, _, steps = rest.partition("what its runs did")
+    assert log.index("  deferred  ") < log.index("  archived  ")
+    assert "reason=not_finished" in log
+    assert "state         archived" in state
+    assert steps.count("  (1-") == 2
+    assert steps.count("  link  ") == 1
+    assert steps.count("  copy  ") == 1
+    assert other.job_id not in said
+    assert main([*command, UNKNOWN_JOB[:-1] + "0"]) == 1
