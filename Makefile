@@ -213,6 +213,14 @@ verify: $(READY) ## archive one job through a deployed stack, prove the deployme
 status: $(READY) ## where a job is, why, and when it is tried next: JOB=<uuid> [STACK=name|local]
 	@$(BIN)/python -m local status --stack "$(STACK)" --job "$(JOB)"
 
+.PHONY: dashboard
+dashboard: $(READY) ## put dashboard/dashboard.json into CloudWatch under the stack's name: [STACK=name|local]
+	@$(BIN)/python -m local dashboard --stack "$(STACK)"
+
+.PHONY: dashboard-picture
+dashboard-picture: build-local ## draw docs/dashboard.svg from a local run of half a minute
+	@$(BIN)/python -m local dashboard-picture
+
 .PHONY: trace
 trace: $(READY) ## the story of a job of the local run (log, state, queues, trace steps): JOB=<uuid>
 	@$(BIN)/python -m local trace --job "$(JOB)"

@@ -112,6 +112,12 @@ def _add_looks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     _add_stack_options(status)
     _add_job_option(status)
     status.set_defaults(run=_run_status)
+    dashboard = commands.add_parser("dashboard", help="put the dashboard into CloudWatch")
+    _add_stack_options(dashboard)
+    dashboard.set_defaults(run=_run_dashboard)
+    picture = commands.add_parser("dashboard-picture", help="draw it from a local run")
+    picture.add_argument("--out", type=Path, default=Path("docs/dashboard.svg"), metavar="SVG")
+    picture.set_defaults(run=_run_picture)
     trace = commands.add_parser("trace", help="the story of a job of the local run")
     trace.add_argument(
         "--state-folder", type=Path, default=DEFAULT_STATE_FOLDER, help=argparse.SUPPRESS
@@ -253,6 +259,18 @@ def _run_status(arguments: argparse.Namespace) -> int:
     from local.status import run_status  # noqa: PLC0415 - `up` and --help need not load it
 
     return run_status(arguments)
+
+
+def _run_dashboard(arguments: argparse.Namespace) -> int:
+    from local.dashboard import run_dashboard  # noqa: PLC0415 - `up` and --help need not load it
+
+    return run_dashboard(arguments)
+
+
+def _run_picture(arguments: argparse.Namespace) -> int:
+    from local.dashboard_picture import run_picture  # noqa: PLC0415 - as above
+
+    return run_picture(arguments)
 
 
 def _run_trace(arguments: argparse.Namespace) -> int:

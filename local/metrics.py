@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from itertools import starmap
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -80,13 +79,26 @@ def read_invocations(function: str, invocations: Iterable[Invocation]) -> Iterat
             yield Datum("AWS/Lambda", name, dimensions, value, at.get(name, invocation.started_at))
 
 
-def read_queue(sqs: SQSClient, url: str, at: float) -> list[Datum]:
+def read_queue(sqs: SQSClient, url: str, at: float, *, look_inside: bool = True) -> list[Datum]:
     """Return what SQS would publish of a queue at a moment, if nothing happened to it until then.
 
-    The age is that of the oldest visible message; looking raises no count that a redrive reads,
-    if the queue has no redrive policy or is not worked on.
+    The age is that of the oldest visible message. To know it means to receive messages, which uses
+    up receives: without `look_inside` only the counts are read, and the age is left out.
     """
     counts = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+    values = {
+        "ApproximateNumberOfMessagesVisible": counts["ApproximateNumberOfMessages"],
+        "ApproximateNumberOfMessagesDelayed": counts["ApproximateNumberOfMessagesDelayed"],
+        "ApproximateNumberOfMessagesNotVisible": counts["ApproximateNumberOfMessagesNotVisible"],
+    }
+    told = {name: float(value) for name, value in values.items()}
+    if look_inside:
+        told["ApproximateAgeOfOldestMessage"] = _age_of_oldest(sqs, url, at)
+    dimensions = dimensions_of(QueueName=url.rpartition("/")[2])
+    return [Datum("AWS/SQS", name, dimensions, value, at) for name, value in told.items()]
+
+
+def _age_of_oldest(sqs: SQSClient, url: str, at: float) -> float:
     received = sqs.receive_message(
         QueueUrl=url,
         MaxNumberOfMessages=10,
@@ -94,14 +106,4 @@ def read_queue(sqs: SQSClient, url: str, at: float) -> list[Datum]:
         AttributeNames=["SentTimestamp"],
     ).get("Messages", [])
     sent = [int(message["Attributes"]["SentTimestamp"]) / 1000 for message in received]
-    dimensions = dimensions_of(QueueName=url.rpartition("/")[2])
-    values = (
-        ("ApproximateNumberOfMessagesVisible", float(counts["ApproximateNumberOfMessages"])),
-        ("ApproximateNumberOfMessagesDelayed", float(counts["ApproximateNumberOfMessagesDelayed"])),
-        (
-            "ApproximateNumberOfMessagesNotVisible",
-            float(counts["ApproximateNumberOfMessagesNotVisible"]),
-        ),
-        ("ApproximateAgeOfOldestMessage", max((at - moment for moment in sent), default=0.0)),
-    )
-    return list(starmap(lambda name, value: Datum("AWS/SQS", name, dimensions, value, at), values))
+    return max((at - moment for moment in sent), default=0.0)

@@ -1,0 +1,93 @@
+"""`make dashboard`: put dashboard/dashboard.json into CloudWatch, under the stack's name.
+
+The file is CloudWatch's own form ("Dashboard Body Structure and Syntax") with `${…}` where names
+of a stack belong. Why no resource of the template: docs/decisions. It must not import `archiver`.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.metrics import Datum
+from local.stack_outputs import read_outputs
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["BODY_PATH", "Line", "fill_in", "lines_of", "names_of", "read_widgets", "run_dashboard"]
+
+BODY_PATH = Path(__file__).resolve().parents[1] / "dashboard" / "dashboard.json"
+_FUNCTIONS = (
+    "ArchiveExportFunctionName",
+    "ReceiveCallbackFunctionName",
+    "ReconcileExportsFunctionName",
+)
+_NOT_THERE = "not-deployed"  # of a function that parameters leave out: its lines stay empty
+
+
+class Line:
+    """One line of a widget: which metric, which statistic, under which label."""
+
+    def __init__(self, written: list[Any]) -> None:
+        """Read a metric as a dashboard writes it: namespace, name, dimensions, options."""
+        *metric, options = written
+        self.namespace, self.name, *pairs = metric
+        self.dimensions = frozenset(zip(pairs[::2], pairs[1::2], strict=True))
+        self.statistic: str = options["stat"]
+        self.label: str = options["label"]
+
+    def shows(self, datum: Datum) -> bool:
+        """Tell whether a datum is of this line's metric."""
+        mine = (self.namespace, self.name, self.dimensions)
+        return mine == (datum.namespace, datum.name, datum.dimensions)
+
+
+def run_dashboard(arguments: argparse.Namespace) -> int:
+    """Put it there and print where; 1 with a sentence if it cannot be."""
+    try:
+        region = boto3.client("cloudwatch").meta.region_name
+        body = fill_in(names_of(read_outputs(arguments.stack).outputs, region))
+        answer = boto3.client("cloudwatch").put_dashboard(
+            DashboardName=arguments.stack, DashboardBody=body
+        )
+    except (BotoCoreError, ClientError, LookupError) as error:
+        print(f"no dashboard: {error}")
+        return 1
+    for message in answer.get("DashboardValidationMessages", []):
+        print(f"CloudWatch says: {message}")
+    print(f"dashboard {arguments.stack} is in CloudWatch, region {region}")
+    return 1 if answer.get("DashboardValidationMessages") else 0
+
+
+def names_of(outputs: Mapping[str, str], region: str) -> dict[str, str]:
+    """Return what the file leaves open, out of a stack's outputs."""
+    return {
+        "Region": region,
+        "QueueName": outputs["ArchiveQueueUrl"].rpartition("/")[2],
+        "DeadLetterQueueName": outputs["DeadLetterQueueUrl"].rpartition("/")[2],
+        **{name: outputs.get(name, _NOT_THERE) for name in _FUNCTIONS},
+    }
+
+
+def fill_in(names: Mapping[str, str]) -> str:
+    """Return the dashboard of one stack; raises KeyError for a name that is not given."""
+    return Template(BODY_PATH.read_text(encoding="utf-8")).substitute(names)
+
+
+def lines_of(widget: Mapping[str, Any]) -> Iterator[Line]:
+    """Yield the lines of one widget."""
+    for written in widget["properties"]["metrics"]:
+        yield Line(written)
+
+
+def read_widgets(body: str) -> list[dict[str, Any]]:
+    """Return a filled dashboard's widgets."""
+    widgets: list[dict[str, Any]] = json.loads(body)["widgets"]
+    return widgets
