@@ -33,7 +33,7 @@ _NOT_THERE = "not-deployed"  # of a function that parameters leave out: its line
 
 
 class Line:
-    """One line of a widget: which metric, which statistic, under which label."""
+    """One line of a widget: which metric, which statistic, which label, which axis."""
 
     def __init__(self, written: list[Any]) -> None:
         """Read a metric as a dashboard writes it: namespace, name, dimensions, options."""
@@ -42,6 +42,7 @@ class Line:
         self.dimensions = frozenset(zip(pairs[::2], pairs[1::2], strict=True))
         self.statistic: str = options["stat"]
         self.label: str = options["label"]
+        self.axis: str = options.get("yAxis", "left")
 
     def shows(self, datum: Datum) -> bool:
         """Tell whether a datum is of this line's metric."""

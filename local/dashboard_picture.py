@@ -165,7 +165,7 @@ def _draw_widget(
 ) -> list[str]:
     properties = widget["properties"]
     series = [(line, _points(line, data, began, ended)) for line in lines_of(widget)]
-    top = max((v for _, points in series for v in points if v is not None), default=0.0) or 1.0
+    tops = {axis: _highest(series, axis) for axis in ("left", "right")}
     parts = [
         f'<rect class="paper" x="4" y="4" width="{_WIDTH - 8}" height="{_HEIGHT - 8}" rx="6"/>',
         f'<text class="title" x="14" y="23">{escape(properties["title"])}</text>',
@@ -175,13 +175,18 @@ def _draw_widget(
         parts.append(
             f'<line class="grid" x1="{_LEFT}" y1="{y:.0f}" x2="{_WIDTH - _RIGHT}" y2="{y:.0f}"/>'
         )
-        label = _amount(top * share)
+        label = _amount(tops["left"] * share)
         parts.append(f'<text x="{_LEFT - 4}" y="{y + 4:.0f}" text-anchor="end">{label}</text>')
     for number, (line, points) in enumerate(series):
         colour = _COLOURS[number % len(_COLOURS)]
-        parts += _draw_line(points, top, colour)
+        parts += _draw_line(points, tops[line.axis], colour)
         parts.append(_legend(line, points, number, colour))
     return parts
+
+
+def _highest(series: Sequence[tuple[Line, Sequence[float | None]]], axis: str) -> float:
+    values = [v for line, points in series if line.axis == axis for v in points if v is not None]
+    return max(values, default=0.0) or 1.0
 
 
 def _draw_line(points: Sequence[float | None], top: float, colour: str) -> list[str]:

@@ -6,6 +6,7 @@ Read from the source's syntax, so that imports inside functions and under TYPE_C
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,14 @@ def test_only_the_adapters_and_the_wiring_know_boto3(module: str) -> None:
         return
     named = {name for name in imports_of(MODULES[module]) if name.startswith(tuple(KNOWS_BOTO3))}
     assert not named
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"archiver.telemetry"}))
+def test_only_telemetry_knows_what_traces(module: str) -> None:
+    """The X-Ray SDK ends in February 2027: one module changes then (docs/decisions)."""
+    source = MODULES[module].read_text(encoding="utf-8")
+    assert "aws_xray_sdk" not in source
+    assert not re.search(r"import .*\bTracer\b|\btracing\b", source)
 
 
 @pytest.mark.parametrize("module", sorted(USE_CASES))
