@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
+from archiver.receipt import Receipt
 from archiver.reception import receive
 from archiver.wiring import Application
 from tests.faults.chaos import Chaos, Killed, Run
@@ -82,11 +83,12 @@ class CountingOutcomes:
     def __init__(self) -> None:
         self.counted: Counter[str] = Counter()
 
-    def archived(self, size_bytes: int, seconds: float, copy_method: str) -> None:
+    def archived(self, receipt: Receipt) -> None:
         """Count an archived export."""
-        assert size_bytes >= 0
-        assert seconds >= 0
-        self.counted[f"Archived {copy_method}"] += 1
+        assert receipt.size_bytes >= 0
+        assert receipt.duration_seconds >= 0
+        assert receipt.seconds_since_completion is None or receipt.seconds_since_completion >= 0
+        self.counted[f"Archived {receipt.copy_method}"] += 1
 
     def count(self, name: str) -> None:
         """Count something that needs no reason."""
