@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from local.aws.runtime import Invocation
 
-__all__ = ["Datum", "dimensions_of", "read_emf", "read_invocations", "read_queue"]
+__all__ = ["Datum", "dimensions_of", "read_emf", "read_invocations", "read_queue", "read_throttles"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,12 @@ def read_invocations(function: str, invocations: Iterable[Invocation]) -> Iterat
         at = {"Duration": ended_at}  # Lambda stamps counts with the start
         for name, value in values.items():
             yield Datum("AWS/Lambda", name, dimensions, value, at.get(name, invocation.started_at))
+
+
+def read_throttles(function: str, moments: Iterable[float]) -> Iterator[Datum]:
+    """Return what Lambda counts of the invocations that it refused."""
+    for at in moments:
+        yield Datum("AWS/Lambda", "Throttles", dimensions_of(FunctionName=function), 1.0, at)
 
 
 def read_queue(sqs: SQSClient, url: str, at: float, *, look_inside: bool = True) -> list[Datum]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from local.stack_outputs import StackOutputs
 
-__all__ = ["NEEDS", "PROBE", "Proof", "lacking_at", "prove_deployment"]
+__all__ = ["NEEDS", "PROBE", "Proof", "lacking_at", "prove_deployment", "resources_of"]
 
 PROBE = b"written by `make verify`; safe to delete\n"
 # An emulator may answer a call that it does not know with a page of HTML.
@@ -83,7 +83,7 @@ def prove_deployment(outputs: StackOutputs) -> list[Proof]:
     try:
         proofs = [
             _recursion(function["FunctionName"]),
-            _role(function["Role"], outputs),
+            _role(function["Role"], resources_of(outputs, function["Role"], prefix)),
             *probe.prove(),
         ]
     finally:
@@ -106,12 +106,12 @@ def _recursion(function: str) -> Proof:
     )
 
 
-def _role(role_arn: str, outputs: StackOutputs) -> Proof:
+def _role(role_arn: str, resources: Mapping[str, str]) -> Proof:
     """Ask IAM whether the role may do all that the function does, rare calls included."""
     iam = _client("iam")
     denied: list[str] = []
     try:
-        for resource, arn in _resources(outputs, role_arn).items():
+        for resource, arn in resources.items():
             answer = iam.simulate_principal_policy(
                 PolicySourceArn=role_arn, ActionNames=list(NEEDS[resource]), ResourceArns=[arn]
             )
@@ -132,7 +132,8 @@ def _role(role_arn: str, outputs: StackOutputs) -> Proof:
     )
 
 
-def _resources(outputs: StackOutputs, role_arn: str) -> dict[str, str]:
+def resources_of(outputs: StackOutputs, role_arn: str, prefix: str) -> dict[str, str]:
+    """Return the ARNs that the role needs; of the objects one beneath the key prefix."""
     sqs = boto3.client("sqs")
 
     def queue_arn(url: str) -> str:
@@ -147,7 +148,7 @@ def _resources(outputs: StackOutputs, role_arn: str) -> dict[str, str]:
         "dead letters": queue_arn(outputs["DeadLetterQueueUrl"]),
         "table": table["Table"]["TableArn"],
         "secret": outputs["CredentialsSecretArn"],
-        "objects": f"{bucket}/*",
+        "objects": f"{bucket}/{prefix}any-key",
         "bucket": bucket,
         "bus": bus["Arn"],
     }

@@ -56,6 +56,7 @@ class FunctionDefinition:
     log_group: str
     json_logs: bool
     asynchronous: AsyncInvokeDefinition
+    reserved_concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

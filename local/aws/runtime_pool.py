@@ -5,6 +5,7 @@ It must not look into events or answers; event_source.py and asynchronous.py do 
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from threading import Condition
 from typing import TYPE_CHECKING, Protocol
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from local.aws.definitions import FunctionDefinition
     from local.aws.runtime import Invocation, RuntimeSettings
 
-__all__ = ["InvocationWatcher", "RuntimePool"]
+__all__ = ["InvocationWatcher", "RuntimePool", "ThrottledError"]
 
 
 class InvocationWatcher(Protocol):
@@ -30,8 +31,15 @@ class InvocationWatcher(Protocol):
         """Act before the runtime takes another event and the queue learns the outcome."""
 
 
+class ThrottledError(Exception):
+    """Lambda refuses the invocation: the function's reserved concurrency is used up."""
+
+
 class RuntimePool:
-    """Thread-safe; an invocation beyond the maximum waits for a runtime to become free."""
+    """Thread-safe; an invocation beyond the maximum waits for a runtime to become free.
+
+    One beyond the function's reserved concurrency is refused, as by Lambda.
+    """
 
     def __init__(
         self, function: FunctionDefinition, settings: RuntimeSettings, maximum: int
@@ -45,6 +53,7 @@ class RuntimePool:
         self._history: list[Invocation] = []
         self._log_paths: list[Path] = []
         self._stopped = False
+        self._throttled_at: list[float] = []
         self._watchers: list[InvocationWatcher] = []
         # The kernel ties a child's life to the thread that started it: this one lasts.
         self._starter = ThreadPoolExecutor(1, thread_name_prefix="runtime-starter")
@@ -81,6 +90,11 @@ class RuntimePool:
         with self._changed:
             return list(self._history)
 
+    def throttled_at(self) -> list[float]:
+        """Return when invocations were refused, in epoch seconds."""
+        with self._changed:
+            return list(self._throttled_at)
+
     def log_paths(self) -> list[Path]:
         """Return one log file per runtime that was ever started."""
         with self._changed:
@@ -114,6 +128,10 @@ class RuntimePool:
 
     def _take(self) -> Runtime:
         with self._changed:
+            reserved = self.function.reserved_concurrency
+            if reserved is not None and len(self._busy) >= reserved:
+                self._throttled_at.append(time.time())
+                raise ThrottledError(f"{self.function.name}: {reserved} runs are all it may have")
             self._changed.wait_for(self._may_take)
             if self._stopped:
                 raise RuntimeError(f"{self.function.name}: the pool has stopped")

@@ -202,7 +202,12 @@ def _read_function(
         log_group=logging.get("LogGroup", f"/aws/lambda/{resource.physical_id}"),
         json_logs=logging.get("LogFormat") == "JSON",
         asynchronous=_read_asynchronous(resource.physical_id, resources),
+        reserved_concurrency=_read_number(wanted.get("ReservedConcurrentExecutions")),
     )
+
+
+def _read_number(value: object) -> int | None:
+    return int(str(value)) if value else None
 
 
 def _read_asynchronous(

@@ -14,7 +14,8 @@ from awscrt.checksums import crc64nvme
 
 from local.apartmentiq import VendorStandIn
 from local.cloud import STACK_NAME, LocalCloud
-from local.proofs import PROBE, lacking_at
+from local.proofs import NEEDS, PROBE, lacking_at, resources_of
+from local.stack_outputs import read_outputs
 from local.verify import run_verify
 from tests.functional.aws_script import AwsScript, Refusal
 
@@ -190,6 +191,17 @@ def test_a_deployment_that_lacks_something_fails_with_what_that_means(
     told = lines_of(capsys)
     assert [one for one, result in told.items() if result == "FAILED"] == [name]
     assert told["clean-up"] == "ok"
+
+
+def test_the_role_is_asked_about_the_stacks_own_resources(people: LocalCloud) -> None:
+    """Of the objects about one beneath the key prefix: the role may touch no other."""
+    role = "arn:aws:iam::123456789012:role/archiver"
+    arns = resources_of(read_outputs(STACK_NAME), role, "exports/")
+    assert arns.keys() == NEEDS.keys()
+    assert arns["objects"].startswith(f"arn:aws:s3:::{people.bucket}/exports/")
+    assert arns["secret"] == people.credentials_secret
+    for resource, name in (("queue", people.queue_url), ("table", people.table)):
+        assert arns[resource].endswith(name.rpartition("/")[2])
 
 
 def test_on_aws_a_write_that_should_have_been_refused_is_a_failure() -> None:
