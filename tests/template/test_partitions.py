@@ -19,7 +19,7 @@ REASONS = {
     # what a person may give: any partition's
     r"    AllowedPattern: \^\$\|\^arn:aws\[a-z-\]\*:.*": "matches every partition",
     # a principal of a service is called so in every partition
-    r" +(Service|Principal): (events|lambda)\.amazonaws\.com": "the same everywhere",
+    r" +(Service|Principal): (cloudwatch|events|lambda)\.amazonaws\.com": "the same everywhere",
     # CloudFormation cannot put a pseudo parameter into a Join's delimiter
     r' +- !Join \["/\*,arn:aws(-cn|-us-gov)?:s3:::", !Split \[",", !Ref SourceBucketNames\]\]': (
         "one for each partition, chosen by a condition"
