@@ -104,7 +104,7 @@ check-template: $(READY) ## lint template.yaml as CloudFormation and as SAM
 # What it cannot see, and how to see that with a network, is in docs/deploying.md.
 .PHONY: audit-lock
 audit-lock: $(READY) ## review the locks: pins, hashes, licences, reasons; asks no network
-	@$(BIN)/python -m supply_chain audit-lock
+	@$(BIN)/python -m local.supply_chain audit-lock
 
 .PHONY: audit-known
 audit-known: $(READY) ## ask the public databases for known vulnerabilities of the locked packages (internet)
@@ -170,7 +170,7 @@ ARCHITECTURE ?= arm64
 .aws-sam/build/.finished-$(ARCHITECTURE): $(READY) $(BUILD_SOURCES) .aws-sam/sources
 	PATH="$(CURDIR)/$(BIN):$$PATH" LAYER_PLATFORM=$(ARCHITECTURE) LAYER_PYTHON_VERSION=3.13 \
 	  $(BIN)/sam build --build-dir .aws-sam/build --parameter-overrides Architecture=$(ARCHITECTURE)
-	@$(BIN)/python -m supply_chain sbom .aws-sam/build .aws-sam/sbom-$(ARCHITECTURE).cdx.json
+	@$(BIN)/python -m local.supply_chain sbom .aws-sam/build .aws-sam/sbom-$(ARCHITECTURE).cdx.json
 	@touch $@
 
 # The same layout for this machine's interpreter and processor: what the local runtime loads.
@@ -188,7 +188,7 @@ build: .aws-sam/build/.finished-$(ARCHITECTURE) ## build for Lambda, with its bi
 
 .PHONY: check-reproducible
 check-reproducible: $(READY) ## build twice in two folders and compare every byte (ARCHITECTURE=arm64 or x86_64)
-	@$(BIN)/python -m supply_chain check-reproducible --architecture $(ARCHITECTURE)
+	@$(BIN)/python -m local.supply_chain check-reproducible --architecture $(ARCHITECTURE)
 
 .PHONY: build-local
 build-local: .aws-sam/local/.finished # for this machine's interpreter; demo, local and test need it

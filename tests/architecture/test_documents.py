@@ -11,9 +11,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
 # `make deploy STAGE=dev` in running text, or a line of its own in a block
 _COMMAND = re.compile(r"(?:`|^    |\| `?)make ([a-z][a-z0-9-]*)", re.MULTILINE)
-_PATH = re.compile(
-    r"`((?:docs|tests|events|layers|functions|local|supply_chain|\.ci)/[A-Za-z0-9_./-]+)`"
-)
+_PATH = re.compile(r"`((?:docs|tests|events|layers|functions|local|\.ci)/[A-Za-z0-9_./-]+)`")
 
 
 def named(pattern: re.Pattern[str]) -> list[tuple[str, str]]:

@@ -11,12 +11,12 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
 from archiver import VERSION
-from supply_chain.__main__ import ROOT
-from supply_chain.bill import bill_of
-from supply_chain.builds import parts_of, zip_of
-from supply_chain.licences import TO_DEPLOY, is_allowed
-from supply_chain.lock import read_lock
-from supply_chain.review import DEPLOYED_LOCK
+from local.supply_chain.__main__ import ROOT
+from local.supply_chain.bill import bill_of
+from local.supply_chain.builds import parts_of, zip_of
+from local.supply_chain.licences import TO_DEPLOY, is_allowed
+from local.supply_chain.lock import read_lock
+from local.supply_chain.review import DEPLOYED_LOCK
 
 BUILT = ROOT / ".aws-sam" / "local"
 

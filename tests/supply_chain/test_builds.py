@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from supply_chain.__main__ import ROOT
-from supply_chain.builds import BuildError, differences, parts_of, zip_of
+from local.supply_chain.__main__ import ROOT
+from local.supply_chain.builds import BuildError, differences, parts_of, zip_of
 
 BUILT = ROOT / ".aws-sam" / "local"
 

@@ -11,10 +11,10 @@ from typing import cast
 
 import pytest
 
-from supply_chain.__main__ import ROOT
-from supply_chain.licences import FOR_TOOLS, TO_DEPLOY, is_allowed, licence_of
-from supply_chain.lock import LockError, read_lock
-from supply_chain.review import review_locks
+from local.supply_chain.__main__ import ROOT
+from local.supply_chain.licences import FOR_TOOLS, TO_DEPLOY, is_allowed, licence_of
+from local.supply_chain.lock import LockError, read_lock
+from local.supply_chain.review import review_locks
 
 TOOLS = ".ci/requirements.txt"
 DEPLOYED = "layers/dependencies/requirements.txt"

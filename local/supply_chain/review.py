@@ -15,8 +15,8 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 
-from supply_chain.licences import FOR_TOOLS, TO_DEPLOY, is_allowed, licence_of
-from supply_chain.lock import Locked, read_lock
+from local.supply_chain.licences import FOR_TOOLS, TO_DEPLOY, is_allowed, licence_of
+from local.supply_chain.lock import Locked, read_lock
 
 __all__ = ["DEPLOYED_LOCK", "Review", "review_locks"]
 

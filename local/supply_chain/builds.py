@@ -74,7 +74,7 @@ def build_copy(root: Path, folder: Path, *, architecture: str, venv: Path) -> Pa
         "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "MAKEFLAGS": "",  # the flags of the make that called are not meant for this one
     }
-    done = subprocess.run(  # noqa: S603 - our own Makefile
+    done = subprocess.run(
         ["make", "--no-print-directory", "build", f"ARCHITECTURE={architecture}", f"VENV={venv}"],  # noqa: S607 - the make that people have
         cwd=folder,
         env=environment,

@@ -23,8 +23,8 @@ from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 from packaging.requirements import Requirement
 
-from supply_chain.builds import parts_of, zip_of
-from supply_chain.licences import licence_of
+from local.supply_chain.builds import parts_of, zip_of
+from local.supply_chain.licences import licence_of
 
 __all__ = ["bill_of"]
 

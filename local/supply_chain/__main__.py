@@ -7,19 +7,19 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from supply_chain.bill import bill_of
-from supply_chain.builds import BuildError, build_copy, differences
-from supply_chain.lock import LockError
-from supply_chain.review import review_locks
+from local.supply_chain.bill import bill_of
+from local.supply_chain.builds import BuildError, build_copy, differences
+from local.supply_chain.lock import LockError
+from local.supply_chain.review import review_locks
 
 __all__ = ["main"]
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def main() -> int:
     """Run one subcommand; returns the process's exit code."""
-    parser = argparse.ArgumentParser(prog="python -m supply_chain", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m local.supply_chain", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     sbom = commands.add_parser("sbom", help="write the bill of materials of a build")
     sbom.add_argument("build_folder", type=Path)
