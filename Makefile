@@ -117,6 +117,7 @@ pip-audit-lock: $(READY) # refresh the lock of pip-audit
 	$(BIN)/uv pip compile --quiet --upgrade .ci/audit-requirements.in \
 	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
 	  -o .ci/audit-requirements.txt
+
 # checkov has a venv of its own (its pins are not ours), made from its own lock; nothing leaves this machine.
 .PHONY: check-security
 check-security: $(READY) ## checkov on the expanded template: no finding, no idle suppression

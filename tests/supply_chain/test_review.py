@@ -24,6 +24,7 @@ REVIEWED = (
     ".ci/audit-requirements.txt",
     ".ci/bench-requirements.txt",
     ".ci/s3-requirements.txt",
+    ".ci/security-requirements.txt",
     "layers/dependencies/requirements.in",
     "pyproject.toml",
 )
