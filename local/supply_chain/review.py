@@ -24,7 +24,7 @@ DEPLOYED_LOCK = Path("layers/dependencies/requirements.txt")
 _TOOLS_LOCK = Path(".ci/requirements.txt")
 # In venvs of their own, which may not be here: their licences are not read.
 _APART = tuple(
-    Path(f".ci/{name}-requirements.txt") for name in ("audit", "bench", "s3", "security")
+    Path(f".ci/{name}-requirements.txt") for name in ("audit", "bench", "cli", "s3", "security")
 )
 _ASKED_FOR = (Path("pyproject.toml"), Path("layers/dependencies/requirements.in"))
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")

@@ -23,6 +23,7 @@ REVIEWED = (
     DEPLOYED,
     ".ci/audit-requirements.txt",
     ".ci/bench-requirements.txt",
+    ".ci/cli-requirements.txt",
     ".ci/s3-requirements.txt",
     ".ci/security-requirements.txt",
     "layers/dependencies/requirements.in",
