@@ -14,11 +14,10 @@ from typing import Any
 import pytest
 import urllib3
 
-from archiver.errors import Deferral, Failure, Rejection
 from local.apartmentiq import SyntheticExport, VendorStandIn
 from local.cloud import LocalCloud
 from local.metrics import Datum, dimensions_of, read_emf, read_invocations, read_queue
-from tests.end_to_end.alarms import judge, metrics_of
+from tests.end_to_end.alarms import judge
 from tests.functional.aws_script import AwsScript, Refusal, operation
 
 FUNCTIONS = ("ArchiveExportFunction", "ReceiveCallbackFunction", "ReconcileExportsFunction")
@@ -27,7 +26,6 @@ UNKNOWN_JOB = "0d6bfb3c-3a9a-4a3e-9df0-b0d2f7d0ad4e"
 PATIENCE_SECONDS = 60
 HOUR = 3600.0
 DENIED = Refusal.json(400, b'{"__type": "AccessDeniedException", "message": "not allowed"}')
-REASONS = {*Deferral.reasons, *Rejection.reasons, *Failure.reasons}
 SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 
 
@@ -308,25 +306,3 @@ def test_a_day_without_a_finished_sweep_rings(cloud: LocalCloud, vendor: VendorS
     vendor.clear_script()
     cloud.invoke(SCHEDULED, SWEEP)
     assert not rings(cloud, "NoSweepFinishedAlarm", since)
-
-
-def test_every_metric_of_ours_that_an_alarm_reads_is_one_that_the_functions_emit(
-    cloud: LocalCloud,
-) -> None:
-    """By the end of this file each was seen, by its name and dimensions; reasons are settled ones.
-
-    Of the reasons some are seen only elsewhere (no test here unplugs the network).
-    """
-    seen = {
-        (datum.name, frozenset(name for name, _ in datum.dimensions))
-        for function in FUNCTIONS
-        for datum in read_emf(cloud.logs(function))
-    }
-    for one in cloud.stack.of_type("AWS::CloudWatch::Alarm"):
-        for metric in metrics_of(one.properties):
-            if metric["Namespace"] != "ApartmentIqArchiver":
-                continue
-            dimensions = {d["Name"]: d["Value"] for d in metric["Dimensions"]}
-            assert (metric["MetricName"], frozenset(dimensions)) in seen, one.logical_id
-            assert dimensions["service"] == "apartmentiq-archiver"
-            assert dimensions.get("reason", "bug") in REASONS

@@ -14,9 +14,12 @@ from local.cloud import STACK_NAME, LocalCloud
 from local.dashboard import fill_in, lines_of, names_of, read_widgets
 from local.dashboard_picture import draw
 from local.metrics import Datum, dimensions_of, read_emf
+from tests.end_to_end.alarms import metrics_of
+from tests.functional.aws_script import AwsScript, Refusal, operation
 
 FUNCTIONS = ("ArchiveExportFunction", "ReceiveCallbackFunction", "ReconcileExportsFunction")
 PATIENCE_SECONDS = 60
+DENIED = Refusal.json(400, b'{"__type": "AccessDeniedException", "message": "not allowed"}')
 SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 # Emitted only where S3 copies from the vendor's bucket, which the stand-in does not grant; that
 # tests/functional/test_copies.py sees it.
@@ -67,7 +70,15 @@ def seen(cloud: LocalCloud) -> set[tuple[str, frozenset[str]]]:
     assert cloud.invoke(SCHEDULED, "ReconcileExportsFunction").succeeded
     with urllib3.PoolManager(ca_certs=str(cloud.ca_bundle), retries=False) as http:
         called = http.request("POST", str(cloud.callback_url), json={"job_id": missed.job_id})
-    assert called.status == 202
+        assert called.status == 202
+        script = AwsScript(cloud.aws)
+        script.answer_next(operation("SendMessageBatch"), DENIED, times=9)
+        called = http.request("POST", str(cloud.callback_url), json={"job_id": missed.job_id})
+    assert called.status == 503
+    script.clear()
+    vendor.answer_next("jobs", status=500, times=9)
+    assert cloud.invoke(SCHEDULED, "ReconcileExportsFunction").succeeded
+    vendor.clear_script()
     cloud.skip_waiting()
     cloud.event_source.wait_for(
         lambda _: {"AlreadyArchived", "Queued"} <= {name for name, _ in emitted(cloud)},
@@ -151,3 +162,18 @@ def test_the_picture_draws_what_was_measured_and_invents_nothing(cloud: LocalClo
     assert "7 M" in svg
     all_lines = sum(len(list(lines_of(widget))) for widget in widgets)
     assert svg.count("(none)") == all_lines - 1
+
+
+def test_every_metric_of_ours_that_an_alarm_reads_is_one_that_the_functions_emit(
+    cloud: LocalCloud, seen: set[tuple[str, frozenset[str]]]
+) -> None:
+    """Each was seen, by its name and dimensions, and its reason is a settled one."""
+    reasons = {reason for given in REASONS.values() for reason in given}
+    for alarm in cloud.stack.of_type("AWS::CloudWatch::Alarm"):
+        for metric in metrics_of(alarm.properties):
+            if metric["Namespace"] != "ApartmentIqArchiver":
+                continue
+            dimensions = {d["Name"]: d["Value"] for d in metric["Dimensions"]}
+            assert (metric["MetricName"], frozenset(dimensions)) in seen, alarm.logical_id
+            assert dimensions["service"] == "apartmentiq-archiver"
+            assert dimensions.get("reason", "bug") in reasons

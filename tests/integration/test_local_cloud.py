@@ -537,7 +537,14 @@ def test_endpoints_file_is_complete_and_private(cloud: LocalCloud) -> None:
     values = json.loads(cloud.endpoints_path.read_text(encoding="utf-8"))
     assert stat.S_IMODE(cloud.endpoints_path.stat().st_mode) == 0o600
     assert set(values) == {
-        *("aws_endpoint_url", "s3_endpoint_url", "region", "access_key_id", "secret_access_key"),
+        *(
+            "stack",
+            "aws_endpoint_url",
+            "s3_endpoint_url",
+            "region",
+            "access_key_id",
+            "secret_access_key",
+        ),
         *("queue_url", "dead_letter_queue_url", "bucket", "event_bus", "table"),
         *("api_base_url", "token_url", "callback_url", "ca_bundle"),
     }
