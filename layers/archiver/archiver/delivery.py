@@ -213,9 +213,7 @@ class Delivery:
         if waited > self.max_wait and not gets_on:
             hours = self.max_wait.total_seconds() / 3600
             why = f"It waited longer than {hours:g} hours, last because: {deferral.detail}"
-            # What another run is copying right now must not be aborted under its hands.
-            elsewhere = deferral.reason == "in_progress_elsewhere"
-            self._reject(message, job_id, Rejection("waited_too_long", why), give_up=not elsewhere)
+            self._reject(message, job_id, Rejection("waited_too_long", why))
             return
         delay_seconds = _delay(deferral, message.deferrals)
         attributes = {
@@ -244,13 +242,10 @@ class Delivery:
         self.outcomes.count_reason("EndedAtVendor", ended.reason)
         self._close(self._story(message, job_id, "ended_at_vendor", ended, then="deleted"))
 
-    def _reject(
-        self, message: Message, job_id: str | None, why: Interruption, *, give_up: bool = True
-    ) -> None:
+    def _reject(self, message: Message, job_id: str | None, why: Interruption) -> None:
         """Tell, then set aside: an event twice is better than a dead letter twice."""
         self.events.emit("Export Rejected", _detail(job_id, why))
-        if give_up:
-            self._give_up(job_id)
+        self._give_up(job_id)
         self.outcomes.count_reason("Rejected", why.reason)
         self._close(self._story(message, job_id, "rejected", why, then="dead_letter"))
         self._bury(message, job_id, why)
