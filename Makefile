@@ -215,7 +215,7 @@ status: $(READY) ## where a job is, why, and when it is tried next: JOB=<uuid> [
 	@$(BIN)/python -m local status --stack "$(STACK)" --job "$(JOB)"
 
 .PHONY: dashboard
-dashboard: $(READY) ## put dashboard/dashboard.json into CloudWatch under the stack's name: [STACK=name|local]
+dashboard: $(READY) ## put docs/dashboard.json into CloudWatch under the stack's name: [STACK=name|local]
 	@$(BIN)/python -m local dashboard --stack "$(STACK)"
 
 .PHONY: dashboard-picture

@@ -1,4 +1,4 @@
-"""`make dashboard`: put dashboard/dashboard.json into CloudWatch, under the stack's name.
+"""`make dashboard`: put docs/dashboard.json into CloudWatch, under the stack's name.
 
 The file is CloudWatch's own form ("Dashboard Body Structure and Syntax") with `${…}` where names
 of a stack belong. Why no resource of the template: docs/decisions. It must not import `archiver`.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BODY_PATH", "Line", "fill_in", "lines_of", "names_of", "read_widgets", "run_dashboard"]
 
-BODY_PATH = Path(__file__).resolve().parents[1] / "dashboard" / "dashboard.json"
+BODY_PATH = Path(__file__).resolve().parents[1] / "docs" / "dashboard.json"
 _FUNCTIONS = (
     "ArchiveExportFunctionName",
     "ReceiveCallbackFunctionName",
