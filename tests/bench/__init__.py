@@ -11,7 +11,8 @@ from pathlib import Path
 
 __all__: list[str] = []
 
-os.environ.setdefault("BOTO_DISABLE_CRT", "true")
+if "pytest" not in sys.modules:  # there other code in the same process needs botocore's checksums
+    os.environ.setdefault("BOTO_DISABLE_CRT", "true")
 for _folder in ("layers/archiver", "functions/archive_export"):
     _path = str(Path(__file__).parents[2] / _folder)
     if _path not in sys.path:

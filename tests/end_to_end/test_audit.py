@@ -104,9 +104,9 @@ def change_receipt(name: str, value: dict[str, str]) -> Callable[[LocalCloud, Re
         (overwrite, "replaced"),
         (replace_for_good, "different"),
         (change_receipt("size_bytes", {"N": "5"}), "different"),
-        (change_receipt("etag", {"S": "0" * 32}), "different"),
+        (change_receipt("checksum_crc64nvme", {"S": "AAAAAAAAAAA="}), "different"),
     ],
-    ids=["deleted", "version deleted", "overwritten", "replaced for good", "size", "etag"],
+    ids=["deleted", "version deleted", "overwritten", "replaced for good", "size", "checksum"],
 )
 def test_what_is_not_as_the_receipt_says_is_listed(
     cloud: LocalCloud,
