@@ -303,6 +303,20 @@ def test_a_failure_comes_back_soon_and_on_its_last_receive_becomes_a_dead_letter
     assert letter["detail"]
     assert json.loads(letter["body"]) == {"job_id": job.job_id}
     assert company.outcomes() == [("failed", reason)] * 3
+
+
+@pytest.mark.parametrize("receive_count", [0, 2_147_483_648, 999_999_999_999_999])
+def test_a_receive_count_that_no_queue_would_reach_still_has_an_outcome(
+    company: Company, receive_count: int
+) -> None:
+    """The delay doubles with each receive: two to the power of this would fill the memory."""
+    job = company.vendor.add_job(b"x")
+    break_vendor(company, job.job_id)
+
+    failed = company.deliver_job(job, receive_count=receive_count)
+
+    assert company.outcomes() == [("failed", "vendor_error")]
+    assert (len(failed), len(company.dead_letters())) == ((1, 0) if receive_count < 1 else (0, 1))
     assert company.emitted() == []
     assert company.objects() == {}
 

@@ -256,7 +256,7 @@ class Delivery:
         Then it is dead-lettered here, with the reason: SQS's own redrive would tell none.
         """
         is_last = message.receive_count >= self.max_receives
-        delay_seconds = _jittered(_FIRST_REDELIVERY_SECONDS * 2 ** (message.receive_count - 1))
+        delay_seconds = _jittered(_doubled(_FIRST_REDELIVERY_SECONDS, message.receive_count - 1))
         self.outcomes.count_reason("Failed", failure.reason)
         self.steps.annotate("outcome", "failed")
         self.log.exception(  # noqa: LOG004 - called from the except blocks of `_guarded` alone
@@ -354,7 +354,7 @@ def _detail(job_id: str | None, why: Interruption) -> dict[str, Any]:
 
 def _delay(deferral: Deferral, deferrals: int) -> int:
     """Return how long to wait, in whole seconds: what the other side asked for, at the least."""
-    growing = _FIRST_WAIT_SECONDS[deferral.reason] * 2 ** min(deferrals, 10)
+    growing = _doubled(_FIRST_WAIT_SECONDS[deferral.reason], deferrals)
     if deferral.reason == "in_progress_elsewhere":
         growing = min(growing, _MAX_WAIT_FOR_OTHERS_SECONDS)
     if deferral.wait_seconds is None:
@@ -362,8 +362,17 @@ def _delay(deferral: Deferral, deferrals: int) -> int:
     least = int(-(-deferral.wait_seconds // 1))
     spread = max(1, least // 5)
     if deferral.reason == "rate_limited" and deferrals:  # a crowd that comes back as one again
-        spread = max(spread, min(_MAX_SPREAD_SECONDS, 15 * 2 ** min(deferrals, 10)))
+        spread = max(spread, min(_MAX_SPREAD_SECONDS, _doubled(15, deferrals)))
     return min(_MAX_DELAY_SECONDS, least + random.randint(0, spread))  # noqa: S311
+
+
+def _doubled(seconds: int, times: int) -> int:
+    """Return `seconds` doubled so often, or a number beyond every limit on a wait.
+
+    The exponent is held because it comes with the message: two to the power of what a queue may
+    count is a number that fills the memory.
+    """
+    return seconds * 2 ** min(max(times, 0), 10)
 
 
 def _jittered(seconds: float) -> int:
