@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from hypothesis import strategies as st
@@ -73,7 +74,26 @@ def _recognisable(body: str) -> str:
     """Cut off a token that was left without its name before it: nobody could know it for one."""
     name = CALLBACK_NAME.search(body)
     start = len(body) if name is None else name.start()
-    return body[start:] if leaks([body[:start]]) else body
+    body = body[start:] if leaks([body[:start]]) else body
+    try:
+        nameless = leaks(_told_without_name(json.loads(body)))
+    except (ValueError, RecursionError):
+        return body  # no JSON: all that follows a name is held to belong to it
+    return "{}" if nameless else body
+
+
+def _told_without_name(value: Any) -> Iterator[str]:  # noqa: ANN401 - any JSON
+    """Yield the texts of a JSON value that stand under no `callback_url`, nor behind one."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield CALLBACK_NAME.split(name, maxsplit=1)[0]
+            if CALLBACK_NAME.search(name) is None:
+                yield from _told_without_name(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _told_without_name(item)
+    elif isinstance(value, str):
+        yield CALLBACK_NAME.split(value, maxsplit=1)[0]
 
 
 _request_text = json_text(requests())
@@ -92,7 +112,7 @@ _sqs_bodies = st.one_of(
     _spoilt_request,
     sqs_text,
     st.integers(0, 400).flatmap(lambda short: _request_text.map(lambda body: _filled(body, short))),
-).map(_admitted)
+).map(lambda body: _recognisable(_admitted(body)))  # what SQS refuses may have spoilt a JSON text
 
 
 _odd_numbers = st.sampled_from(

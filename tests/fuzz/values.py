@@ -180,6 +180,6 @@ def mutated(draw: st.DrawFn, texts: st.SearchStrategy[str]) -> str:
 
 
 def _beside_name(text: str, at: int) -> int:
-    """Move a place that lies within `callback_url` behind it: a spoilt name names nothing."""
-    inside = (name for name in CALLBACK_NAME.finditer(text) if name.start() < at < name.end())
+    """Move a place that lies in `callback_url` behind it: a spoilt name names nothing."""
+    inside = (name for name in CALLBACK_NAME.finditer(text) if name.start() <= at < name.end())
     return next((name.end() for name in inside), at)

@@ -138,6 +138,24 @@ def test_a_long_body_is_replaced_by_its_request(recheck: bool) -> None:  # noqa:
     assert len(sendable_body(body)) < 100
 
 
+@pytest.mark.parametrize("body", ["", "\x00", "{\x0b}", "\ud800", '{"job_id": "\ufffe"}'])
+def test_a_body_that_sqs_would_refuse_is_escaped_and_stays_malformed(body: str) -> None:
+    """An invocation by hand can bring one; its dead letter must be taken by SQS."""
+    sendable = sendable_body(body)
+    assert sendable
+    assert sendable.isascii()
+    assert sendable.isprintable()
+    with pytest.raises(Rejection):
+        read_request(sendable)
+
+
+def test_a_request_with_characters_that_sqs_would_refuse_is_still_read() -> None:
+    """They stand in a field that nobody asks for."""
+    body = json.dumps({"job_id": JOB_ID, "note": "\ufffe\x7f"}, ensure_ascii=False)
+    assert json.loads(sendable_body(body)) == json.loads(body)
+    assert sendable_body(body).isascii()
+
+
 @pytest.mark.parametrize("filler", ["x", "\N{GRINNING FACE}"])
 def test_a_long_malformed_body_is_cut_and_stays_malformed(filler: str) -> None:
     """Its dead letter must be taken by SQS, whatever its characters weigh."""

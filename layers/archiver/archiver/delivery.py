@@ -372,7 +372,7 @@ def _doubled(seconds: int, times: int) -> int:
     The exponent is held because it comes with the message: two to the power of what a queue may
     count is a number that fills the memory.
     """
-    return seconds * 2 ** min(max(times, 0), 10)
+    return seconds << min(max(times, 0), 10)
 
 
 def _jittered(seconds: float) -> int:

@@ -8,6 +8,7 @@ receipt is compared with the object first.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ _MAX_SHOWN_CHARACTERS = 60
 # What a body may take of SQS's least limit for a message (256 KiB): the rest is for the attributes
 # that a delayed copy or a dead letter gets, four bytes to a character of a detail.
 _MAX_BODY_BYTES = (256 - 16) * 1024
+# SQS API Reference, SendMessage: it takes these characters and no others, and at least one.
+_REFUSED_BY_SQS = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _MAX_DIGITS = 15  # of a count or a time in milliseconds: until the year 33658
 
 
@@ -81,9 +84,12 @@ def read_request(body: str) -> tuple[str, bool]:
 def sendable_body(body: str) -> str:
     """Return the body as it may be sent on: sanitised, and short enough for attributes beside it.
 
-    One that is too long is replaced by the request in it; a malformed one is cut, and says so.
+    One that is too long is replaced by the request in it; a malformed one is cut, and says so. What
+    no queue can have delivered, because SQS refuses it (an invocation by hand can), is escaped.
     """
     body = sanitise_body(body)
+    if not body or _REFUSED_BY_SQS.search(body):
+        body = _escaped(body)
     if len(encoded := body.encode(errors="replace")) <= _MAX_BODY_BYTES:
         return body
     try:
@@ -91,6 +97,14 @@ def sendable_body(body: str) -> str:
     except Rejection:
         return encoded[:_MAX_BODY_BYTES].decode(errors="ignore") + " [cut]"
     return json.dumps({"job_id": job_id, "recheck": True} if recheck else {"job_id": job_id})
+
+
+def _escaped(body: str) -> str:
+    """Return the same JSON in ASCII, or the body as a JSON text if it is none."""
+    try:
+        return json.dumps(json.loads(body))
+    except (ValueError, RecursionError):
+        return json.dumps(body)
 
 
 def sanitise_body(body: str) -> str:
