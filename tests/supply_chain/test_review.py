@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections import defaultdict
 from email.message import Message
-from importlib.metadata import PackageMetadata
+from importlib.metadata import PackageMetadata, distributions
 from pathlib import Path
 from typing import cast
 
@@ -122,6 +123,17 @@ def test_every_lock_of_the_project_is_reviewed() -> None:
     """A lock that is added is reviewed, too."""
     locks = {path.relative_to(ROOT).as_posix() for path in (ROOT / ".ci").glob("*requirements.txt")}
     assert locks == {name for name in REVIEWED if name.startswith(".ci/")}
+
+
+def test_no_two_installed_packages_write_one_file() -> None:
+    """Which of them wins is the installer's chance: boto3-stubs and its -lite were such a pair."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for distribution in distributions():
+        for file in distribution.files or ():
+            if not file.parts[0].endswith(".dist-info") and file.suffix != ".pyc":
+                owners[str(file)].add(distribution.name)
+    assert len(owners) > 1_000
+    assert {file: names for file, names in owners.items() if len(names) > 1} == {}
 
 
 def test_a_line_that_is_no_requirement_is_not_passed_over(tmp_path: Path) -> None:
