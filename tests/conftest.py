@@ -22,6 +22,10 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 
+# The longest first, and waiting more than it computes: last, it would leave a process without work.
+_FIRST = ("end_to_end", "functional", "integration")
+
+
 class _ByTier(LoadScopeScheduling):  # type: ignore[misc] # xdist ships no types
     """Keeps the tiers with a cloud together by folder, all other tests by file.
 
@@ -31,10 +35,17 @@ class _ByTier(LoadScopeScheduling):  # type: ignore[misc] # xdist ships no types
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0].removeprefix("tests/")
         tier = path.partition("/")[0]
-        return tier if tier in {"functional", "end_to_end", "integration"} else path
+        return tier if tier in _FIRST else path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tiers with a cloud before the others; the scheduler hands out in this order."""
+    rank = {tier: place for place, tier in enumerate(_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path.relative_to(TESTS).parts[0], len(rank)))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByTier:  # noqa: ANN401 - xdist's
-    """Let `-n` follow the groups."""
+    """Let `-n` follow the groups, in the order in which they stand."""
+    config.option.loadscopereorder = False  # by their number of tests, it would be
     return _ByTier(config, log)

@@ -5,11 +5,13 @@ The server is a socket on loopback that sends exactly the records it is told to.
 
 from __future__ import annotations
 
+import http.client
 import random
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 import pytest
 from urllib3.util import wait_for_read
@@ -17,6 +19,7 @@ from urllib3.util import wait_for_read
 from archiver.https import ByteConnection, Spares, tls_context
 from local.certificates import CertificateAuthority
 
+_SERVER = "server"
 _BUFFER_BYTES = 64 * 1024
 _BODY = random.Random(3).randbytes(300_000)  # noqa: S311 - sample bytes
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 300000\r\n\r\n"
@@ -35,26 +38,27 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> CertificateAuthority:
 def serve(authority: CertificateAuthority) -> Iterator[Serve]:
     """Return what starts a server that answers so many requests on one connection, then closes."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        threads: list[threading.Thread] = []
 
         def start(*answers: Records, spares: Spares | None = None) -> ByteConnection:
             context = authority.server_context()
-            threads.append(threading.Thread(target=_answer, args=(listener, context, answers)))
-            threads[-1].start()
+            serving = (listener, context, answers)
+            threading.Thread(target=_answer, args=serving, name=_SERVER).start()
             port = listener.getsockname()[1]
             tls = tls_context(str(authority.bundle_path))
             return ByteConnection("localhost", port, tls, spares=spares)
 
         yield start
-        for thread in threads:
-            thread.join(timeout=10)
+        _wait_for_servers()
 
 
 def _answer(listener: socket.socket, context: ssl.SSLContext, answers: Sequence[Records]) -> None:
     plain, _ = listener.accept()
     with context.wrap_socket(plain, server_side=True) as connection:
         for records in answers:
-            if not connection.recv(65536):  # a request is one record here
+            try:
+                if not connection.recv(65536):  # a request is one record here
+                    return
+            except ConnectionResetError:  # closed with bytes on the way
                 return
             for record in records:
                 connection.sendall(record)
@@ -64,10 +68,21 @@ def _cut(content: bytes, size_bytes: int) -> list[bytes]:
     return [content[at : at + size_bytes] for at in range(0, len(content), size_bytes)]
 
 
+def _ask(connection: ByteConnection) -> http.client.HTTPResponse:
+    connection.begin("GET", "/export", {"Host": "localhost"})
+    return connection.answer()
+
+
+def _wait_for_servers() -> None:
+    for thread in threading.enumerate():
+        if thread.name == _SERVER:
+            thread.join(timeout=10)
+            assert not thread.is_alive()
+
+
 def _read_all(connection: ByteConnection) -> tuple[bytes, bool]:
     """Return the bytes until the end or the first empty read, and whether it was the end."""
-    connection.begin("GET", "/export", {"Host": "localhost"})
-    answer = connection.answer()
+    answer = _ask(connection)
     buffer, content = bytearray(_BUFFER_BYTES), b""
     while not answer.isclosed():
         count = answer.readinto(buffer)
@@ -184,3 +199,33 @@ def test_a_connection_that_may_be_out_of_step_is_closed(
     answer.close()
     first.close()
     assert spares.take("localhost", first.port) is None
+
+
+# The server waits for a second request, that is: until the connection is really closed.
+_HANGS_UP = ([_HEAD[:-2] + b"Connection: close\r\n\r\n" + _BODY[:100_000]], _WHOLE)
+
+
+def test_closing_hangs_up_on_an_answer_that_would_be_the_last(serve: Serve) -> None:
+    """http.client gives such an answer the socket: only closing both lets the host know."""
+    connection = serve(*_HANGS_UP)
+    answer = _ask(connection)
+    assert answer.readinto(bytearray(1000)) == 1000
+
+    connection.close()
+
+    assert answer.isclosed()
+    _wait_for_servers()
+
+
+def test_an_answer_that_would_be_the_last_can_be_interrupted(serve: Serve) -> None:
+    """Or a part of a host that always hangs up would hold a copy that is out of time."""
+    connection = serve(*_HANGS_UP)
+    answer = _ask(connection)
+    threading.Timer(0.2, connection.interrupt).start()
+
+    with suppress(OSError):
+        while answer.readinto(bytearray(_BUFFER_BYTES)):
+            pass
+
+    connection.close()
+    _wait_for_servers()

@@ -6,6 +6,7 @@ import socket
 import ssl
 import threading
 import traceback
+from contextlib import suppress
 
 import pytest
 
@@ -39,6 +40,8 @@ def ask(raw: bytes, header: str = "x") -> Answer:
             headers = {"Authorization": f"Bearer {header}"}
             return UrllibClient(ssl.create_default_context()).send("GET", url, headers, None)
         finally:
+            with suppress(OSError):  # closing alone does not wake who waits in accept
+                listener.shutdown(socket.SHUT_RDWR)
             listener.close()
             server.join(_PATIENCE_SECONDS)
 

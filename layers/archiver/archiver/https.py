@@ -204,6 +204,7 @@ class ByteConnection:
         self._spares = spares
         self._patience_seconds = patience_seconds
         self._answer: http.client.HTTPResponse | None = None
+        self._answered_by: socket.socket | None = None
         self._owed_bytes = 0  # of the request's body
         self._connection = self._prepare()
 
@@ -225,6 +226,8 @@ class ByteConnection:
 
     def answer(self) -> http.client.HTTPResponse:
         """Return the response, its body unread. Read it to the end, or `close`."""
+        # A host that says it will hang up takes the socket from the connection with its answer.
+        self._answered_by = self._connection.sock
         self._answer = self._connection.getresponse()
         return self._answer
 
@@ -234,7 +237,7 @@ class ByteConnection:
         The plain socket's shutdown: SSLSocket's own forgets the TLS layer, and the other thread
         would then take what is still in the kernel's buffer for content.
         """
-        sock = self._connection.sock
+        sock = self._connection.sock or self._answered_by
         if sock is not None:
             with suppress(OSError):  # not connected any more
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
@@ -246,6 +249,9 @@ class ByteConnection:
             self._connection, self._answer = self._prepare(), None
         else:
             self._connection.close()
+            if self._answer is not None:
+                self._answer.close()
+        self._answered_by = None
 
     def _waits_for_a_request(self) -> bool:
         """Tell whether the last request went out whole and its answer was read to the end.
