@@ -48,13 +48,13 @@ local: build-local ## keep the embedded cloud up for people and tools (ARGS="--h
 .PHONY: test
 test: build-local ## all tests but test-s3: unit, architecture, template, functional, integration, end to end
 	@$(BIN)/python -m tests.locked_venv .cache/cli/venv .ci/cli-requirements.txt
-	@$(BIN)/python -m pytest -p tests.taint.plugin -n 2 --dist loadscope $(ARGS)
+	@$(BIN)/python -m pytest -p tests.taint.plugin -n 3 --dist loadscope $(ARGS)
 
 # `make test` searches as well; here are the tiers alone in which our code runs.
 .PHONY: taint
 taint: build-local ## no secret in log, trace, metric, event, table, queue, metadata or output: searched for
 	@$(BIN)/python -m tests.locked_venv .cache/cli/venv .ci/cli-requirements.txt
-	@$(BIN)/python -m pytest -p tests.taint.plugin -n 2 --dist loadscope \
+	@$(BIN)/python -m pytest -p tests.taint.plugin -n 3 --dist loadscope \
 	  tests/taint tests/unit tests/functional tests/integration tests/end_to_end $(ARGS)
 
 .PHONY: faults

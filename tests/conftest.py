@@ -1,7 +1,8 @@
-"""Which tests must stay together when two processes share the work; examples have no deadline.
+"""Which tests must stay together when processes share the work; examples have no deadline.
 
-moto keeps AWS in the process: a second cloud that starts there empties the first. So each tier that
-starts one is a group, and a group runs in one process from its beginning to its end.
+moto keeps AWS in the process: a second cloud that starts there empties the first. The functional
+tests have one for all their files, so they run in one process from the first to the last. The files
+that have a cloud of their own need no more than to stay whole.
 """
 
 from __future__ import annotations
@@ -22,24 +23,23 @@ settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
 
-# The longest first, and waiting more than it computes: last, it would leave a process without work.
-_FIRST = ("end_to_end", "functional", "integration")
+# The long ones first: at the end, one of them would leave the other processes without work.
+_FIRST = ("functional", "end_to_end", "integration")
 
 
 class _ByTier(LoadScopeScheduling):  # type: ignore[misc] # xdist ships no types
-    """Keeps the tiers with a cloud together by folder, all other tests by file.
+    """Keeps the functional tests together, all others by file.
 
     xdist's own groups (loadgroup) write them into node ids, which pytest 9 does not let it do.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0].removeprefix("tests/")
-        tier = path.partition("/")[0]
-        return tier if tier in _FIRST else path
+        return "functional" if path.startswith("functional/") else path
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tiers with a cloud before the others; the scheduler hands out in this order."""
+    """Put the long tiers before the others; the scheduler hands out in this order."""
     rank = {tier: place for place, tier in enumerate(_FIRST)}
     items.sort(key=lambda item: rank.get(item.path.relative_to(TESTS).parts[0], len(rank)))
 

@@ -10,8 +10,9 @@ import json
 import logging
 import time
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from threading import Lock, Thread
+from threading import Condition, Lock, Thread
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -29,7 +30,7 @@ from local.aws.tls_server import TlsServer, quiet
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
 
 __all__ = [
     "ACCOUNT_ID",
@@ -155,6 +156,10 @@ class EmbeddedAws:
         """Tell `watcher` of all calls from now on."""
         self._recorder.watchers.append(watcher)
 
+    def wait_until_idle(self, seconds: float) -> bool:
+        """Wait until no call is under way, at most so long; tells whether none is."""
+        return self._recorder.wait_until_idle(seconds)
+
     def queued_messages(self, queue_name: str, region: str) -> list[QueuedMessage]:
         """Return what is in a queue, hidden or not, without receiving it; SQS has no such call."""
         queue = sqs_backends[ACCOUNT_ID][region].get_queue(queue_name)
@@ -224,6 +229,8 @@ class _Recorder:
         self._application = application
         self._records: deque[RequestRecord] = deque(maxlen=_REMEMBERED_REQUESTS)
         self._lock = Lock()
+        self._idle = Condition()
+        self._under_way = 0
         self._locks = ConditionLocks()
         self.watchers: list[RequestWatcher] = []
 
@@ -237,11 +244,26 @@ class _Recorder:
         app = self._application.get_application(environ)
         for watcher in self.watchers:
             watcher.began(record)
-        with self._locks.lock_for(record.service, environ):
+        with self._counted(), self._locks.lock_for(record.service, environ):
             answer: Iterable[bytes] = app(environ, start_response)
         for watcher in self.watchers:
             watcher.ended(record)
         return answer
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._idle:
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._under_way -= 1
+                self._idle.notify_all()
+
+    def wait_until_idle(self, seconds: float) -> bool:
+        with self._idle:
+            return self._idle.wait_for(lambda: self._under_way == 0, seconds)
 
     def snapshot(self) -> list[RequestRecord]:
         with self._lock:

@@ -217,6 +217,7 @@ class Company:
 
     def empty(self) -> None:
         """Forget what earlier tests left behind: messages, objects, items, scripts, journals."""
+        assert self.aws.wait_until_idle(10)  # a part that nobody waits for may still be written
         for purpose in ("queue", "dead", "emitted"):
             self.aws.forget_messages(f"{self.name}-{purpose}", REGION)
         bucket = s3_backends[ACCOUNT_ID]["aws"].buckets[self.bucket]
