@@ -29,7 +29,7 @@ from tests.bench.built import (
 from tests.bench.servers import ROOT, client_core
 from tests.bench.tools import peers_python
 
-__all__ = ["cold_modules", "main"]
+__all__ = ["cold_collections", "cold_modules", "main"]
 
 _LIMIT_RATIO = 1.2
 _LIMIT_ZIPPED_BYTES = 20_000_000
@@ -40,6 +40,14 @@ _IMPORT_TIME = re.compile(r"import time:\s+(\d+) \|\s+(\d+) \|( +)(\S+)")
 def cold_modules() -> list[str]:
     """Return the modules that are loaded when the handler's first line is reached."""
     return _run(function_command("cold_start.py", "modules"), function_environment()).split()
+
+
+def cold_collections() -> tuple[bool, int]:
+    """Return whether garbage is collected at the handler's first line, and how often it was."""
+    enabled, count = _run(
+        function_command("cold_start.py", "garbage"), function_environment()
+    ).split()
+    return enabled == "True", int(count)
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
-"""Starts cold and stops at a mark: `cold_start.py handler|client|modules`.
+"""Starts cold and stops at a mark: `cold_start.py handler|client|modules|garbage`.
 
 It is the function's process. It imports nothing of ours but what it measures, and nothing that this
 would not import anyway.
 """
 
+import gc
 import os
 import sys
 import time
@@ -39,6 +40,9 @@ def _stop() -> NoReturn:
     cpu_seconds = time.process_time()
     if sys.argv[1] == "modules":
         sys.stdout.write("\n".join(sorted(sys.modules)))
+    elif sys.argv[1] == "garbage":
+        collections = sum(generation["collections"] for generation in gc.get_stats())
+        sys.stdout.write(f"{gc.isenabled()} {collections}")
     else:
         sys.stdout.write(str(cpu_seconds))
     sys.stdout.flush()

@@ -22,7 +22,7 @@ from archiver.https import ByteConnection, tls_context
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from archiver.transfer.source import ExportSource
 from tests.bench.built import LAYERS, layer_folder, zipped_bytes
-from tests.bench.cold import cold_modules
+from tests.bench.cold import cold_collections, cold_modules
 from tests.bench.pattern import pattern_at
 from tests.bench.servers import ROOT, NullS3, null_s3
 
@@ -50,6 +50,7 @@ _COLD_PACKAGES = frozenset(
     }
 )
 _COLD_MODULES_LIMIT = 375  # 365 on 2026-11-23
+_COLD_COLLECTIONS_LIMIT = 10  # 4 on 2026-11-25, all before our first line; 41 with imports in it
 
 
 @pytest.fixture(scope="module", params=[(), ("--python-tls",)], ids=["native", "python"])
@@ -226,6 +227,13 @@ def test_a_cold_start_loads_the_packages_that_it_is_known_to_load() -> None:
     packages = {name.partition(".")[0] for name in outside}
     assert packages - _COLD_PACKAGES == set()
     assert len(outside) <= _COLD_MODULES_LIMIT
+
+
+def test_a_cold_start_does_not_look_for_garbage_but_what_follows_does() -> None:
+    """Python's collector sleeps while the function is imported, and is awake in the handler."""
+    enabled, collections = cold_collections()
+    assert enabled
+    assert collections <= _COLD_COLLECTIONS_LIMIT
 
 
 def test_the_layers_are_small() -> None:
