@@ -23,8 +23,8 @@ _MAX_SHOWN_CHARACTERS = 60
 # What a body may take of SQS's least limit for a message (256 KiB): the rest is for the attributes
 # that a delayed copy or a dead letter gets, four bytes to a character of a detail.
 _MAX_BODY_BYTES = (256 - 16) * 1024
-# What SQS API Reference, SendMessage, leaves out of the characters that it takes. Said the other way
-# round, as there, it would take 3 ms of each cold start to compile: a range up to U+10FFFF is dear.
+# What SQS API Reference, SendMessage, leaves out of the characters that it takes. The other way
+# round, as there, would take 3 ms of each cold start: a range up to U+10FFFF is dear to compile.
 _REFUSED_BY_SQS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _MAX_DIGITS = 15  # of a count or a time in milliseconds: until the year 33658
 
