@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 from archiver.apartmentiq.link import TrustedHosts, read_link
-from archiver.https import ByteConnection, tls_context
+from archiver.https import ByteConnection
+from archiver.tls import tls_context
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from archiver.transfer.source import ExportSource
 from tests.bench.built import LAYERS, layer_folder, zipped_bytes

@@ -25,11 +25,12 @@ from urllib3.util import wait_for_read
 
 from archiver.apartmentiq.protocol import Answer
 from archiver.errors import Failure
+from archiver.tls import TlsSocket
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["NETWORK_ERRORS", "ByteConnection", "Spares", "UrllibClient", "tls_context"]
+__all__ = ["NETWORK_ERRORS", "ByteConnection", "Spares", "UrllibClient"]
 
 # What a connection can die of. ssl.SSLError is an OSError; so are the time-outs.
 NETWORK_ERRORS = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
@@ -40,19 +41,6 @@ _BYTES_TIMEOUT_SECONDS = 60.0  # a stalled part is worth more patience than a qu
 _MAX_ANSWER_BYTES = 1 << 20
 _SPARE_SECONDS = 10.0  # while messages follow each other; a runtime that was frozen starts anew
 _SPARES_PER_HOST = 2  # the invocation's thread, and the heartbeat beside it
-
-
-def tls_context(extra_ca_bundle: str | None) -> ssl.SSLContext:
-    """Return the one context of a process: loading the roots costs 18 ms of CPU (design.md).
-
-    Trust comes from the system's store (SSL_CERT_FILE is honoured by OpenSSL) and, beside it, from
-    the bundle that AWS_CA_BUNDLE names.
-    """
-    context = ssl.create_default_context()
-    if extra_ca_bundle:
-        context.load_verify_locations(cafile=extra_ca_bundle)
-    context.set_alpn_protocols(["http/1.1"])
-    return context
 
 
 class UrllibClient:
@@ -102,14 +90,14 @@ def _no_answer(method: str, url: str, error: Exception) -> Failure:
 class _BodyFromTls(http.client.HTTPResponse):
     """A response whose long body is read from the TLS socket itself, straight into the buffer.
 
-    Each TLS record of 16 KiB otherwise passes through two more calls in Python (SocketIO.readinto,
-    SSLSocket.recv_into): 5 to 9 % of a copy's CPU. What came along with the head is handed over
-    first, and the body's end goes the usual way, which knows when the connection can be kept.
+    Each TLS record of 16 KiB otherwise passes through two more calls in Python: 5 to 9 % of a
+    copy's CPU. What came along with the head is handed over first, and the body's end goes the
+    usual way, which knows when the connection can be kept.
     """
 
-    def __init__(self, sock: socket.socket, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - as inherited
+    def __init__(self, sock: Any, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - as inherited
         super().__init__(sock, *arguments, **named)
-        self._tls_socket = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._tls_socket = sock if isinstance(sock, TlsSocket) else None
         self._read_ahead = True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
@@ -123,16 +111,22 @@ class _BodyFromTls(http.client.HTTPResponse):
             held = self.read1(len(view))  # all that the buffer below holds; else one read
             view[: len(held)] = held
             return len(held)
-        filled = 0
-        while filled < len(view):
-            # `recv_into` would end here too, after one more call; and on a connection that was shut
-            # down beneath it, `read` raises where `recv_into` would take ciphertext for content.
-            count: Any = self._tls_socket.read(len(view) - filled, view[filled:])
-            if not count:
-                break
-            filled += count
+        filled = self._tls_socket.fill(view)
         self.length = left - filled
         return filled
+
+
+class _TlsConnection(http.client.HTTPConnection):
+    """http.client's connection, inside TLS by our socket."""
+
+    def __init__(self, host: str, port: int, context: ssl.SSLContext, *, timeout: float) -> None:
+        super().__init__(host, port, timeout=timeout)
+        self._context = context
+
+    def connect(self) -> None:
+        super().connect()
+        plain, self.sock = self.sock, None  # nothing can be sent on it before it is inside TLS
+        self.sock = TlsSocket(plain, self._context, self.host)
 
 
 _Idle = tuple[http.client.HTTPConnection, float]  # since when
@@ -172,9 +166,13 @@ class Spares:
                 connection, since = kept.pop()
             fresh = 0 <= self._now() - since <= _SPARE_SECONDS
             # What can be read of an idle connection is its end, or nothing that we asked for.
-            if fresh and not wait_for_read(connection.sock, timeout=0.0):
+            if fresh and not _has_more(connection.sock):
                 return connection
             connection.close()
+
+
+def _has_more(sock: socket.socket | TlsSocket) -> bool:
+    return sock.has_more() if isinstance(sock, TlsSocket) else wait_for_read(sock, timeout=0.0)
 
 
 def _close_all(kept: Mapping[tuple[str, int], Sequence[_Idle]]) -> None:
@@ -204,7 +202,7 @@ class ByteConnection:
         self._spares = spares
         self._patience_seconds = patience_seconds
         self._answer: http.client.HTTPResponse | None = None
-        self._answered_by: socket.socket | None = None
+        self._answered_by: socket.socket | TlsSocket | None = None
         self._owed_bytes = 0  # of the request's body
         self._connection = self._prepare()
 
@@ -232,15 +230,11 @@ class ByteConnection:
         return self._answer
 
     def interrupt(self) -> None:
-        """Make whoever waits on it in another thread fail at once.
-
-        The plain socket's shutdown: SSLSocket's own forgets the TLS layer, and the other thread
-        would then take what is still in the kernel's buffer for content.
-        """
+        """Make whoever waits on it in another thread fail at once."""
         sock = self._connection.sock or self._answered_by
         if sock is not None:
             with suppress(OSError):  # not connected any more
-                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close; the next `begin` opens anew. What was half sent is thereby withdrawn."""
@@ -269,9 +263,7 @@ class ByteConnection:
         connection = (
             http.client.HTTPConnection(self.host, self.port, timeout=seconds)
             if self._tls is None
-            else http.client.HTTPSConnection(
-                self.host, self.port, timeout=seconds, context=self._tls
-            )
+            else _TlsConnection(self.host, self.port, self._tls, timeout=seconds)
         )
         connection.response_class = _BodyFromTls
         return connection

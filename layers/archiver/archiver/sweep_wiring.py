@@ -22,12 +22,13 @@ from archiver.aws.credentials import SecretCredentials
 from archiver.aws.job_table import JobTable
 from archiver.aws.queue import Queue
 from archiver.aws.sweep_items import SweepItems
-from archiver.https import UrllibClient, tls_context
+from archiver.https import UrllibClient
 from archiver.outside import HttpClient
 from archiver.reconcile import Gauges, Log, Reconciler
 from archiver.settings import SweepSettings
 from archiver.sweep_request import RequestRefused, read_sweep_request
 from archiver.telemetry import Steps
+from archiver.tls import tls_context
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

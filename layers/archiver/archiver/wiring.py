@@ -30,11 +30,12 @@ from archiver.aws.once import Once
 from archiver.aws.queue import Queue
 from archiver.delivery import Delivery, Log, Outcomes
 from archiver.errors import Failure
-from archiver.https import ByteConnection, Spares, UrllibClient, tls_context
+from archiver.https import ByteConnection, Spares, UrllibClient
 from archiver.message import Message
 from archiver.outside import Connection, Outside
 from archiver.settings import Settings
 from archiver.telemetry import Steps
+from archiver.tls import tls_context
 from archiver.transfer.copier import Copier
 from archiver.transfer.plan import PartPlan
 from archiver.transfer.server_side import ServerSideCopy
