@@ -107,7 +107,7 @@ def test_a_megabyte_takes_few_calls_to_the_kernel(
     plain = _Counting(tls._plain)
     monkeypatch.setattr(tls, "_plain", plain)
     tls.sendall(_BYTES)
-    assert plain.sends <= 1 + len(_BYTES) // (64 * 1024)
+    assert plain.sends <= 1 + len(_BYTES) // (48 * 1024)
 
 
 class _Counting:

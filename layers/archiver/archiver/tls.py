@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TlsSocket", "tls_context"]
 
-# Seven records of 16 KiB, and three: less is more calls to the kernel; more is memory, eight of each
-# at once, that no longer fits the processor's cache (the decision has the measurements).
+# Seven records of 16 KiB, and three: less is more calls to the kernel; more is memory, eight of
+# each at once, that no longer fits the processor's cache (the decision has the measurements).
 _MOST_RECEIVED_BYTES = 112 * 1024
 _MOST_SENT_BYTES = 48 * 1024
 _ANSWER_BYTES = 16 * 1024  # enough for whoever reads no long body
