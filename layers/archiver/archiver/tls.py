@@ -8,8 +8,10 @@ that it reads. OpenSSL, its checks and the context are the same here; a copy cos
 from __future__ import annotations
 
 import io
+import math
 import socket
 import ssl
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +46,8 @@ class TlsSocket:
     """A connected socket inside TLS, with what http.client needs of a socket; for one thread.
 
     Only `shutdown` may be called from another thread: it makes the one that waits fail at once.
-    After any OSError (ssl.SSLError is one) it is good for nothing but to be closed.
+    After any OSError (ssl.SSLError is one) it is good for nothing but to be closed; only an answer
+    that the peer gave before it stopped listening can still be read.
     """
 
     def __init__(self, plain: socket.socket, context: ssl.SSLContext, host: str) -> None:
@@ -71,8 +74,12 @@ class TlsSocket:
         view = memoryview(data).cast("B")
         begun = 0
         while begun < len(view):
-            begun += self._tls.write(view[begun : begun + _MOST_SENT_BYTES])
-            self._flush()
+            try:
+                begun += self._tls.write(view[begun : begun + _MOST_SENT_BYTES])
+            except ssl.SSLWantReadError:  # the peer renegotiates (TLS 1.2): its turn first
+                self._fill()
+            else:
+                self._flush()
 
     def recv_into(self, buffer: WriteableBuffer) -> int:
         """Receive what is there, up to the buffer's length or a record; 0 is the end, told or not.
@@ -108,7 +115,8 @@ class TlsSocket:
 
     def has_more(self) -> bool:
         """Tell, without waiting, whether something was received: bytes, or the end."""
-        return self._incoming.pending > 0 or wait_for_read(self._plain, timeout=0.0)
+        held = self._tls.pending() or self._incoming.pending
+        return held > 0 or wait_for_read(self._plain, timeout=0.0)
 
     def makefile(self, mode: str) -> io.BufferedReader:
         """Return a reader, which keeps the connection open until both are closed."""
@@ -118,7 +126,11 @@ class TlsSocket:
         return io.BufferedReader(_Reader(self))
 
     def settimeout(self, seconds: float | None) -> None:
-        """Set how long a wait may take: for anything to come, or for 48 KiB to go."""
+        """Set how long a wait may take: for anything to come, or for 48 KiB to go.
+
+        A peer that drips is bounded here no more than above: http.client has no time-out of a
+        whole answer either.
+        """
         self._plain.settimeout(seconds)
 
     def shutdown(self, how: int) -> None:
@@ -140,13 +152,16 @@ class TlsSocket:
             self._plain.close()
 
     def _shake_hands(self) -> None:
-        while True:
+        seconds = self._plain.gettimeout()
+        end = math.inf if seconds is None else time.monotonic() + seconds
+        while time.monotonic() < end:  # as a whole: nobody can interrupt it
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
                 self._fill()
             else:
                 return self._flush()
+        raise TimeoutError("The TLS handshake took too long.")
 
     def _fill(self) -> None:
         self._flush()  # a handshake's next step, or the answer to a new key
