@@ -43,7 +43,10 @@ def cold_modules() -> list[str]:
 
 
 def cold_collections() -> tuple[bool, int]:
-    """Return whether garbage is collected at the handler's first line, and how often it was."""
+    """Return whether garbage is collected at the handler's first line, and how often it was.
+
+    The interpreter's own start is not counted.
+    """
     enabled, count = _run(
         function_command("cold_start.py", "garbage"), function_environment()
     ).split()
