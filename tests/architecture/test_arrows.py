@@ -63,7 +63,10 @@ USE_CASES = {
 BUILDERS = {"archiver.wiring", "archiver.callback_wiring", "archiver.sweep_wiring"}
 FUNCTIONS = ["archive_export", "receive_callback", "reconcile_exports"]
 # What a callback's cold start must not pay for.
-ONLY_ARCHIVING_NEEDS = ("archiver.wiring", "archiver.transfer", "archiver.https", "archiver.aws.")
+ONLY_ARCHIVING_NEEDS = (
+    *("archiver.wiring", "archiver.transfer", "archiver.https", "archiver.tls"),
+    "archiver.aws.",
+)
 ONLY_SWEEPS_NEED = {
     "archiver.apartmentiq.job_list",
     "archiver.aws.sweep_items",
@@ -120,7 +123,10 @@ def test_only_telemetry_knows_what_traces(module: str) -> None:
 @pytest.mark.parametrize("module", sorted(USE_CASES))
 def test_the_use_cases_know_no_adapter(module: str) -> None:
     """What is archived, and what becomes of a message, is decided without knowing AWS or HTTP."""
-    outward = ("archiver.aws", "archiver.https", "archiver.wiring", "archiver.apartmentiq.client")
+    outward = (
+        *("archiver.aws", "archiver.https", "archiver.tls", "archiver.wiring"),
+        "archiver.apartmentiq.client",
+    )
     assert not [name for name in imports_of(MODULES[module]) if name.startswith(outward)]
 
 

@@ -2,8 +2,8 @@
 
 werkzeug closes every connection after one answer, and the function would pay a TLS handshake for
 each AWS call, which a warm function in Lambda does not. Here moto answers HTTP/1.1 on connections
-that stay. It must not change what moto answers, but for the one header that is named below. It is
-for measuring: bodies are held in memory whole.
+that stay. It must not change what moto answers. It is for measuring: bodies are held in memory
+whole.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from moto.moto_server.werkzeug_app import MotoRequestHandler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from local.aws.server import EmbeddedAws
 
 __all__ = ["connections_accepted", "keep_connections"]
 
-_CHECKSUM = "x-amz-checksum-crc64nvme"
 _OF_ONE_HOP = frozenset({"connection", "keep-alive", "transfer-encoding"})
 
 
@@ -70,23 +69,10 @@ class _KeepAliveHandler(MotoRequestHandler):
         written: list[bytes] = []
         content = b"".join([*self.server.app(environ, start_response), *written])
         status, headers = told[-1]
-        self._send(status, [*headers, *self._missing_checksum(status, headers)], content)
+        self._send(status, headers, content)
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002, ANN401 - werkzeug's signature
         """Drop werkzeug's log line: request lines hold signed links."""
-
-    def _missing_checksum(
-        self, status: int, headers: list[tuple[str, str]]
-    ) -> Iterable[tuple[str, str]]:
-        """Return what S3 answers to a PUT with a checksum, and not every moto does: the checksum.
-
-        Without it the function would look at the object once more (HEAD), which it does not on AWS.
-        An echo: that the bytes are right is null_s3's to check, and the end-to-end tests'.
-        """
-        sent = self.headers.get(_CHECKSUM)
-        told = any(name.lower() == _CHECKSUM for name, _ in headers)
-        if sent and not told and self.command == "PUT" and status == HTTPStatus.OK:
-            yield _CHECKSUM, sent
 
     def _send(self, status: int, headers: list[tuple[str, str]], content: bytes) -> None:
         names = {name.lower() for name, _ in headers}

@@ -77,7 +77,7 @@ class TlsSocket:
             try:
                 begun += self._tls.write(view[begun : begun + _MOST_SENT_BYTES])
             except ssl.SSLWantReadError:  # the peer renegotiates (TLS 1.2): its turn first
-                self._fill()
+                self._receive()
             else:
                 self._flush()
 
@@ -91,7 +91,7 @@ class TlsSocket:
             try:
                 return self._tls.read(len(view), view)  # type: ignore[return-value] # a count, with a buffer
             except ssl.SSLWantReadError:
-                self._fill()
+                self._receive()
             except (ssl.SSLZeroReturnError, ssl.SSLEOFError):
                 return 0
 
@@ -106,7 +106,7 @@ class TlsSocket:
                 try:
                     count: Any = self._tls.read(len(view) - filled, view[filled:])
                 except ssl.SSLWantReadError:
-                    self._fill()
+                    self._receive()
                     continue
                 if not count:
                     break
@@ -158,12 +158,12 @@ class TlsSocket:
             try:
                 self._tls.do_handshake()
             except ssl.SSLWantReadError:
-                self._fill()
+                self._receive()
             else:
                 return self._flush()
         raise TimeoutError("The TLS handshake took too long.")
 
-    def _fill(self) -> None:
+    def _receive(self) -> None:
         self._flush()  # a handshake's next step, or the answer to a new key
         count = self._plain.recv_into(self._received)
         if count:
