@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from archiver.apartmentiq.link import TrustedHosts, read_link
-from archiver.https import ByteConnection
+from archiver.https import ByteConnection, Network
 from archiver.tls import tls_context
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from archiver.transfer.source import ExportSource
@@ -181,7 +181,9 @@ def test_a_byte_passes_through_few_calls_in_python(server: NullS3) -> None:
     """Two calls (read, and a check in it) for each TLS record of 16 KiB, and few around them."""
     link = read_link(server.link(_PART_BYTES), TrustedHosts.parse(server.url.partition("//")[2]))
     tls = tls_context(str(server.ca_bundle))
-    source = ExportSource(link, lambda: link, lambda to: ByteConnection(to.host, to.port, tls))
+    source = ExportSource(
+        link, lambda: link, lambda to: ByteConnection(to.host, to.port, Network(tls))
+    )
     reader = source.reader()
     head = reader.open(_PART_BYTES)
     calls = 0

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.credentials import Credentials
 
+from archiver.deadline import Deadline
 from archiver.outside import Outside
 from archiver.settings import Settings
 from archiver.telemetry import NoSteps
@@ -196,6 +198,7 @@ class World:
             pause=chaos.sleep,
             run_workers=make_run_workers(chaos),
             every=make_every(chaos),
+            deadline=Deadline(_rings_never),
         )
 
     def _make_application(self) -> Application:
@@ -204,7 +207,7 @@ class World:
             log=self.journal,
             outcomes=self.outcomes,
             steps=NoSteps(),
-            outside=self._outside,
+            outside=replace(self._outside, deadline=Deadline(_rings_never)),
             plan=self.physics.plan,
         )
         self._mutation.application(application)
@@ -222,6 +225,10 @@ class World:
     def _on_error(self, task: Task, error: BaseException) -> None:
         if not isinstance(error, Killed) and not self.chaos.violations:
             self.chaos.violate(f"a task of {getattr(task.owner, 'name', '-')} raised {error!r}")
+
+
+def _rings_never(_seconds: float, _act: Callable[[], None]) -> AbstractContextManager[None]:
+    return nullcontext()
 
 
 def _settings(physics: Physics) -> Settings:

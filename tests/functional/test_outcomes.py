@@ -9,7 +9,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-import archive_export
 from archiver.receipt import iso_utc
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from tests.functional.aws_script import Refusal, operation, s3_call
@@ -20,8 +19,6 @@ NOT_COUNTED = Refusal.json(
     b'{"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "no"}]}',
 )
 DENIED = Refusal.json(400, b'{"__type": "AccessDeniedException", "message": "not allowed"}')
-# A call that is refused on the short way is made once more by boto3 (aws/lean.py).
-_BOTH_WAYS = 2
 
 
 # --- archived, already archived ---
@@ -52,16 +49,11 @@ def test_archived_acknowledges_emits_and_remembers(company: Company) -> None:
     assert company.outcomes() == [("archived", None)]
 
 
-def test_a_small_jobs_questions_take_the_short_way(company: Company) -> None:
-    """boto3 itself is asked for the object alone; it stands by for the rest (aws/lean.py)."""
-    company.archive(company.vendor.add_job(b"the clients are built now"))
-    application = archive_export._application()
-    asked: list[str] = []
-    for client in (application._dynamodb, application._sqs, application._events._client):
-        client.meta.events.register("before-call", lambda model, **_: asked.append(model.name))
+def test_a_small_job_asks_aws_six_times(company: Company) -> None:
+    """One read, a claim and a receipt, one beat, one object, one event: nothing is asked twice."""
+    company.archive(company.vendor.add_job(b"the credentials are read now"))
     calls = len(company.calls())
     company.archive(company.vendor.add_job(b"x"))
-    assert asked == []
     assert Counter(call.action for call in company.calls()[calls:]) == {
         "BatchGetItem": 1,
         "TransactWriteItems": 2,
@@ -361,7 +353,7 @@ def test_an_event_that_the_bus_counts_as_failed_is_emitted_on_the_retry(company:
 def test_a_bus_that_was_down_after_the_commit_hears_of_it_on_the_retry(company: Company) -> None:
     """A crash between commit and emission emits later; also when the export needed many parts."""
     job = company.vendor.add_job(bytes(17 << 20))
-    company.aws_script.answer_next(operation("PutEvents"), DENIED, times=_BOTH_WAYS)
+    company.aws_script.answer_next(operation("PutEvents"), DENIED)
     assert len(company.deliver_job(job)) == 1
     assert company.deliver_job(job, receive_count=2) == []
     (told,) = company.emitted("Export Archived")
@@ -375,7 +367,7 @@ def test_a_receipt_that_could_not_be_stored_is_stored_on_the_retry(company: Comp
     """The event may come twice; consumers deduplicate by job and version, which are the same."""
     job = company.vendor.add_job(b"x")
     written = operation("TransactWriteItems")
-    company.aws_script.answer_next(written, DENIED, times=_BOTH_WAYS, skip=1)  # after the claim
+    company.aws_script.answer_next(written, DENIED, skip=1)  # after the claim
     assert len(company.deliver_job(job)) == 1
     assert company.deliver_job(job, receive_count=2) == []
     told = company.emitted("Export Archived")

@@ -82,7 +82,7 @@ def test_the_time_moves_only_forward(company: Company) -> None:
 def test_a_throttle_that_cannot_be_written_down_holds_in_this_runtime(company: Company) -> None:
     """The others knock once and learn it themselves."""
     denied = Refusal.json(400, b'{"__type": "AccessDeniedException"}')
-    company.aws_script.answer_next(operation("UpdateItem"), denied, times=2)  # lean.py, boto3
+    company.aws_script.answer_next(operation("UpdateItem"), denied)
     throttled(company)
     company.aws_script.clear()
     job = company.vendor.add_job(b"x")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from archiver.apartmentiq.protocol import Answer
 from archiver.errors import Failure
-from archiver.https import UrllibClient
+from archiver.https import Network, UrllibClient
 from tests.fuzz.answers import export, export_answers
 from tests.fuzz.canaries import ACCESS_TOKEN
 from tests.fuzz.promises import check_classified
@@ -57,7 +57,7 @@ def _server() -> _Server:
 
 @cache
 def _client() -> UrllibClient:
-    return UrllibClient(ssl.create_default_context())
+    return UrllibClient(Network(ssl.create_default_context()))
 
 
 def check_transport(raw: bytes) -> str:

@@ -15,7 +15,7 @@ from contextlib import suppress
 
 import pytest
 
-from archiver.https import ByteConnection, Spares
+from archiver.https import ByteConnection, Network, Spares
 from archiver.tls import tls_context
 from local.certificates import CertificateAuthority
 
@@ -45,7 +45,7 @@ def serve(authority: CertificateAuthority) -> Iterator[Serve]:
             threading.Thread(target=_answer, args=serving, name=_SERVER).start()
             port = listener.getsockname()[1]
             tls = tls_context(str(authority.bundle_path))
-            return ByteConnection("localhost", port, tls, spares=spares)
+            return ByteConnection("localhost", port, Network(tls), spares=spares)
 
         yield start
         _wait_for_servers()
@@ -141,7 +141,7 @@ def test_the_next_copy_from_the_same_host_needs_no_handshake(serve: Serve) -> No
     _read_all(first)
     first.close()
     trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # so it cannot open one of its own
-    second = ByteConnection("localhost", first.port, trusts_nobody, spares=spares)
+    second = ByteConnection("localhost", first.port, Network(trusts_nobody), spares=spares)
     assert _read_all(second) == (_BODY, True)
     second.close()
 

@@ -12,7 +12,7 @@ import pytest
 
 from archiver.apartmentiq.protocol import Answer
 from archiver.errors import Failure
-from archiver.https import UrllibClient
+from archiver.https import Network, UrllibClient
 
 _PATIENCE_SECONDS = 10.0
 UNSENDABLE = "canary\r\nX-Evil: 1"
@@ -38,7 +38,9 @@ def ask(raw: bytes, header: str = "x") -> Answer:
         try:
             url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
             headers = {"Authorization": f"Bearer {header}"}
-            return UrllibClient(ssl.create_default_context()).send("GET", url, headers, None)
+            return UrllibClient(Network(ssl.create_default_context())).send(
+                "GET", url, headers, None
+            )
         finally:
             with suppress(OSError):  # closing alone does not wake who waits in accept
                 listener.shutdown(socket.SHUT_RDWR)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from archiver.apartmentiq.link import Link
 from archiver.claim import Claim, KnownJob
+from archiver.errors import Deferral, Failure
 from archiver.job import Job
 from archiver.object_key import object_key
 from archiver.receipt import Receipt, StoredObject, bare_etag, iso_utc
@@ -128,15 +129,22 @@ class ExportArchiver:
     key_prefix: str
     key_template: str
     now: Callable[[], datetime]
+    seconds_left: Callable[[], float]  # for archiving; what telling the outcome takes is beyond it
 
     def archive(self, request: Request) -> Archived:
-        """Archive a job's export, unless it is archived already."""
+        """Archive a job's export, unless it is archived already.
+
+        What fails because the invocation's time is up has not failed: it goes on in the next.
+        """
         with request.hold():  # from the start: a run may be killed before it has read anything
-            known = self.jobs.read(request.job_id)
-            if known.receipt is not None and not (request.recheck and self._is_gone(known.receipt)):
-                return Archived(known.receipt, now=False)
-            self.vendor.keep_away_until(known.vendor_closed_until)
-            return self._archive_now(request, known)
+            try:
+                return self._archive(request)
+            except Failure as failure:
+                if self.seconds_left() > 0:
+                    raise
+                raise Deferral(
+                    "out_of_time", f"The invocation's time was up. The last thing: {failure.detail}"
+                ) from failure
 
     def give_up(self, job_id: str) -> None:
         """Abort what attempts at a job have left unfinished: nobody will go on with it."""
@@ -145,6 +153,13 @@ class ExportArchiver:
             return  # a run that holds the job needs its upload, whatever became of this message
         for upload in self.store.uploads_at(known.key):
             self.store.abort_upload(upload)
+
+    def _archive(self, request: Request) -> Archived:
+        known = self.jobs.read(request.job_id)
+        if known.receipt is not None and not (request.recheck and self._is_gone(known.receipt)):
+            return Archived(known.receipt, now=False)
+        self.vendor.keep_away_until(known.vendor_closed_until)
+        return self._archive_now(request, known)
 
     def _archive_now(self, request: Request, known: KnownJob) -> Archived:
         job = self.vendor.describe(request.job_id)

@@ -1,6 +1,7 @@
 """HTTPS, twice: questions and answers by urllib3, and connections that carry an export's bytes.
 
-TLS is always verified; nothing here can turn that off. No redirect is ever followed.
+TLS is always verified; nothing here can turn that off. No redirect is ever followed. Nothing is
+waited for longer than the invocation has left (deadline.py), and all go through the same proxy.
 
 The byte connections are the standard library's: urllib3 rewrites percent-escapes and dot segments
 of a path (a link's signature covers them as they are), puts URLs into the texts of its errors, and
@@ -17,20 +18,24 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import wait_for_read
 
 from archiver.apartmentiq.protocol import Answer
+from archiver.deadline import Deadline
+from archiver.dial import Proxy, ProxyFor, dial
 from archiver.errors import Failure
-from archiver.tls import TlsSocket
+from archiver.tls import TlsSocket, hang_up
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["NETWORK_ERRORS", "ByteConnection", "Spares", "UrllibClient"]
+__all__ = ["NETWORK_ERRORS", "ByteConnection", "Network", "Spares", "UrllibClient"]
 
 # What a connection can die of. ssl.SSLError is an OSError; so are the time-outs.
 NETWORK_ERRORS = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
@@ -40,26 +45,131 @@ _READ_TIMEOUT_SECONDS = 20.0
 _BYTES_TIMEOUT_SECONDS = 60.0  # a stalled part is worth more patience than a question
 _MAX_ANSWER_BYTES = 1 << 20
 _SPARE_SECONDS = 10.0  # while messages follow each other; a runtime that was frozen starts anew
-_SPARES_PER_HOST = 2  # the invocation's thread, and the heartbeat beside it
+_SPARES_PER_HOST = 8  # as many as a copy's workers: the next copy begins with them
+# Until when a kept connection is believed to be one. NAT gateways forget after 350 s and answer
+# with RST, Elastic Load Balancers close after 60 s (AWS's documents of both).
+_KEPT_SECONDS = 50.0
+
+
+@dataclass
+class Network:
+    """What every connection of a runtime shares: trust, time, the way out, and kept connections.
+
+    `tls` trusts the roots of the process; `proxy_for` gives a URL's proxy, as boto3 would choose.
+    """
+
+    tls: ssl.SSLContext
+    deadline: Deadline = field(default_factory=Deadline)
+    proxy_for: ProxyFor = lambda _url: None
+    now: Callable[[], float] = time.time  # a frozen runtime's other clocks may stand
+    connections_per_host: int = 16
+    _pools: dict[str, HTTPConnectionPool] = field(default_factory=dict, init=False)
+
+    def pool(self, url: str) -> HTTPConnectionPool:
+        """Return the kept connections to a URL's host; each wait on them is to be clipped."""
+        scheme, _, rest = url.partition("://")
+        origin = f"{scheme}://{rest.partition('/')[0]}"
+        if origin not in self._pools:
+            self._pools[origin] = self._manager(self.proxy_for(url)).connection_from_url(url)
+        return self._pools[origin]
+
+    def timeout(self, connect_seconds: float, read_seconds: float) -> urllib3.Timeout:
+        """Return a question's time-outs, clipped; raises TimeIsUp."""
+        clip = self.deadline.clip
+        return urllib3.Timeout(connect=clip(connect_seconds), read=clip(read_seconds))
+
+    def _manager(self, proxy: str | None) -> urllib3.PoolManager:
+        options: dict[str, Any] = {"ssl_context": self.tls, "maxsize": self.connections_per_host}
+        if proxy is None:
+            manager = urllib3.PoolManager(**options)
+        else:
+            headers = Proxy(proxy).headers
+            manager = urllib3.ProxyManager(
+                proxy, proxy_headers=headers, proxy_ssl_context=self.tls, **options
+            )
+        manager.pool_classes_by_scheme = self._pool_classes()
+        return manager
+
+    def _pool_classes(self) -> dict[str, type[HTTPConnectionPool]]:
+        network = self
+
+        class Plain(_Watched, HTTPConnection):
+            network_ = network
+
+        class Secure(_Watched, HTTPSConnection):
+            network_ = network
+
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls = Plain
+
+        class SecurePool(HTTPSConnectionPool):
+            ConnectionCls = Secure
+
+        return {"http": PlainPool, "https": SecurePool}
+
+
+class _Watched:
+    """What urllib3's connections lack: a bound on the whole, an age, a way past dead addresses."""
+
+    network_: Network
+    sock: Any
+    timeout: Any
+    _dns_host: str
+    port: int
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - as inherited
+        super().__init__(*arguments, **named)
+        self._answered_by: Any = None
+        self._used_at = 0.0
+        self.network_.deadline.watch(self)
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether it can be used again: what lies idle is forgotten on the way."""
+        idle_seconds = self.network_.now() - self._used_at
+        open_still = bool(super().is_connected)  # type: ignore[misc] # the mixin's other half
+        return open_still and 0 <= idle_seconds <= _KEPT_SECONDS
+
+    def request(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - as inherited
+        """Send a request."""
+        self._used_at = self.network_.now()
+        super().request(*arguments, **named)  # type: ignore[misc] # likewise
+        self._answered_by = self.sock  # an answer that is to be the last takes it away
+
+    def interrupt(self) -> None:
+        """Make whoever waits on it in another thread fail at once."""
+        for sock in {self.sock, self._answered_by} - {None}:
+            hang_up(sock)
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return dial(self._dns_host, self.port, float(self.timeout))
+        except TimeoutError as error:
+            raise urllib3.exceptions.ConnectTimeoutError(self, "timed out") from error
+        except OSError as error:
+            raise urllib3.exceptions.NewConnectionError(self, type(error).__name__) from error  # type: ignore[arg-type] # the mixin's other half
 
 
 class UrllibClient:
     """Questions to the vendor's API; implements `apartmentiq.client.HttpClient`."""
 
-    def __init__(self, tls: ssl.SSLContext, *, most_bytes: int = _MAX_ANSWER_BYTES) -> None:
+    def __init__(self, network: Network, *, most_bytes: int = _MAX_ANSWER_BYTES) -> None:
         """Prepare a client that reads `most_bytes` of an answer and leaves the rest."""
         self._most_bytes = most_bytes
-        self._pool = urllib3.PoolManager(
-            ssl_context=tls,
-            retries=False,
-            timeout=urllib3.Timeout(connect=_CONNECT_TIMEOUT_SECONDS, read=_READ_TIMEOUT_SECONDS),
-        )
+        self._network = network
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: str | None) -> Answer:
         """Send one request; raises Failure("network") that names the error's kind alone."""
         try:
-            response = self._pool.request(
-                method, url, headers=headers, body=body, redirect=False, preload_content=False
+            response = self._network.pool(url).request(
+                method,
+                urllib3.util.parse_url(url).request_uri,
+                headers=headers,
+                body=body,
+                redirect=False,
+                retries=False,
+                preload_content=False,
+                timeout=self._network.timeout(_CONNECT_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS),
             )
             try:
                 # The headers of a 200 with a file inline are enough: what is beyond the limit is
@@ -72,6 +182,7 @@ class UrllibClient:
                 response.drain_conn() if len(data) < self._most_bytes else response.close()
             finally:
                 response.release_conn()  # a connection that was closed is opened anew by the pool
+            self._network.deadline.check()
         except NETWORK_ERRORS as error:
             raise _no_answer(method, url, error) from error
         except ValueError as error:
@@ -116,17 +227,31 @@ class _BodyFromTls(http.client.HTTPResponse):
         return filled
 
 
-class _TlsConnection(http.client.HTTPConnection):
-    """http.client's connection, inside TLS by our socket."""
+class _Connection(http.client.HTTPConnection):
+    """http.client's connection: dialled as all are, and inside TLS by our socket if at all."""
 
-    def __init__(self, host: str, port: int, context: ssl.SSLContext, *, timeout: float) -> None:
-        super().__init__(host, port, timeout=timeout)
-        self._context = context
+    response_class = _BodyFromTls
+
+    def __init__(self, host: str, port: int, network: Network, *, tls: bool) -> None:
+        url = network.proxy_for(f"https://{host}:{port}/") if tls else None
+        self._network, self._tls, self._verified_host = network, tls, host
+        self._proxy = None if url is None else Proxy(url)
+        super().__init__(*(self._proxy.address if self._proxy else (host, port)))
+        if self._proxy is not None:
+            self.set_tunnel(host, port, self._proxy.headers)
 
     def connect(self) -> None:
+        """Connect, through a tunnel where the host is reached by a proxy; raises OSError."""
+        self._create_connection = self._dial
         super().connect()
-        plain, self.sock = self.sock, None  # nothing can be sent on it before it is inside TLS
-        self.sock = TlsSocket(plain, self._context, self.host)
+        if self._tls:
+            plain, self.sock = self.sock, None  # nothing can be sent before it is inside TLS
+            self.sock = TlsSocket(plain, self._network.tls, self._verified_host)
+
+    def _dial(self, address: tuple[str, int], *_: object) -> socket.socket:
+        inside_tls = self._proxy is not None and self._proxy.is_tls
+        seconds = self._network.deadline.clip(_CONNECT_TIMEOUT_SECONDS)
+        return dial(*address, seconds, tls=self._network.tls if inside_tls else None)
 
 
 _Idle = tuple[http.client.HTTPConnection, float]  # since when
@@ -187,29 +312,31 @@ class ByteConnection:
         self,
         host: str,
         port: int,
-        tls: ssl.SSLContext | None,
+        network: Network,
         *,
+        tls: bool = True,
         spares: Spares | None = None,
-        patience_seconds: float = _BYTES_TIMEOUT_SECONDS,
     ) -> None:
-        """Prepare a connection; `tls` is None only for a store on this machine's loopback.
+        """Prepare a connection; without `tls` only to a store on this machine's loopback.
 
         With `spares`, it begins with one of them and ends as one, if it can.
         """
         self.host = host
         self.port = port
+        self._network = network
         self._tls = tls
         self._spares = spares
-        self._patience_seconds = patience_seconds
         self._answer: http.client.HTTPResponse | None = None
         self._answered_by: socket.socket | TlsSocket | None = None
         self._owed_bytes = 0  # of the request's body
         self._connection = self._prepare()
+        network.deadline.watch(self)
 
     def begin(self, method: str, target: str, headers: Mapping[str, str]) -> None:
         """Send a request's head, its target exactly as given; `Host` must be among the headers."""
         if self._connection.sock is None:
             self._open()
+        self._connection.sock.settimeout(self._network.deadline.clip(_BYTES_TIMEOUT_SECONDS))
         self._answer, self._owed_bytes = None, int(headers.get("Content-Length", "0"))
         connection = self._connection
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
@@ -226,15 +353,16 @@ class ByteConnection:
         """Return the response, its body unread. Read it to the end, or `close`."""
         # A host that says it will hang up takes the socket from the connection with its answer.
         self._answered_by = self._connection.sock
+        self._connection.sock.settimeout(self._network.deadline.clip(_BYTES_TIMEOUT_SECONDS))
         self._answer = self._connection.getresponse()
+        self._network.deadline.check()
         return self._answer
 
     def interrupt(self) -> None:
         """Make whoever waits on it in another thread fail at once."""
         sock = self._connection.sock or self._answered_by
         if sock is not None:
-            with suppress(OSError):  # not connected any more
-                sock.shutdown(socket.SHUT_RDWR)
+            hang_up(sock)
 
     def close(self) -> None:
         """Close; the next `begin` opens anew. What was half sent is thereby withdrawn."""
@@ -259,14 +387,7 @@ class ByteConnection:
         return read and self._owed_bytes == 0
 
     def _prepare(self) -> http.client.HTTPConnection:
-        seconds = _CONNECT_TIMEOUT_SECONDS
-        connection = (
-            http.client.HTTPConnection(self.host, self.port, timeout=seconds)
-            if self._tls is None
-            else _TlsConnection(self.host, self.port, self._tls, timeout=seconds)
-        )
-        connection.response_class = _BodyFromTls
-        return connection
+        return _Connection(self.host, self.port, self._network, tls=self._tls)
 
     def _open(self) -> None:
         spare = None if self._spares is None else self._spares.take(self.host, self.port)
@@ -274,4 +395,3 @@ class ByteConnection:
             self._connection.connect()
         else:
             self._connection = spare
-        self._connection.sock.settimeout(self._patience_seconds)

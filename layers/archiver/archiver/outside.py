@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from archiver.apartmentiq.protocol import Answer
 
-__all__ = ["Connect", "Connection", "Every", "HttpClient", "Outside", "RunWorkers"]
+__all__ = ["Connect", "Connection", "Deadline", "Every", "HttpClient", "Outside", "RunWorkers"]
 
 
 class HttpClient(Protocol):
@@ -59,6 +59,14 @@ class Every(Protocol):
     def __call__(self, seconds: float, act: Callable[[], None]) -> AbstractContextManager[None]: ...  # noqa: D102
 
 
+class Deadline(Protocol):
+    """How long anything may be waited for (deadline.Deadline)."""
+
+    def begin(self, remaining_seconds: Callable[[], float]) -> None: ...  # noqa: D102 - described there
+    def left(self) -> float: ...  # noqa: D102
+    def working(self) -> AbstractContextManager[None]: ...  # noqa: D102
+
+
 @dataclass(frozen=True, slots=True)
 class Outside:
     """AWS, HTTP, the clocks and the other threads."""
@@ -72,3 +80,4 @@ class Outside:
     pause: Callable[[float], None]
     run_workers: RunWorkers
     every: Every
+    deadline: Deadline

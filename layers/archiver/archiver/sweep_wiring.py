@@ -21,9 +21,10 @@ from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.aws.credentials import SecretCredentials
 from archiver.aws.job_table import JobTable
 from archiver.aws.queue import Queue
+from archiver.aws.sending import proxy_for, send_by
 from archiver.aws.sweep_items import SweepItems
-from archiver.https import UrllibClient
-from archiver.outside import HttpClient
+from archiver.https import Network, UrllibClient
+from archiver.outside import Deadline, HttpClient
 from archiver.reconcile import Gauges, Log, Reconciler
 from archiver.settings import SweepSettings
 from archiver.sweep_request import RequestRefused, read_sweep_request
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["Sweeper", "World"]
 
 _CONFIG = Config(
-    retries={"mode": "standard", "total_max_attempts": 4}, connect_timeout=5, read_timeout=20
+    retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=20
 )
 _NEVER_ENDING_SECONDS = 900.0
 # A job object names its properties, at 10 bytes each: 100 jobs of 8,000 properties are a page.
@@ -67,6 +68,10 @@ class World(Protocol):
     def pause(self) -> Callable[[float], None]:
         """Waits."""
 
+    @property
+    def deadline(self) -> Deadline:
+        """How long anything may be waited for."""
+
 
 class Sweeper:
     """One runtime's sweeps: everything built, nothing asked yet."""
@@ -93,6 +98,7 @@ class Sweeper:
         That is the one error here that people make, so it is said in the log in their words.
         """
         self._remaining_seconds = lambda: context.get_remaining_time_in_millis() / 1000
+        self._world.deadline.begin(self._remaining_seconds)
         look_back = timedelta(days=self._settings.look_back_days)
         try:
             request = read_sweep_request(event, now=self._world.now(), look_back=look_back)
@@ -143,18 +149,21 @@ class _RealWorld:
     now: Callable[[], datetime]
     monotonic: Callable[[], float]
     pause: Callable[[float], None]
+    deadline: Deadline
 
 
 def _real_world(extra_ca_bundle: str | None) -> World:
     session = boto3.session.Session()
+    network = Network(tls_context(extra_ca_bundle), proxy_for=proxy_for)
 
     def client(service: str, config: Config) -> Any:  # noqa: ANN401 - a name at run time
-        return session.client(service, config=config)  # type: ignore[call-overload] # likewise
+        return send_by(network, session.client(service, config=config))  # type: ignore[call-overload] # likewise
 
     return _RealWorld(
         client=client,
-        http=UrllibClient(tls_context(extra_ca_bundle), most_bytes=_MOST_LIST_BYTES),
+        http=UrllibClient(network, most_bytes=_MOST_LIST_BYTES),
         now=lambda: datetime.now(UTC),
         monotonic=time.monotonic,
         pause=time.sleep,
+        deadline=network.deadline,
     )

@@ -20,7 +20,7 @@ from urllib3.util import wait_for_read
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-__all__ = ["TlsSocket", "tls_context"]
+__all__ = ["TlsSocket", "hang_up", "tls_context"]
 
 # Seven records of 16 KiB, and three: less is more calls to the kernel; more is memory, eight of
 # each at once, that no longer fits the processor's cache (the decision has the measurements).
@@ -40,6 +40,17 @@ def tls_context(extra_ca_bundle: str | None) -> ssl.SSLContext:
         context.load_verify_locations(cafile=extra_ca_bundle)
     context.set_alpn_protocols(["http/1.1"])
     return context
+
+
+def hang_up(sock: socket.socket | TlsSocket) -> None:
+    """Make whoever waits on a socket in another thread fail at once; one that is closed is fine."""
+    with suppress(OSError):
+        if isinstance(sock, socket.socket):
+            # SSLSocket's own shutdown takes the encryption away first: who waits would read on, and
+            # find what was received and not yet decrypted.
+            socket.socket.shutdown(sock, socket.SHUT_RDWR)
+        else:
+            sock.shutdown(socket.SHUT_RDWR)
 
 
 class TlsSocket:
@@ -135,7 +146,7 @@ class TlsSocket:
 
     def shutdown(self, how: int) -> None:
         """Shut the plain socket down; what was received before can still be read."""
-        self._plain.shutdown(how)
+        socket.socket.shutdown(self._plain, how)  # see `hang_up`
 
     def close(self) -> None:
         """Close, at once or with the last reader."""

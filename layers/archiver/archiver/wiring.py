@@ -7,8 +7,8 @@ session (five clients: 320 ms of CPU instead of 574; design.md) and one TLS cont
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -24,13 +24,13 @@ from archiver.archive import ExportArchiver
 from archiver.aws.credentials import SecretCredentials
 from archiver.aws.events import EventBus
 from archiver.aws.job_table import JobTable
-from archiver.aws.lean import LEAN_SERVICES, LeanClient
 from archiver.aws.object_store import ObjectStore
 from archiver.aws.once import Once
 from archiver.aws.queue import Queue
+from archiver.aws.sending import proxy_for, send_by
 from archiver.delivery import Delivery, Log, Outcomes
 from archiver.errors import Failure
-from archiver.https import ByteConnection, Spares, UrllibClient
+from archiver.https import ByteConnection, Network, Spares, UrllibClient
 from archiver.message import Message
 from archiver.outside import Connection, Outside
 from archiver.settings import Settings
@@ -54,7 +54,8 @@ __all__ = ["Application", "real_outside"]
 _COMMON = Config(
     # botocore puts its own long user agent together anew, twice a request: 0.15 ms of CPU.
     user_agent=f"apartmentiq-archiver/{VERSION} Boto3/{boto3.__version__}",
-    retries={"mode": "standard", "total_max_attempts": 4},
+    # Pauses of at most 1 and 2 s between them: what deadline.py keeps free has room for these.
+    retries={"mode": "standard", "total_max_attempts": 3},
     connect_timeout=5,
 )
 _S3_CONFIG = _COMMON.merge(
@@ -65,11 +66,9 @@ _S3_CONFIG = _COMMON.merge(
         response_checksum_validation="when_required",
         s3={"payload_signing_enabled": False},
         read_timeout=120,  # S3 may take minutes to assemble 10,000 parts before it answers Complete
-        max_pool_connections=16,
     )
 )
 _CONFIG = _COMMON.merge(Config(read_timeout=20))
-_LEAN_PATIENCE_SECONDS = 5.0  # then boto3, which is more patient, makes the call
 _NEVER_ENDING_SECONDS = 900.0
 # A page of the job list: 100 jobs that name 4,000 properties each. Parsed, that is some 30 MB,
 # which the smallest function still has.
@@ -105,6 +104,7 @@ class Application:
         """Learn when this invocation ends."""
         self._once.register(context)
         self._remaining_seconds = lambda: context.get_remaining_time_in_millis() / 1000
+        self._outside.deadline.begin(self._remaining_seconds)
 
     @cached_property
     def delivery(self) -> Delivery:
@@ -138,7 +138,12 @@ class Application:
             with suppress(Failure):
                 self._queue.hide(message.receipt_handle, seconds=lease_seconds)
 
-        return self._outside.every(lease_seconds / _BEATS_PER_LEASE, beat)
+        return self._work_with(self._outside.every(lease_seconds / _BEATS_PER_LEASE, beat))
+
+    @contextmanager
+    def _work_with(self, heartbeat: AbstractContextManager[None]) -> Iterator[None]:
+        with self._outside.deadline.working(), heartbeat:
+            yield
 
     @cached_property
     def _archiver(self) -> ExportArchiver:
@@ -164,6 +169,7 @@ class Application:
             key_prefix=settings.key_prefix,
             key_template=settings.key_template,
             now=self._outside.now,
+            seconds_left=self._outside.deadline.left,
         )
 
     @cached_property
@@ -250,19 +256,12 @@ class Application:
 
 
 def real_outside(extra_ca_bundle: str | None) -> Outside:
-    """Return the world as it is: AWS by one boto3 session, HTTPS by one TLS context."""
+    """Return the world as it is: AWS by one boto3 session, all of it by one network."""
     session = boto3.session.Session()
-    context, spares = tls_context(extra_ca_bundle), Spares()
+    network, spares = Network(tls_context(extra_ca_bundle), proxy_for=proxy_for), Spares()
 
     def client(service: str, config: Config) -> Any:  # noqa: ANN401 - a name at run time
-        made = session.client(service, config=config)  # type: ignore[call-overload] # likewise
-        return LeanClient(made, credentials, ask) if service in LEAN_SERVICES else made
-
-    def ask(host: str, port: int, *, tls: bool = True) -> Connection:
-        tls_or_none = context if tls else None
-        return ByteConnection(
-            host, port, tls_or_none, spares=spares, patience_seconds=_LEAN_PATIENCE_SECONDS
-        )
+        return send_by(network, session.client(service, config=config))  # type: ignore[call-overload] # likewise
 
     def credentials() -> Credentials:
         found = session.get_credentials()
@@ -271,16 +270,17 @@ def real_outside(extra_ca_bundle: str | None) -> Outside:
         return found
 
     def connect(host: str, port: int, *, tls: bool = True) -> Connection:
-        return ByteConnection(host, port, context if tls else None, spares=spares)
+        return ByteConnection(host, port, network, tls=tls, spares=spares)
 
     return Outside(
         client=client,
         credentials=credentials,
-        http=UrllibClient(context, most_bytes=_MOST_LIST_BYTES),
+        http=UrllibClient(network, most_bytes=_MOST_LIST_BYTES),
         connect=connect,
         now=lambda: datetime.now(UTC),
         monotonic=time.monotonic,
         pause=time.sleep,
         run_workers=run_in_threads,
         every=every,
+        deadline=network.deadline,
     )

@@ -1,4 +1,4 @@
-"""Threads: the workers of a copy, and the heartbeat beside it. The only module that starts any."""
+"""Threads: a copy's workers, the heartbeat, the alarm clock. The only module that starts any."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-__all__ = ["every", "run_in_threads"]
+__all__ = ["after", "every", "run_in_threads"]
 
 # An interrupted worker ends in milliseconds. One that does not is left behind: it is a daemon, its
 # connections are shut, and what it does can no longer count.
@@ -73,3 +73,15 @@ def every(seconds: float, act: Callable[[], None]) -> Iterator[None]:
     finally:
         ended.set()
         thread.join(_GRACE_SECONDS)
+
+
+@contextmanager
+def after(seconds: float, act: Callable[[], None]) -> Iterator[None]:
+    """Call `act` in another thread once so many seconds have passed, unless the block has ended."""
+    timer = threading.Timer(max(0.0, seconds), act)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

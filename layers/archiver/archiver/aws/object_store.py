@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from archiver.aws.part_writer import PartWriter
-from archiver.aws.translate import code_of, status_of, translated
+from archiver.aws.translate import code_of, kind_of, status_of, translated
+from archiver.deadline import TimeIsUp
 from archiver.outside import Connect
 from archiver.transfer.checksum import decode_crc64nvme, encode_crc64nvme
 from archiver.transfer.contract import (
@@ -273,8 +274,8 @@ def _committing(doing: str) -> Iterator[None]:
             ):  # a 200 with an error inside may come without a status
                 raise UncertainCommit(f"{doing}: {code}.") from error
             raise
-        except BotoCoreError as error:  # timed out or torn off: it may have been done
-            raise UncertainCommit(f"{doing}: {type(error).__name__}.") from error
+        except (BotoCoreError, TimeIsUp) as error:  # torn off, perhaps: it may have been done
+            raise UncertainCommit(f"{doing}: {kind_of(error)}.") from error
 
 
 @contextmanager

@@ -172,28 +172,35 @@ class _Transactions:
             self._owner = uuid.uuid4().hex
 
     def extend(self, seconds: float) -> None:
-        """Hold our record for so long from now; one that is not ours any more is lost."""
+        """Hold our record for so long from now; one that is not ours any more is lost.
+
+        The lock is not held while the table is asked: the run itself waits for nobody's heartbeat.
+        """
         with self._lock:
-            if self._record_key is None:
-                return
-            until_ms = int((time.time() + seconds) * 1000)
-            try:
-                self._client.update_item(
-                    TableName=self._table_name,
-                    Key=self._record_key,
-                    UpdateExpression="SET in_progress_expiration = :until",
-                    ConditionExpression="#owner = :owner AND #status = :inprogress",
-                    ExpressionAttributeNames={"#owner": "owner", "#status": "status"},
-                    ExpressionAttributeValues={
-                        ":until": {"N": str(until_ms)},
-                        ":owner": {"S": self._owner},
-                        ":inprogress": {"S": "INPROGRESS"},
-                    },
-                )
-            except ClientError as error:
-                if code_of(error) != "ConditionalCheckFailedException":
-                    raise
-                self.lost, self._record_key = True, None
+            record_key, owner = self._record_key, self._owner
+        if record_key is None:
+            return
+        until_ms = int((time.time() + seconds) * 1000)
+        try:
+            self._client.update_item(
+                TableName=self._table_name,
+                Key=record_key,
+                UpdateExpression="SET in_progress_expiration = :until",
+                ConditionExpression="#owner = :owner AND #status = :inprogress",
+                ExpressionAttributeNames={"#owner": "owner", "#status": "status"},
+                ExpressionAttributeValues={
+                    ":until": {"N": str(until_ms)},
+                    ":owner": {"S": owner},
+                    ":inprogress": {"S": "INPROGRESS"},
+                },
+            )
+        except ClientError as error:
+            if code_of(error) != "ConditionalCheckFailedException":
+                raise
+            with self._lock:
+                # Unless the record was completed, deleted or replaced by us in the meantime.
+                if self._record_key is record_key:
+                    self.lost, self._record_key = True, None
 
     def put_item(self, **statement: Any) -> object:  # noqa: ANN401 - boto3's own
         """Begin: Powertools' record and the job's key."""

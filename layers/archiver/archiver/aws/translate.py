@@ -7,9 +7,10 @@ from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from archiver.deadline import TimeIsUp
 from archiver.errors import Failure
 
-__all__ = ["code_of", "status_of", "translated"]
+__all__ = ["code_of", "kind_of", "status_of", "translated"]
 
 
 def code_of(error: ClientError) -> str:
@@ -32,5 +33,10 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except ClientError as error:
         raise Failure("aws_error", f"{doing}: {code_of(error)}.") from error
-    except BotoCoreError as error:
-        raise Failure("aws_error", f"{doing}: {type(error).__name__}.") from error
+    except (BotoCoreError, TimeIsUp) as error:
+        raise Failure("aws_error", f"{doing}: {kind_of(error)}.") from error
+
+
+def kind_of(error: BotoCoreError | TimeIsUp) -> str:
+    """Return what an unanswered call died of: the network's error, where that is the cause."""
+    return type(error.__cause__ or error).__name__

@@ -39,7 +39,7 @@ from archiver.transfer.contract import (
     TrailerRefused,
     Upload,
 )
-from archiver.transfer.pace import Pace
+from archiver.transfer.pace import LEAVE_SECONDS, Pace
 from archiver.transfer.plan import IN_FLIGHT, PartPlan, PartRange
 from archiver.transfer.source import ExportSource, LinkReader, SourceHead
 from archiver.workers import run_in_threads
@@ -123,13 +123,13 @@ class StreamingCopy:
     def retrying(self, act: Callable[[], _T], give_up: Callable[[], bool] = bool) -> _T:
         """Do what may pass within seconds again, with growing pauses; the last error is raised.
 
-        Without `give_up` every try is used (`bool()` is False).
+        Without `give_up` (`bool()` is False) every try is used that there is time for.
         """
         for attempt in range(1, _ATTEMPTS):
             try:
                 return act()
             except Transient:
-                if give_up():
+                if give_up() or self.remaining_seconds() <= LEAVE_SECONDS:
                     raise
                 self.pause(_backoff(attempt))
         return act()

@@ -1,0 +1,77 @@
+"""How boto3's requests get to AWS: by our network, so that they keep the invocation's deadline.
+
+boto3 signs, tries again and reads answers as ever. Only the sending is ours: botocore's time-outs
+are fixed when a client is made, while what an invocation has left is not, and S3 may keep a
+connection busy with white space for minutes before it says what became of a commit (S3 API
+Reference, CompleteMultipartUpload). A handler of the event `before-send` may answer a request
+(boto3's guide, "Extensibility"); botocore takes what it raises for what its own sender raises.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from botocore.awsrequest import AWSResponse
+from botocore.exceptions import HTTPClientError
+from botocore.utils import get_environ_proxies
+
+from archiver.https import NETWORK_ERRORS
+
+if TYPE_CHECKING:
+    import urllib3
+    from botocore.awsrequest import AWSPreparedRequest
+
+    from archiver.https import Network
+
+__all__ = ["proxy_for", "send_by"]
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the proxy that boto3 would take for a URL: HTTPS_PROXY, unless NO_PROXY names it.
+
+    What is not https goes to loopback alone (a store of somebody's own machine), never by a proxy.
+    """
+    parts = urlsplit(url)
+    proxy = get_environ_proxies(url).get("https") if parts.scheme == "https" else None
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"  # as botocore reads it
+
+
+def send_by(network: Network, client: Any) -> Any:  # noqa: ANN401 - of any service
+    """Let a client's requests go out by this network, and return the client.
+
+    Its time-outs are the longest that is waited for. A request for which no time is left raises
+    deadline.TimeIsUp, which is not tried again.
+    """
+    config = client.meta.config
+
+    def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+        timeout = network.timeout(config.connect_timeout, config.read_timeout)
+        try:
+            answer = _send(network, request, timeout)
+        except NETWORK_ERRORS as error:
+            raise HTTPClientError(error=type(error).__name__) from error
+        network.deadline.check()
+        return answer
+
+    client.meta.events.register("before-send", send)
+    return client
+
+
+def _send(network: Network, request: AWSPreparedRequest, timeout: urllib3.Timeout) -> AWSResponse:
+    url = urlsplit(request.url)
+    response = network.pool(request.url).urlopen(
+        request.method,
+        f"{url.path or '/'}?{url.query}" if url.query else url.path or "/",
+        body=request.body,  # type: ignore[arg-type] # text, bytes or a bytearray, as it came
+        headers=request.headers,  # type: ignore[arg-type] # botocore's mapping
+        retries=False,
+        redirect=False,
+        assert_same_host=False,
+        preload_content=False,
+        decode_content=False,
+        timeout=timeout,
+    )
+    answer = AWSResponse(request.url, response.status, response.headers, response)  # type: ignore[arg-type] # a mapping
+    _ = answer.content  # read now, in the time that was given; none of our calls streams
+    return answer

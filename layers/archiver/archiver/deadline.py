@@ -1,0 +1,96 @@
+"""How long anything may be waited for: what the invocation has left, less what its end takes.
+
+Lambda kills a run at its time-out, and a killed run tells nobody why. So every wait on a network is
+clipped to the time that is left, and what no time-out bounds (a peer that drips) is hung up on when
+the time for work is over. Three reserves, counted back from the invocation's end:
+
+    10 s  no part is worth being waited for any more (transfer/pace.py, LEAVE_SECONDS)
+     8 s  the work is over, whatever it waits for: what follows tells the outcome (TELL_SECONDS)
+     3 s  nothing is asked any more: what did not get through by now, SQS delivers again
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+from archiver.workers import after
+
+__all__ = ["Deadline", "TimeIsUp"]
+
+_LONGEST_INVOCATION_SECONDS = 900.0  # AWS Lambda Developer Guide, "Lambda quotas"
+# An event, a note, a message sent on and a few uploads to give up: some milliseconds each, unless
+# one of them is waited for. The longest pause between two of boto3's three tries is 2 s.
+TELL_SECONDS = 8.0
+_END_SECONDS = 3.0  # such a pause, and what Powertools and the extensions do at the end
+
+
+class TimeIsUp(TimeoutError):  # noqa: N818 - read as what it says
+    """Nothing is left of the time in which to wait; an OSError, as a time-out of a socket is."""
+
+
+class _Connection(Protocol):
+    """What can be hung up on from another thread."""
+
+    def interrupt(self) -> None: ...
+
+
+class Deadline:
+    """One runtime's: learnt anew with each invocation, shared by all its threads."""
+
+    def __init__(
+        self,
+        run_after: Callable[[float, Callable[[], None]], AbstractContextManager[None]] = after,
+    ) -> None:
+        """Prepare; `run_after` does something after so many seconds, unless its block ends."""
+        self._run_after = run_after
+        self._remaining_seconds: Callable[[], float] = lambda: _LONGEST_INVOCATION_SECONDS
+        self._reserve_seconds = _END_SECONDS
+        self._lock = threading.Lock()
+        self._watched: weakref.WeakSet[_Connection] = weakref.WeakSet()
+
+    def begin(self, remaining_seconds: Callable[[], float]) -> None:
+        """Learn when this invocation ends."""
+        self._remaining_seconds = remaining_seconds
+
+    def left(self) -> float:
+        """Return for how many seconds anything may still be waited for; 0 or less: no more."""
+        return self._remaining_seconds() - self._reserve_seconds
+
+    def clip(self, seconds: float) -> float:
+        """Return so much patience, or what is left if that is less; raises TimeIsUp."""
+        left = self.left()
+        if left <= 0:
+            raise TimeIsUp("The invocation's time is up.")
+        return min(seconds, left)
+
+    def check(self) -> None:
+        """Raise TimeIsUp for an answer that came after the end.
+
+        We may have hung up on it, and http.client takes a head that breaks off for a whole one.
+        """
+        self.clip(0.0)
+
+    def watch(self, connection: _Connection) -> None:
+        """Hang up on this connection, as long as it lives, when the time for work is over."""
+        with self._lock:
+            self._watched.add(connection)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Keep the time that it takes to tell the outcome free of the work in this block."""
+        self._reserve_seconds = TELL_SECONDS
+        try:
+            with self._run_after(self.left(), self._hang_up):
+                yield
+        finally:
+            self._reserve_seconds = _END_SECONDS
+
+    def _hang_up(self) -> None:
+        with self._lock:
+            watched = list(self._watched)
+        for connection in watched:
+            connection.interrupt()
