@@ -39,12 +39,16 @@ def s3_call(method: str, bucket: str, query: str = "") -> Callable[[Environ], bo
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An answer instead of AWS's own. `too_late`: AWS does the work, and then this is answered."""
+    """An answer instead of AWS's own. `too_late`: AWS does the work, and then this is answered.
+
+    `silent_until`: nothing is answered before the event is set, for 30 s at the most.
+    """
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
     too_late: bool = False
+    silent_until: threading.Event | None = None
 
     @classmethod
     def s3(cls, status: int, code: str, *, too_late: bool = False) -> Refusal:
@@ -123,6 +127,8 @@ def _refusing(refusal: Refusal, moto: WsgiApplication) -> WsgiApplication:
             b"".join(moto(environ, lambda *_: lambda _data: None))
         else:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        if refusal.silent_until is not None:
+            refusal.silent_until.wait(30.0)
         headers = {"Content-Length": str(len(refusal.body)), **refusal.headers}
         phrase = HTTPStatus(refusal.status).phrase
         start_response(f"{refusal.status} {phrase}", list(headers.items()))
