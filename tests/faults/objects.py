@@ -16,6 +16,7 @@ from typing import Any
 
 from awscrt import checksums
 
+from tests.addresses import addressing_client
 from tests.faults.aws_errors import client_error, service_faults
 from tests.faults.chaos import COPY_WEIGHT, Chaos, Fault
 
@@ -23,7 +24,7 @@ __all__ = ["ARCHIVE", "S3_HOST", "SOURCE", "Objects", "Source", "Upload", "Versi
 
 ARCHIVE = "archive"
 SOURCE = "vendor-exports"
-S3_HOST = f"{ARCHIVE}.s3.us-east-1.amazonaws.com"
+S3_HOST = f"{ARCHIVE}.s3.amazonaws.com"  # as botocore has it in us-east-1
 _FAULTS = service_faults(throttle="SlowDown", status=503)
 _COMMIT_WEIGHT = 5.0  # and the commit is the moment that counts
 
@@ -82,7 +83,8 @@ class Objects:
         self.versions: dict[str, list[Version]] = {}
         self.uploads: dict[str, Upload] = {}
         self.page = 2  # of ListParts and ListMultipartUploads; S3's own is 1,000
-        self.meta = SimpleNamespace(region_name="us-east-1")
+        self.meta = addressing_client().meta
+        self.upload_part = addressing_client().upload_part  # asked where parts go; sends nothing
         self.on_commit: Callable[[Version], None] = lambda _: None
         self.on_begin: Callable[[Upload], None] = lambda _: None
         self.on_first_part: Callable[[Upload], None] = lambda _: None
@@ -147,10 +149,6 @@ class Objects:
         """Return what lists an upload's parts, or a prefix's uploads."""
         pages = {"list_parts": self._list_parts, "list_multipart_uploads": self._list_uploads}
         return SimpleNamespace(paginate=pages[operation])
-
-    def generate_presigned_url(self, _method: str, **call: Any) -> str:  # noqa: ANN401 - boto3's own
-        """Return a URL; nothing is sent for it."""
-        return f"https://{S3_HOST}/{call['Params']['Key']}?X-Amz-Signature=canary-presigned"
 
     # --- what parts.py hands on ---
 

@@ -6,6 +6,7 @@ import base64
 import gzip
 import hashlib
 import itertools
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 import pytest
@@ -21,7 +22,7 @@ from local.apartmentiq import (
     sha256_of,
 )
 from tests.functional.aws_script import Environ, Refusal, operation, s3_call
-from tests.functional.company import LAST_RECEIVE, Company, default_key
+from tests.functional.company import LAST_RECEIVE, REGION, Company, default_key
 
 MIB = 1 << 20
 LARGE = SyntheticExport(17 * MIB + 1, seed=11)
@@ -420,6 +421,109 @@ def test_an_upload_that_cannot_be_aborted_does_not_hide_what_went_wrong(company:
     assert len(company.deliver_job(job)) == 1
     line = company.log_lines()[-1]
     assert (line["reason"], "Completing" in line["detail"]) == ("aws_error", True)
+
+
+# --- the bucket's region ---
+
+
+def signed_for(environ: Environ) -> str:
+    """Return the region in a signature's credential scope."""
+    return str(environ.get("HTTP_AUTHORIZATION", "//").split("/")[2])
+
+
+def test_a_part_that_is_sent_to_another_region_is_signed_for_that_and_sent_once_more(
+    fresh_company: Company,
+) -> None:
+    """A young bucket's 307: the region that is named counts, the place that it points to does not.
+
+    All that follows goes there at once, and the part was not refused for its trailer.
+    """
+    company, export = fresh_company, SyntheticExport(40 * MIB, seed=23)
+    parts = s3_call("PUT", company.bucket, "partNumber=")
+    seen: list[tuple[str, bool]] = []
+
+    def here(environ: Environ) -> bool:
+        if parts(environ):
+            seen.append((signed_for(environ), "HTTP_X_AMZ_TRAILER" in environ))
+        return parts(environ) and signed_for(environ) == REGION
+
+    away = {"x-amz-bucket-region": "eu-central-1", "Location": "https://localhost:1/"}
+    company.aws_script.answer_next(here, Refusal(307, b"", away), times=99)
+    job = company.vendor.add_job(export)
+    assert company.deliver_job(job) == []
+    assert_archived(company, job, export)
+    assert sum(region == "eu-central-1" for region, _ in seen) == 3
+    assert all(trailer for _, trailer in seen)
+    assert len(seen) <= 6  # each worker may have been on its way already
+
+
+@pytest.mark.parametrize("size_bytes", [1, 40 * MIB])
+def test_a_bucket_in_another_region_is_archived_into(
+    fresh_company: Company, size_bytes: int
+) -> None:
+    """Small or large: parts are signed for the region that boto3 was redirected to."""
+    company, export = fresh_company, SyntheticExport(size_bytes, seed=size_bytes)
+
+    def wrong_region(environ: Environ) -> bool:
+        ours = environ["PATH_INFO"].startswith(f"/{company.bucket}/")
+        people = "Credential=PEOPLE" in environ.get("HTTP_AUTHORIZATION", "")
+        return ours and not people and signed_for(environ) != "eu-central-1"
+
+    answer = Refusal.s3(400, "AuthorizationHeaderMalformed")
+    body = answer.body.replace(b"</Error>", b"<Region>eu-central-1</Region></Error>")
+    refusals = Refusal(400, body, {"Content-Type": "application/xml"})
+    company.aws_script.answer_next(wrong_region, refusals, times=2)
+    parts = s3_call("PUT", company.bucket, "partNumber=")
+    misdirected = lambda environ: parts(environ) and wrong_region(environ)  # noqa: E731
+    company.aws_script.answer_next(misdirected, Refusal.s3(403, "AccessDenied"), times=99)
+    job = company.vendor.add_job(export)
+    assert company.deliver_job(job) == []
+    assert_archived(company, job, export)
+
+
+# --- encryption ---
+
+
+def creates(bucket: str) -> Callable[[Environ], bool]:
+    """Match what begins an object: PutObject, and CreateMultipartUpload."""
+    put, post = s3_call("PUT", bucket), s3_call("POST", bucket, "uploads")
+    return lambda environ: (
+        (put(environ) and "partNumber" not in environ["QUERY_STRING"]) or post(environ)
+    )
+
+
+def test_every_write_says_how_it_is_encrypted(company: Company) -> None:
+    """A policy that denies writes without the header is common, and refuses none of ours."""
+    began: list[str | None] = []
+
+    def denied(environ: Environ) -> bool:
+        if not creates(company.bucket)(environ):
+            return False
+        began.append(environ.get("HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION"))
+        return began[-1] is None
+
+    company.aws_script.answer_next(denied, Refusal.s3(403, "AccessDenied"), times=99)
+    company.archive(company.vendor.add_job(b"small"))
+    company.archive(company.vendor.add_job(LARGE))
+    company.archive(grant(company, b"copied by S3")[0])
+    assert began == ["AES256"] * 3
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "InvalidArgument"), (501, "NotImplemented")], ids=["Ceph", "MinIO"]
+)
+def test_a_store_that_knows_no_encryption_is_archived_into(
+    company: Company, status: int, code: str
+) -> None:
+    """Other S3s refuse the header where they have no keys; then it is left out."""
+
+    def asks(environ: Environ) -> bool:
+        asked = "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION" in environ
+        return asked and creates(company.bucket)(environ)
+
+    company.aws_script.answer_next(asks, Refusal.s3(status, code), times=99)
+    company.archive(company.vendor.add_job(b"small"))
+    company.archive(company.vendor.add_job(LARGE))
 
 
 # --- server-side ---

@@ -8,13 +8,14 @@ by one header alone; after an empty or missing ETag, HEAD.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from archiver.aws.bucket_address import BucketAddress
 from archiver.aws.part_writer import PartWriter
 from archiver.aws.translate import code_of, kind_of, status_of, translated
 from archiver.deadline import TimeIsUp
@@ -40,10 +41,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectStore"]
 
-_LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1"})
+# What other S3s say to AES256 where it is not set up: MinIO without a KMS (minio/minio#6367), Ceph
+# (ceph/ceph, src/rgw/rgw_crypt.cc: EINVAL). AWS never does.
+_KNOW_NO_SSE_S3 = frozenset({"InvalidArgument", "NotImplemented"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class ObjectStore:
     """One bucket of an S3, and how to reach it with bytes of our own sending."""
 
@@ -52,6 +55,11 @@ class ObjectStore:
     bucket: str
     kms_key_arn: str | None
     connect: Connect
+    _address: BucketAddress = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Prepare to ask where the bucket is; nothing is asked yet."""
+        self._address = BucketAddress(self.client, self.bucket)
 
     @property
     def makes_md5_etags(self) -> bool:
@@ -81,14 +89,15 @@ class ObjectStore:
         Raises ObjectExists, CommitConflict (409: try again) and UncertainCommit.
         """
         with _committing("Writing the object"):
-            answer = self.client.put_object(
+            answer = self._encrypting(
+                self.client.put_object,
                 Bucket=self.bucket,
                 Key=spec.key,
-                Body=body,  # type: ignore[arg-type] # boto3 takes it; bytes would be a copy
+                Body=body,  # boto3 takes it; bytes would be a copy
                 IfNoneMatch="*",
                 ChecksumAlgorithm="CRC64NVME",  # where objects are locked, S3 wants it named
                 ChecksumCRC64NVME=encode_crc64nvme(crc),
-                **self._described(spec),
+                **_described(spec),
             )
         return Committed(
             etag=answer.get("ETag", ""),
@@ -99,36 +108,23 @@ class ObjectStore:
     def begin_upload(self, spec: ObjectSpec) -> Upload:
         """Create a multipart upload whose checksum will be a CRC64NVME of the whole object."""
         with translated("Beginning a multipart upload"):
-            answer = self.client.create_multipart_upload(
+            answer = self._encrypting(
+                self.client.create_multipart_upload,
                 Bucket=self.bucket,
                 Key=spec.key,
                 ChecksumAlgorithm="CRC64NVME",
                 ChecksumType="FULL_OBJECT",
-                **self._described(spec),
+                **_described(spec),
             )
+        self._address.ask_again()  # that call may have been redirected: the parts follow it
         return Upload(key=spec.key, upload_id=answer["UploadId"])
 
     def part_writer(self) -> PartWriter:
-        """Return a writer of parts with a connection of its own; one for each worker."""
-        url = self.client.generate_presigned_url(
-            "put_object", Params={"Bucket": self.bucket, "Key": "k"}, ExpiresIn=60
-        )
-        # Only its scheme, host and path are used: botocore alone knows how it addresses a bucket.
-        base = url.partition("?")[0].removesuffix("k")
-        scheme, _, rest = base.partition("://")
-        authority, slash, path = rest.partition("/")
-        host, _, port = authority.partition(":")
-        if scheme != "https" and host not in _LOOPBACK_HOSTS:
-            raise ValueError(
-                f"the S3 endpoint {scheme}://{authority} is neither https nor loopback"
-            )
-        tls = scheme == "https"
-        return PartWriter(
-            connection=self.connect(host, int(port or (443 if tls else 80)), tls=tls),
-            base_url=f"{scheme}://{authority}{slash}{path}",
-            credentials=self.credentials,
-            region=self.client.meta.region_name,
-        )
+        """Return a writer of parts with a connection of its own; one for each worker.
+
+        Raises what botocore raises where it knows no address for the bucket.
+        """
+        return PartWriter(self._address, self.connect, self.credentials)
 
     def copy_part(
         self,
@@ -167,11 +163,13 @@ class ObjectStore:
         )
         with translated("Listing an upload's parts"):
             try:
-                return [_listed(part) for page in pages for part in page.get("Parts", [])]
+                listed = [_listed(part) for page in pages for part in page.get("Parts", [])]
             except ClientError as error:
                 if status_of(error) == 404:
                     raise UploadGone from error
                 raise
+        self._address.ask_again()  # as in begin_upload: an attempt that goes on begins with this
+        return listed
 
     def uploads_at(self, key: str) -> list[Upload]:
         """Return the unfinished uploads at exactly this key."""
@@ -237,22 +235,30 @@ class ObjectStore:
             head = self.client.head_object(**source)  # type: ignore[arg-type] # as in copy_part
         return head["ContentLength"], head["ETag"]
 
-    def _described(self, spec: ObjectSpec) -> dict[str, Any]:
-        described: dict[str, Any] = {
-            "ContentType": spec.content_type,
-            "Metadata": dict(spec.metadata),
-        }
-        if (
-            spec.content_encoding
-        ):  # the bytes stay as they are; readers are told as the source told us
-            described["ContentEncoding"] = spec.content_encoding
-        if self.kms_key_arn:
-            described |= {
-                "ServerSideEncryption": "aws:kms",
-                "SSEKMSKeyId": self.kms_key_arn,
-                "BucketKeyEnabled": True,
-            }
-        return described
+    def _encrypting(
+        self,
+        create: Callable[..., Any],
+        **asked: Any,  # noqa: ANN401 - boto3's
+    ) -> Any:  # noqa: ANN401 - boto3's
+        """Create an object, or an upload of one, and say how it is to be encrypted.
+
+        Said even where it is S3's default: policies deny a write without the header (Amazon S3 User
+        Guide, "Protecting data with SSE-S3"). Parts and Complete have no such field, and are judged
+        by what the upload began with.
+        """
+        if self.kms_key_arn is not None:
+            return create(
+                **asked,
+                ServerSideEncryption="aws:kms",
+                SSEKMSKeyId=self.kms_key_arn,
+                BucketKeyEnabled=True,
+            )
+        try:
+            return create(**asked, ServerSideEncryption="AES256")
+        except ClientError as error:
+            if code_of(error) not in _KNOW_NO_SSE_S3:
+                raise
+            return create(**asked)
 
 
 @contextmanager
@@ -288,6 +294,13 @@ def _asking_for_source(doing: str) -> Iterator[None]:
             if 300 <= status_of(error) < 500:
                 raise SourceNotGranted(code_of(error)) from error
             raise
+
+
+def _described(spec: ObjectSpec) -> dict[str, Any]:
+    described: dict[str, Any] = {"ContentType": spec.content_type, "Metadata": dict(spec.metadata)}
+    if spec.content_encoding:  # the bytes stay as they are; readers are told as the source told us
+        described["ContentEncoding"] = spec.content_encoding
+    return described
 
 
 def _listed(part: PartTypeDef) -> Part:

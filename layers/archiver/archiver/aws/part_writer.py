@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import http.client
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -20,9 +20,10 @@ from urllib.parse import quote
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 
+from archiver.aws.bucket_address import Address, BucketAddress
 from archiver.errors import Failure, Transient
 from archiver.https import NETWORK_ERRORS
-from archiver.outside import Connection
+from archiver.outside import Connect, Connection
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from archiver.transfer.contract import Chunks, Part, TrailerRefused, Upload, UploadGone
 
@@ -50,13 +51,18 @@ class _Signer(S3SigV4Auth):
 
 @dataclass
 class PartWriter:
-    """Writes parts over one connection. Not shared by threads."""
+    """Writes parts over one connection. Not shared by threads; the address is."""
 
-    connection: Connection
-    base_url: str  # of the bucket, with a slash at its end
+    address: BucketAddress
+    connect: Connect
     credentials: Credentials
-    region: str
+    _to: Address = field(init=False)  # whom the connection is to
+    _connection: Connection = field(init=False, repr=False)
     _buffer: bytearray = field(default_factory=bytearray, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Prepare a connection; raises what botocore raises where it knows no address."""
+        self._turn_to(self.address.current())
 
     def send_streaming(self, upload: Upload, number: int, size_bytes: int, chunks: Chunks) -> Part:
         """Send a part of exactly `size_bytes` (at least 1) as it is read, checksum in the trailer.
@@ -77,13 +83,14 @@ class PartWriter:
 
         def body() -> Iterator[bytes | memoryview]:
             nonlocal crc
+            crc = 0  # a part that S3 sends elsewhere is read from the start again
             yield head
             for chunk in chunks():
                 crc = crc64nvme(chunk, crc)
                 yield chunk
             yield f"\r\n0\r\nx-amz-checksum-crc64nvme:{encode_crc64nvme(crc)}\r\n\r\n".encode()
 
-        status, answer_headers, error = self._put(upload, number, _TRAILER, headers, body())
+        status, answer_headers, error = self._put(upload, number, _TRAILER, headers, body)
         # What passes by itself says nothing of trailers, and buffering parts costs memory.
         if _refuses_trailer(status) and _error_code(error) not in _PASSING:
             raise TrailerRefused
@@ -104,17 +111,17 @@ class PartWriter:
             "Content-Length": str(size_bytes),
         }
         status, answer_headers, error = self._put(
-            upload, number, _UNSIGNED, headers, iter([view[:size_bytes]])
+            upload, number, _UNSIGNED, headers, lambda: iter([view[:size_bytes]])
         )
         return self._judge(number, size_bytes, crc, status, answer_headers, error)
 
     def interrupt(self) -> None:
         """Make a send that is under way in another thread fail at once."""
-        self.connection.interrupt()
+        self._connection.interrupt()
 
     def close(self) -> None:
         """Close the connection."""
-        self.connection.close()
+        self._connection.close()
 
     def _put(
         self,
@@ -122,47 +129,70 @@ class PartWriter:
         number: int,
         payload: str,
         headers: dict[str, str],
+        body: Callable[[], Iterator[bytes | memoryview]],
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        """Send a part, and once more if S3 says that the bucket is in another region."""
+        answer = self._put_once(upload, number, payload, headers, body())
+        if self._to.is_left_by(*answer):
+            self.address.leave(self._to, *answer[1:])
+            answer = self._put_once(upload, number, payload, headers, body())
+            if self._to.is_left_by(*answer):
+                raise Transient("aws_error", f"S3 sends part {number} from region to region.")
+        return answer
+
+    def _put_once(
+        self,
+        upload: Upload,
+        number: int,
+        payload: str,
+        headers: dict[str, str],
         body: Iterator[bytes | memoryview],
     ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        to = self.address.current()  # another worker may have been sent elsewhere meanwhile
+        if to != self._to:
+            self._connection.close()
+            self._turn_to(to)
         request = self._signed(upload, number, payload, headers)
         target = str(request.url).partition("://")[2]
         target = target[target.index("/") :]
         try:
-            self.connection.begin("PUT", target, dict(request.headers.items()))
+            self._connection.begin("PUT", target, dict(request.headers.items()))
             answer = self._send_and_hear(body)
             text = answer.read(_MAX_ERROR_BYTES)
         except NETWORK_ERRORS as error:
-            self.connection.close()
+            self._connection.close()
             raise Transient(
                 "network", f"Sending part {number} to S3 broke off: {type(error).__name__}."
             ) from error
         except BaseException:
-            self.connection.close()  # half a part was sent: this withdraws it
+            self._connection.close()  # half a part was sent: this withdraws it
             raise
         if answer.status != 200 or not answer.isclosed():
-            self.connection.close()  # a refusal may have come before the body's end
+            self._connection.close()  # a refusal may have come before the body's end
         return answer.status, answer.headers, text
+
+    def _turn_to(self, to: Address) -> None:
+        self._connection, self._to = self.connect(to.host, to.port, tls=to.tls), to
 
     def _send_and_hear(self, body: Iterator[bytes | memoryview]) -> http.client.HTTPResponse:
         for piece in body:
             try:
-                self.connection.send(piece)
+                self._connection.send(piece)
             except (BrokenPipeError, ConnectionResetError):
                 # S3 answers early when it refuses: what it says is worth more than the broken pipe.
-                return self.connection.answer()
-        return self.connection.answer()
+                return self._connection.answer()
+        return self._connection.answer()
 
     def _signed(
         self, upload: Upload, number: int, payload: str, headers: dict[str, str]
     ) -> AWSRequest:
         key = quote(upload.key, safe="/-_.~")
         upload_id = quote(upload.upload_id, safe="-_.~")
-        url = f"{self.base_url}{key}?partNumber={number}&uploadId={upload_id}"
-        request = AWSRequest("PUT", url, headers=headers)
+        url = f"{self._to.base_url}{key}?partNumber={number}&uploadId={upload_id}"
+        request = AWSRequest("PUT", url, headers={**headers, "Host": self._to.authority})
         request.context["payload"] = payload
         frozen = self.credentials.get_frozen_credentials()
-        _Signer(frozen, "s3", self.region).add_auth(request)
-        request.headers["Host"] = self.base_url.partition("://")[2].partition("/")[0]
+        _Signer(frozen, "s3", self._to.region).add_auth(request)
         return request
 
     def _judge(
