@@ -78,12 +78,16 @@ def prove_deployment(outputs: StackOutputs) -> list[Proof]:
     function = boto3.client("lambda").get_function_configuration(
         FunctionName=outputs["ArchiveExportFunctionName"]
     )
-    prefix = function.get("Environment", {}).get("Variables", {}).get("KEY_PREFIX", "")
-    probe = _Probe(outputs["ArchiveBucketName"], f"{prefix}{_FOLDER}{uuid.uuid4()}")
+    variables = function.get("Environment", {}).get("Variables", {})
+    prefix, kms_key_arn = variables.get("KEY_PREFIX", ""), variables.get("KMS_KEY_ARN", "")
+    bucket = outputs["ArchiveBucketName"]
+    probe = _Probe(bucket, f"{prefix}{_FOLDER}{uuid.uuid4()}", kms_key_arn)
     try:
         proofs = [
             _recursion(function["FunctionName"]),
             _role(function["Role"], resources_of(outputs, function["Role"], prefix)),
+            _region(bucket, function["FunctionArn"].split(":")[3]),
+            _encryption(bucket, kms_key_arn),
             *probe.prove(),
         ]
     finally:
@@ -132,6 +136,43 @@ def _role(role_arn: str, resources: Mapping[str, str]) -> Proof:
     )
 
 
+def _region(bucket: str, stacks: str) -> Proof:
+    """Tell a bucket elsewhere: it is archived into all the same, which nobody would notice."""
+    try:
+        told = _client("s3").head_bucket(Bucket=bucket).get("BucketRegion")
+    except _CANNOT_ASK as error:
+        return _unless_emulated("region", error)
+    if told in {None, stacks}:  # an S3 that tells none knows no regions
+        return Proof("region", "ok", f"stack and bucket are in {stacks}")
+    return Proof(
+        "region",
+        "FAILED",
+        f"the bucket is in {told}, the stack in {stacks}: exports are archived, but each byte goes "
+        "from region to region, which takes longer and is paid for. Give a bucket in the stack's "
+        "region, or deploy the stack in the bucket's",
+    )
+
+
+def _encryption(bucket: str, kms_key_arn: str) -> Proof:
+    """Tell a bucket whose own default key is not used: every write names its encryption."""
+    if kms_key_arn:
+        return Proof("encryption", "ok", "exports are encrypted with KmsKeyArn")
+    try:
+        told = _client("s3").get_bucket_encryption(Bucket=bucket)
+    except _CANNOT_ASK as error:
+        return _unless_emulated("encryption", error)
+    rules = told["ServerSideEncryptionConfiguration"]["Rules"]
+    defaults = {rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] for rule in rules}
+    if defaults <= {"AES256"}:
+        return Proof("encryption", "ok", "exports are encrypted with S3's own keys")
+    return Proof(
+        "encryption",
+        "FAILED",
+        "exports are encrypted with S3's own keys, though the bucket's default is a key of KMS: "
+        "give that key as KmsKeyArn",
+    )
+
+
 def resources_of(outputs: StackOutputs, role_arn: str, prefix: str) -> dict[str, str]:
     """Return the ARNs that the role needs; of the objects one beneath the key prefix."""
     sqs = boto3.client("sqs")
@@ -157,10 +198,16 @@ def resources_of(outputs: StackOutputs, role_arn: str, prefix: str) -> dict[str,
 class _Probe:
     """Two small objects beside the archive: one written as the function writes, one not."""
 
-    def __init__(self, bucket: str, key: str) -> None:
+    def __init__(self, bucket: str, key: str, kms_key_arn: str) -> None:
         self._s3 = boto3.client("s3")
         self._bucket = bucket
         self._key = key
+        # As the function says it: a bucket's policy may refuse what does not.
+        self._encrypted: dict[str, Any] = (
+            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_arn}
+            if kms_key_arn
+            else {"ServerSideEncryption": "AES256"}
+        )
 
     def prove(self) -> Iterable[Proof]:
         """Write in the ways that matter. The second and third mean nothing if the first fails."""
@@ -194,7 +241,9 @@ class _Probe:
         return Proof("clean-up", "ok", f"{len(found)} small objects were written and deleted")
 
     def _put(self, key: str, **arguments: Any) -> Any:  # noqa: ANN401 - boto3's typed dictionaries
-        return self._s3.put_object(Bucket=self._bucket, Key=key, Body=BytesIO(PROBE), **arguments)
+        return self._s3.put_object(
+            Bucket=self._bucket, Key=key, Body=BytesIO(PROBE), **self._encrypted, **arguments
+        )
 
     def _trailer(self) -> Proof:
         try:

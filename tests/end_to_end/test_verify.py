@@ -97,6 +97,8 @@ def test_an_emulator_proves_what_it_can_and_says_what_it_cannot(
     assert lines_of(capsys) == {
         "recursion": "not here",
         "role": "not here",
+        "region": "ok",
+        "encryption": "ok",
         "trailer": "ok",
         "second write": "ok",
         "unconditional write": "not here",
@@ -123,6 +125,26 @@ def asks_for_recursion(environ: Mapping[str, Any]) -> bool:
     return str(environ["PATH_INFO"]).endswith("/recursion-config")
 
 
+def asks_of_the_bucket(method: str, query: str) -> Callable[[Mapping[str, Any]], bool]:
+    """Match a question about the bucket itself."""
+
+    def matches(environ: Mapping[str, Any]) -> bool:
+        is_s3 = "/s3/" in environ.get("HTTP_AUTHORIZATION", "")
+        of_bucket = environ["PATH_INFO"].strip("/").count("/") == 0
+        asked = (environ["REQUEST_METHOD"], environ.get("QUERY_STRING", ""))
+        return is_s3 and of_bucket and asked == (method, query)
+
+    return matches
+
+
+def default_is_kms() -> Refusal:
+    """Return S3's answer about a bucket whose default encryption is a key of KMS."""
+    default = "<SSEAlgorithm>aws:kms</SSEAlgorithm>"
+    rule = f"<ApplyServerSideEncryptionByDefault>{default}</ApplyServerSideEncryptionByDefault>"
+    body = f"<ServerSideEncryptionConfiguration><Rule>{rule}</Rule>"
+    return Refusal(200, f"{body}</ServerSideEncryptionConfiguration>".encode())
+
+
 def asks_iam(environ: Mapping[str, Any]) -> bool:
     """Match a call of IAM."""
     return "/iam/" in environ.get("HTTP_AUTHORIZATION", "")
@@ -146,8 +168,18 @@ def writes_with_a_trailer(environ: Mapping[str, Any]) -> bool:
     )
 
 
+def writes_unencrypted(environ: Mapping[str, Any]) -> bool:
+    """Match a probe that does not say how it is to be encrypted."""
+    return (
+        environ["REQUEST_METHOD"] == "PUT"
+        and "verify/" in environ["PATH_INFO"]
+        and "HTTP_X_AMZ_SERVER_SIDE_ENCRYPTION" not in environ
+    )
+
+
 def answer_as_aws_does(script: AwsScript) -> None:
-    """Allow what the role needs, set recursion, refuse the unconditional write."""
+    """Allow what the role needs, set recursion, refuse the unconditional and unencrypted write."""
+    script.answer_next(writes_unencrypted, Refusal.s3(400, "Unencrypted"), times=9)
     script.answer_next(asks_for_recursion, recursion_says("Allow"))
     script.answer_next(asks_iam, role_says("allowed"), times=20)
     script.answer_next(writes_unconditionally, Refusal.s3(403, "AccessDenied"))
@@ -172,9 +204,15 @@ def test_what_aws_enforces_is_proved(
     [
         (asks_for_recursion, recursion_says("Terminate"), "recursion"),
         (asks_iam, role_says("implicitDeny"), "role"),
+        (
+            asks_of_the_bucket("HEAD", ""),
+            Refusal(200, b"", {"x-amz-bucket-region": "eu-west-1"}),
+            "region",
+        ),
+        (asks_of_the_bucket("GET", "encryption"), default_is_kms(), "encryption"),
         (writes_with_a_trailer, Refusal.s3(501, "NotImplemented"), "trailer"),
     ],
-    ids=["recursion", "role", "trailer"],
+    ids=["recursion", "role", "region", "encryption", "trailer"],
 )
 def test_a_deployment_that_lacks_something_fails_with_what_that_means(
     vendor: VendorStandIn,
