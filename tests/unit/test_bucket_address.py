@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import re
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -21,8 +22,12 @@ from botocore.compat import HTTPHeaders
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, EndpointVariantError
 
+from archiver.aws.bucket_address import BucketAddress
 from archiver.aws.object_store import ObjectStore
+from archiver.aws.sending import send_by
+from archiver.deadline import TimeIsUp
 from archiver.errors import Failure, Transient
+from archiver.https import Network
 from archiver.transfer.contract import ObjectSpec, Part, Upload
 from archiver.wiring import _S3_CONFIG
 
@@ -344,3 +349,14 @@ def test_a_bucket_whose_parts_we_cannot_sign_is_refused_with_words() -> None:
     point = "arn:aws:s3::123456789012:accesspoint/abcdef.mrap"
     with pytest.raises(ValueError, match="not signed as parts are"):
         store_of(client, point, Wire()).part_writer()
+
+
+def test_asking_botocore_sends_nothing() -> None:
+    """Not even where our own sender answers the client's requests: here it has no time to."""
+    network = Network(ssl.create_default_context())
+    network.deadline.begin(lambda: 0.0)
+    client = send_by(network, client_of("eu-south-2"))
+    address = BucketAddress(client, "exports-archive").current()
+    assert address.host == "exports-archive.s3.eu-south-2.amazonaws.com"
+    with pytest.raises(TimeIsUp):
+        client.list_parts(Bucket="exports-archive", Key="k", UploadId="u")

@@ -26,6 +26,7 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.response import HTTPResponse
 
+from archiver.aws.sending import ANSWERED_HERE
 from archiver.errors import Transient
 
 if TYPE_CHECKING:
@@ -138,6 +139,7 @@ class BucketAddress:
 
         def answer(request: AWSPreparedRequest, **_: object) -> AWSResponse:
             sent.append(request)
+            request.context[ANSWERED_HERE] = True  # type: ignore[attr-defined] # newer than its types
             status, headers = next(script, (200, {}))
             nothing = HTTPResponse(io.BytesIO(), preload_content=False)
             return AWSResponse(str(request.url), status, HTTPHeaders.from_dict(headers), nothing)

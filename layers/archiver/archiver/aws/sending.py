@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 
     from archiver.https import Network
 
-__all__ = ["proxy_for", "send_by"]
+__all__ = ["ANSWERED_HERE", "proxy_for", "send_by"]
+
+# All handlers of an event are called, whoever has answered: so who answers a request in AWS's place
+# says so in the request's context, and nothing is sent.
+ANSWERED_HERE = "archiver_answered_here"
 
 
 def proxy_for(url: str) -> str | None:
@@ -45,7 +49,9 @@ def send_by(network: Network, client: Any) -> Any:  # noqa: ANN401 - of any serv
     """
     config = client.meta.config
 
-    def send(request: AWSPreparedRequest, **_: object) -> AWSResponse:
+    def send(request: AWSPreparedRequest, **_: object) -> AWSResponse | None:
+        if ANSWERED_HERE in request.context:  # type: ignore[attr-defined] # newer than its types
+            return None
         timeout = network.timeout(config.connect_timeout, config.read_timeout)
         try:
             answer = _send(network, request, timeout)
