@@ -18,6 +18,7 @@ MODULES = {
     for path in sorted(PACKAGE.rglob("*.py"))
 }
 PURE = {
+    "archiver.age",
     "archiver.callback",
     "archiver.callback_token",
     "archiver.claim",

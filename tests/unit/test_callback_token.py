@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -38,7 +39,8 @@ def secret() -> Secret:
 @pytest.fixture
 def tokens(secret: Secret) -> CallbackTokens:
     """Return a runtime that has read nothing yet."""
-    return CallbackTokens(secret.read, lambda: secret.now)
+    began_at = datetime(2026, 11, 26, tzinfo=UTC)
+    return CallbackTokens(secret.read, lambda: began_at + timedelta(seconds=secret.now))
 
 
 def test_the_current_token_and_the_one_before_are_good(tokens: CallbackTokens) -> None:
@@ -85,6 +87,30 @@ def test_a_revoked_token_is_refused_within_five_minutes(
     secret.tokens = [NEW, OLD]
     secret.now += 300
     assert not tokens.knows(OLDEST)
+
+
+@pytest.mark.parametrize("seconds", [1, 299, 86_400])
+def test_a_clock_that_is_set_back_makes_no_token_good_for_longer(
+    tokens: CallbackTokens, secret: Secret, seconds: int
+) -> None:
+    """Of an age below zero nothing follows: a revoked token is bad and the new one good at once."""
+    assert tokens.knows(OLDEST)
+    secret.tokens = [NEW, OLD]
+    secret.now -= seconds
+    assert not tokens.knows(OLDEST)
+    assert tokens.knows(NEW)
+
+
+def test_a_failed_read_is_made_up_for_after_the_clock_is_set_back(
+    tokens: CallbackTokens, secret: Secret
+) -> None:
+    """The pause after a failure ends, whatever the clock does."""
+    secret.fails = True
+    with pytest.raises(Failure):
+        tokens.knows(OLD)
+    secret.fails = False
+    secret.now -= 3600
+    assert tokens.knows(OLD)
 
 
 def test_a_secret_that_cannot_be_read_is_no_wrong_token(

@@ -12,7 +12,9 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable, Collection
+from datetime import datetime
 
+from archiver.age import is_within
 from archiver.errors import Failure
 
 __all__ = ["CallbackTokens"]
@@ -31,11 +33,13 @@ _NONE_THERE = (
 class CallbackTokens:
     """The tokens that are good now, remembered as digests."""
 
-    def __init__(self, read: Callable[[], Collection[str]], monotonic: Callable[[], float]) -> None:
+    def __init__(self, read: Callable[[], Collection[str]], now: Callable[[], datetime]) -> None:
+        """`now` is the wall clock: a frozen runtime's other clocks may stand."""
         self._read = read
-        self._monotonic = monotonic
+        self._now = now
         self._digests: tuple[bytes, ...] = ()
-        self._fresh_until = self._next_read_at = -float("inf")
+        self._read_at: datetime | None = None
+        self._tried_at: datetime | None = None
         self._failed_because: str | None = None
 
     def knows(self, token: str) -> bool:
@@ -44,31 +48,29 @@ class CallbackTokens:
         Raises Failure when it cannot be known: the secret cannot be read, or holds no good token.
         """
         digest = _digest(token)
-        if self._is_fresh() and self._matches(digest):
+        now = self._now()
+        if is_within(_FRESH_SECONDS, self._read_at, now) and self._matches(digest):
             return True
-        if self._monotonic() >= self._next_read_at:
-            self._read_again()
+        if not is_within(_PAUSE_SECONDS, self._tried_at, now):
+            self._read_again(now)
         if self._failed_because is not None:
             raise Failure("aws_error", self._failed_because)
         return self._matches(digest)
-
-    def _is_fresh(self) -> bool:
-        return self._monotonic() < self._fresh_until
 
     def _matches(self, digest: bytes) -> bool:
         # Digests are equally long and all are compared, so that the time is always the same.
         return sum([hmac.compare_digest(digest, known) for known in self._digests]) > 0
 
-    def _read_again(self) -> None:
+    def _read_again(self, now: datetime) -> None:
         """Read the tokens; a failure counts as a read, so that it is not asked for at each call."""
-        self._next_read_at = self._monotonic() + _PAUSE_SECONDS
+        self._tried_at = now
         try:
             tokens = [token for token in self._read() if _GOOD_TOKEN.fullmatch(token)]
         except Failure as failure:
             self._failed_because = failure.detail
             raise
         self._digests = tuple(_digest(token) for token in tokens)
-        self._fresh_until = self._monotonic() + _FRESH_SECONDS
+        self._read_at = now
         self._failed_because = None if tokens else _NONE_THERE
 
 

@@ -6,8 +6,8 @@ not: it must not import what only the archiver needs (no S3, no checksums, no TL
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -41,7 +41,7 @@ def build_callback_reception(
     secrets: SecretsManagerClient = client("secretsmanager", _CONFIG)
     sqs: SQSClient = client("sqs", _CONFIG)
     secret = CallbackSecret(secrets, settings.token_secret_arn)
-    tokens = CallbackTokens(secret.read, outside.monotonic if outside else time.monotonic)
+    tokens = CallbackTokens(secret.read, outside.now if outside else lambda: datetime.now(UTC))
     return CallbackReception(
         knows_token=tokens.knows,
         send_batch=Queue(sqs, settings.queue_url).send_batch,

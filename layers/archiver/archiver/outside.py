@@ -75,8 +75,8 @@ class Outside:
     credentials: Callable[[], Any]  # botocore's, for the parts that we sign ourselves
     http: HttpClient
     connect: Connect
-    now: Callable[[], datetime]
-    monotonic: Callable[[], float]
+    now: Callable[[], datetime]  # for every age that outlives an invocation (age.py)
+    monotonic: Callable[[], float]  # within one invocation: it may stand while Lambda freezes us
     pause: Callable[[float], None]
     run_workers: RunWorkers
     every: Every

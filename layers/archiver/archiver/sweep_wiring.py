@@ -61,10 +61,6 @@ class World(Protocol):
         """The date and time."""
 
     @property
-    def monotonic(self) -> Callable[[], float]:
-        """A clock that never goes back."""
-
-    @property
     def pause(self) -> Callable[[float], None]:
         """Waits."""
 
@@ -138,7 +134,7 @@ class Sweeper:
             token_url=settings.token_url,
             trusted_hosts=TrustedHosts(),  # a sweep asks for no link
             steps=self._steps,
-            monotonic=world.monotonic,
+            now=world.now,
         )
 
 
@@ -147,7 +143,6 @@ class _RealWorld:
     client: Callable[[str, Any], Any]
     http: HttpClient
     now: Callable[[], datetime]
-    monotonic: Callable[[], float]
     pause: Callable[[float], None]
     deadline: Deadline
 
@@ -163,7 +158,6 @@ def _real_world(extra_ca_bundle: str | None) -> World:
         client=client,
         http=UrllibClient(network, most_bytes=_MOST_LIST_BYTES),
         now=lambda: datetime.now(UTC),
-        monotonic=time.monotonic,
         pause=time.sleep,
         deadline=network.deadline,
     )

@@ -158,7 +158,7 @@ class Application:
                 token_url=settings.token_url,
                 trusted_hosts=settings.trusted_hosts,
                 steps=self.steps,
-                monotonic=self._outside.monotonic,
+                now=self._outside.now,
             ),
             jobs=self._jobs,
             once=self._once,

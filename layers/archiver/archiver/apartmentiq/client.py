@@ -7,9 +7,9 @@ token is added to requests to the API's base alone.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.apartmentiq.protocol import (
@@ -47,14 +47,14 @@ class ApartmentIq:
         token_url: str,
         trusted_hosts: TrustedHosts,
         steps: Steps,
-        monotonic: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime],
     ) -> None:
         self._http = http
         self._api_base_url = api_base_url
         self._token_url = token_url
         self._trusted_hosts = trusted_hosts
         self._steps = steps
-        self._tokens = TokenCache(credentials, self._request_token, monotonic)
+        self._tokens = TokenCache(credentials, self._request_token, now)
 
     def keep_away_until(self, epoch_seconds: float) -> None:
         """Ask nothing before then: somebody in the fleet was told to wait."""

@@ -16,6 +16,10 @@ from archiver.outside import HttpClient
 
 __all__ = ["ThrottledHttp"]
 
+# The longest wait that is ever written down (protocol.py: a day), and an hour for clocks that
+# differ. What lies further ahead was told by a clock that is wrong, or has been set back since.
+_MOST_SECONDS = 25 * 3600.0
+
 
 @dataclass
 class ThrottledHttp:
@@ -37,10 +41,14 @@ class ThrottledHttp:
 
     def keep_away_until(self, epoch_seconds: float) -> None:
         """Take over what the fleet knows."""
-        self._closed_until = max(self._closed_until, epoch_seconds)
+        self._closed_until = max(self._closed_until, epoch_seconds, key=self._seconds_left)
+
+    def _seconds_left(self, until: float) -> float:
+        left = until - self.now().timestamp()
+        return left if 0 < left <= _MOST_SECONDS else 0.0
 
     def _check(self) -> None:
-        left = self._closed_until - self.now().timestamp()
+        left = self._seconds_left(self._closed_until)
         if left > 0:
             raise Deferral(
                 "rate_limited",

@@ -6,8 +6,10 @@ The token goes to the API's host and nowhere else; this module hands it only to 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
 
+from archiver.age import is_within
 from archiver.apartmentiq.protocol import Answer, Credentials, Token, Unauthorized, decipher_token
 from archiver.errors import Deferral
 
@@ -30,13 +32,13 @@ class TokenCache:
         self,
         credentials: CredentialsSource,
         request_token: Callable[[Credentials], Answer],
-        monotonic: Callable[[], float],
+        now: Callable[[], datetime],
     ) -> None:
         self._credentials = credentials
         self._request_token = request_token
-        self._monotonic = monotonic
+        self._now = now
         self._token: Token | None = None
-        self._good_until = float("-inf")
+        self._asked_at: datetime | None = None
 
     def current(self) -> str:
         """Return a token that is good for at least a minute, or for half its life if that is less.
@@ -44,9 +46,9 @@ class TokenCache:
         Raises Deferral("credentials_missing" or "credentials_rejected") and what the token
         endpoint's other answers mean.
         """
-        if self._token is None or self._monotonic() >= self._good_until:
-            self._keep(self._obtain())
-        assert self._token is not None  # noqa: S101 - for the type checker: _keep has just set it
+        if self._token is None or not self._will_do(self._token):
+            asked_at = self._now()
+            self._token, self._asked_at = self._obtain(), asked_at
         return self._token.value
 
     def drop(self, value: str) -> None:
@@ -54,6 +56,13 @@ class TokenCache:
         if self._token is not None and self._token.value == value:
             self._token = None
             self._credentials.read(again=True)
+
+    def _will_do(self, token: Token) -> bool:
+        lifetime = token.lifetime_seconds
+        if lifetime is None:  # made by hand at the vendor: good until it is refused
+            return True
+        good_seconds = lifetime - min(_RENEW_BEFORE_SECONDS, lifetime / 2)
+        return is_within(good_seconds, self._asked_at, self._now())
 
     def _obtain(self) -> Token:
         credentials = self._credentials.read()
@@ -73,14 +82,4 @@ class TokenCache:
     def _exchange(self, credentials: Credentials) -> Token:
         if credentials.access_token:  # made by hand at the vendor: nothing to exchange
             return Token(credentials.access_token, lifetime_seconds=None)
-        asked_at = self._monotonic()
-        token = decipher_token(self._request_token(credentials))
-        assert token.lifetime_seconds is not None  # noqa: S101 - decipher_token always sets one
-        margin = min(_RENEW_BEFORE_SECONDS, token.lifetime_seconds / 2)
-        self._good_until = asked_at + token.lifetime_seconds - margin
-        return token
-
-    def _keep(self, token: Token) -> None:
-        self._token = token
-        if token.lifetime_seconds is None:
-            self._good_until = float("inf")
+        return decipher_token(self._request_token(credentials))
