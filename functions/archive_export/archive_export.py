@@ -2,7 +2,8 @@
 
 What it does is in the layer: archiver.archive is the use case, archiver.delivery what becomes of a
 message. The application is built at the first invocation, so that a wrong setting is an error with
-a name and not a failed import.
+a name and not a failed import. No event may be logged, not even where POWERTOOLS_LOGGER_LOG_EVENT
+asks for it: a job object's `callback_url` holds our token.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 tracer = make_tracer()
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, log_event=False)
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 @metrics.log_metrics(capture_cold_start_metric=True)
 def handle(event: dict[str, Any], context: LambdaContext) -> Any:  # noqa: ANN401 - JSON for Lambda

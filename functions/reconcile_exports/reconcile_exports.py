@@ -1,7 +1,8 @@
 """The Lambda function behind the callbacks: it finds completed jobs that nobody told us of.
 
 Decorators outside, one call inside. What it does is in the layer: archiver.reconcile is the use
-case, archiver.sweep_request what it can be asked for.
+case, archiver.sweep_request what it can be asked for. No event is logged,
+whatever the environment asks for: what a person sends may be anything.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
 tracer = make_tracer()
 
 
-@logger.inject_lambda_context(clear_state=True)
+@logger.inject_lambda_context(clear_state=True, log_event=False)
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 @metrics.log_metrics  # no cold-start metric: a sweep an hour is nearly always cold
 def handle(event: object, context: LambdaContext) -> dict[str, Any]:

@@ -6,19 +6,22 @@ Whatever a test does, all that it left behind is searched for the tokens afterwa
 from __future__ import annotations
 
 import base64
-import importlib.util
 import io
 import json
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, TextIO, cast
 
 import pytest
+import time_machine
 from moto.sqs.models import sqs_backends
 
 import receive_callback
+from archiver.settings import SettingsError
 from local.aws.server import ACCOUNT_ID, EmbeddedAws
 from tests.functional.aws_script import AwsScript, Refusal, operation
 from tests.functional.company import (
@@ -27,6 +30,7 @@ from tests.functional.company import (
     LambdaContext,
     People,
 )
+from tests.functional.switches import LOUD, REFUSED, loaded_again
 from tests.taint.shared import SEARCHER
 
 JOB = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
@@ -243,19 +247,41 @@ def test_a_wrong_setting_is_an_error_with_a_name(
         door.call()
 
 
-def test_no_setting_makes_the_function_log_its_event(
+@pytest.mark.filterwarnings("ignore:POWERTOOLS_DEBUG")
+def test_no_variable_makes_the_function_show_its_event(
     door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Powertools' own switch, which somebody may set to find a fault, does not show the token.
+    """Powertools' own switches, which somebody may set to find a fault, do not show the token.
 
-    It is read when the function is loaded, so it is loaded once more; the fixture looks at the log.
+    The fixture looks at the log.
     """
-    monkeypatch.setenv("POWERTOOLS_LOGGER_LOG_EVENT", "true")
-    spec = importlib.util.spec_from_file_location("loaded_again", receive_callback.__file__)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    door.handle = module.handle
-    assert door.call() == 202
+    with loaded_again(receive_callback, monkeypatch, LOUD) as module:
+        door.handle = module.handle
+        assert door.call() == 202
     assert JOB in door.log.getvalue()
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED)
+def test_a_variable_that_switches_a_promise_off_is_refused(
+    door: Door, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """The function does not start, and its error names the variable; without it, it does."""
+    with monkeypatch.context() as patch:
+        patch.setenv(name, value)
+        with pytest.raises(SettingsError, match=name):
+            door.call()
+    assert door.queued() == []
+    assert door.call() == 202
+
+
+def test_a_revoked_token_is_refused_though_the_runtimes_clock_stands(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A runtime that was frozen all day has another day's clock on the wall alone."""
+    monkeypatch.setattr(time, "monotonic", lambda: 1000.0)
+    assert door.call() == 202
+    door.rotate()
+    newest = door.rotate()
+    with time_machine.travel(datetime.now(UTC) + timedelta(hours=24)):
+        assert door.call() == 404
+        assert door.call(newest) == 202

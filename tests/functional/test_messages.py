@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 
+import archive_export
+from archiver.settings import SettingsError
 from tests.functional.company import Company, default_key
+from tests.functional.switches import LOUD, REFUSED, loaded_again
 
 EVENTS = Path(__file__).parents[2] / "events"
 TOKEN_OF_OURS = "canary-callback-token"
@@ -286,3 +289,50 @@ def test_the_sample_of_a_direct_event_is_queued(company: Company) -> None:
     assert company.invoke(event) == {"queued": True}
     event["detail"].pop("callback_url")
     assert json.loads(company.deferred()["body"]) == event
+
+
+@pytest.mark.filterwarnings("ignore:POWERTOOLS_DEBUG")
+@pytest.mark.parametrize("fails", [False, True], ids=["archived", "failed"])
+def test_no_variable_makes_the_function_show_its_event(
+    company: Company,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    fails: bool,
+) -> None:
+    """With all of Powertools' switches on, a job object's `callback_url` is nowhere to be read.
+
+    The export is archived as ever, once.
+    """
+    job = company.vendor.add_job(b"x")
+    if fails:
+        company.vendor.answer_next("results", status=500, times=None)
+    with loaded_again(archive_export, monkeypatch, LOUD) as module:
+        monkeypatch.setattr(archive_export, "handle", module.handle)
+        forms = [job_object(job.job_id), envelope({"job": job_object(job.job_id)})]
+        assert any(company.deliver(form) for form in forms) == fails
+        company.invoke(envelope(job_object(job.job_id)))
+    assert len(company.versions(default_key(job))) == (not fails)
+    assert job.job_id in company.log.getvalue()
+    assert TOKEN_OF_OURS not in str(company.evidence())
+    assert TOKEN_OF_OURS not in str(capsys.readouterr())
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED)
+def test_a_variable_that_switches_a_promise_off_is_refused(
+    company: Company, name: str, value: str
+) -> None:
+    """The function does not start, and its error names the variable; nothing is asked of anybody.
+
+    The batch is SQS's again; when the variable is gone the job is archived.
+    """
+    job = company.vendor.add_job(b"x")
+    with company.monkeypatch.context() as patch:
+        patch.setenv(name, value)
+        company.runtime.restart()
+        with pytest.raises(SettingsError, match=name):
+            company.deliver_job(job)
+    assert company.calls() == []
+    assert company.vendor.journal == []
+    assert company.archive(job) == b"x"
+    assert company.item(job.job_id)["state"] == "archived"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,10 +18,12 @@ from typing import Any
 import pytest
 
 import reconcile_exports
+from archiver.settings import SettingsError
 from archiver.sweep_request import RequestRefused
 from local.apartmentiq import Job, Order
 from tests.functional.aws_script import Refusal, operation
 from tests.functional.company import Company, LambdaContext, default_key
+from tests.functional.switches import LOUD, REFUSED, loaded_again
 
 SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 QUEUED = {"job_id", "state", "updated_at", "id"}
@@ -474,3 +477,29 @@ def read_metrics(printed: str) -> dict[tuple[str, ...], list[float]]:
                 key = (metric["Name"], *sorted(directive["Dimensions"][0]))
                 found.setdefault(key, []).extend(values if isinstance(values, list) else [values])
     return found
+
+
+@pytest.mark.filterwarnings("ignore:POWERTOOLS_DEBUG")
+def test_no_variable_makes_the_function_show_its_event(
+    sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With all of Powertools' switches on, what a person sent by mistake is in no line."""
+    secret = f"canary-{uuid.uuid4().hex}{uuid.uuid4().hex}"
+    with loaded_again(reconcile_exports, monkeypatch, LOUD) as module:
+        monkeypatch.setattr(reconcile_exports, "handle", module.handle)
+        sweeps.run({"source": "aws.events", "detail-type": "Scheduled Event", "detail": secret})
+        with pytest.raises(RequestRefused):
+            sweeps.run({"job": {"callback_url": f"https://x.example/{secret}"}})
+    printed = capsys.readouterr()
+    assert "swept" in sweeps.company.log.getvalue()
+    assert secret not in sweeps.company.log.getvalue() + printed.out + printed.err
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED)
+def test_a_variable_that_switches_a_promise_off_is_refused(
+    sweeps: Sweeps, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """The function does not start, and its error names the variable."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name):
+        sweeps.run()

@@ -3,11 +3,14 @@
 Values are checked here, once, with the variable's name in every complaint; no module below looks
 at os.environ.
 
-The names are settled (vocabulary, "Environment of the functions").
+The names are settled (vocabulary, "Environment of the functions"). Beside them stand those of our
+libraries' own variables that would switch a promise off: with one of these no function works at
+all. What the others do is harmless, as tests/functional/test_switches.py shows.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,6 +18,27 @@ from archiver.apartmentiq.link import TrustedHosts
 from archiver.object_key import DEFAULT_KEY_TEMPLATE, check_key_template
 
 __all__ = ["CallbackSettings", "Settings", "SettingsError", "SweepSettings"]
+
+
+# Powertools takes y, yes, t, true, on and 1 in any case for on, these for off, and raises in the
+# middle of the work for all others (shared/functions.py, strtobool, version 3.37).
+_OFF = frozenset({"0", "n", "no", "f", "false", "off"})
+_MUST_BE_OFF = {
+    # utilities/idempotency/idempotency.py: the attempt is then simply called
+    "POWERTOOLS_IDEMPOTENCY_DISABLED": "exports would be archived without a claim or a receipt",
+    # metrics/functions.py, is_metrics_disabled: either of the two
+    "POWERTOOLS_METRICS_DISABLED": "there would be no metrics, and most alarms would stay silent",
+    "POWERTOOLS_DEV": "there would be no metrics, and most alarms would stay silent",
+    # botocore/monitoring.py: a UDP packet for each call, with the role's session token, to any host
+    "AWS_CSM_ENABLED": "botocore would send the function's session token to whoever listens",
+}
+# The ssl module, botocore and urllib3 write the keys of all TLS connections into this file:
+# https://docs.python.org/3/library/ssl.html#ssl.SSLContext.keylog_filename
+_KEY_LOG = "SSLKEYLOGFILE"
+# botocore takes AWS_ENDPOINT_URL and one for each service (AWS_ENDPOINT_URL_S3, …) as they are:
+# https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+_ENDPOINTS = "AWS_ENDPOINT_URL"
+_GOOD_ENDPOINT = re.compile(r"https://.*|http://(localhost|127\.0\.0\.1)(:[0-9]+)?/?")
 
 
 class SettingsError(ValueError):
@@ -48,6 +72,7 @@ class Settings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Settings:
         """Read the settings; raises SettingsError for a variable that is missing or wrong."""
+        _refuse_switches(environ)
         prefix = environ.get("KEY_PREFIX", "")
         template = environ.get("KEY_TEMPLATE") or DEFAULT_KEY_TEMPLATE
         try:
@@ -90,7 +115,8 @@ class CallbackSettings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> CallbackSettings:
-        """Read the settings; raises SettingsError for a variable that is missing."""
+        """Read the settings; raises SettingsError for a variable that is missing or wrong."""
+        _refuse_switches(environ)
         return cls(
             queue_url=_required(environ, "QUEUE_URL"),
             token_secret_arn=_required(environ, "CALLBACK_TOKEN_SECRET_ARN"),
@@ -113,6 +139,7 @@ class SweepSettings:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> SweepSettings:
         """Read the settings; raises SettingsError for a variable that is missing or wrong."""
+        _refuse_switches(environ)
         return cls(
             api_base_url=_https(environ, "APARTMENTIQ_API_BASE_URL"),
             token_url=_https(environ, "APARTMENTIQ_TOKEN_URL"),
@@ -123,6 +150,21 @@ class SweepSettings:
             extra_ca_bundle=environ.get("AWS_CA_BUNDLE") or None,
             traced="LAMBDA_TASK_ROOT" in environ,
         )
+
+
+def _refuse_switches(environ: Mapping[str, str]) -> None:
+    """Raise SettingsError where a library's variable would switch a promise off."""
+    for name, else_ in _MUST_BE_OFF.items():
+        if environ.get(name, "false").lower() not in _OFF:
+            raise SettingsError(f"{name} must not be set: {else_}. Take it out of the environment.")
+    if environ.get(_KEY_LOG):
+        raise SettingsError(
+            f"{_KEY_LOG} must not be set: the keys of all TLS connections would be written to a "
+            "file. Take it out of the environment."
+        )
+    for name, value in environ.items():
+        if name.startswith(_ENDPOINTS) and value and not _GOOD_ENDPOINT.fullmatch(value):
+            raise SettingsError(f"{name} must start with https://; found {value[:40]!r}.")
 
 
 def _required(environ: Mapping[str, str], name: str) -> str:

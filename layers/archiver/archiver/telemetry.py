@@ -34,9 +34,17 @@ __all__ = [
 
 NAMESPACE = "ApartmentIqArchiver"
 SERVICE = "apartmentiq-archiver"
-# These write links, headers or bodies into their debug lines, and so must never speak at that
-# level, whatever LogLevel the stack is given.
-_TALKATIVE = ("boto3", "botocore", "urllib3", "s3transfer", "awscrt", "aws_xray_sdk")
+# These write links, headers, bodies or records into their debug lines, and so must never speak at
+# that level, whatever LogLevel the stack is given and whatever POWERTOOLS_DEBUG asks for.
+_TALKATIVE = (
+    "aws_lambda_powertools",
+    "aws_xray_sdk",
+    "awscrt",
+    "boto3",
+    "botocore",
+    "s3transfer",
+    "urllib3",
+)
 
 
 class Steps(Protocol):
