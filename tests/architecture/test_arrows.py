@@ -56,6 +56,7 @@ PURE_LIBRARY = {
     "urllib.parse",
 }
 USE_CASES = {
+    "archiver.abandoned_uploads",
     "archiver.archive",
     "archiver.callback_reception",
     "archiver.delivery",
@@ -69,8 +70,10 @@ ONLY_ARCHIVING_NEEDS = (
     "archiver.aws.",
 )
 ONLY_SWEEPS_NEED = {
+    "archiver.abandoned_uploads",
     "archiver.apartmentiq.job_list",
     "archiver.aws.sweep_items",
+    "archiver.aws.unfinished_uploads",
     "archiver.listing",
     "archiver.reconcile",
     "archiver.sweep_request",

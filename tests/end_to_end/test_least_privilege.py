@@ -99,10 +99,13 @@ def go_on(cloud: LocalCloud, vendor: VendorStandIn) -> None:
 
 
 def give_up(cloud: LocalCloud, vendor: VendorStandIn) -> None:
-    """Reject a job when half of it is copied: its upload is aborted."""
+    """Reject a job when half of it is copied: its upload is aborted; one is left all the same."""
     job = fail_in_mid_copy(cloud, vendor)
     vendor.forbid(job.job_id)
     settle(cloud)
+    item = cloud.job_item(job.job_id)
+    assert item is not None
+    cloud.clients.s3.create_multipart_upload(Bucket=cloud.bucket, Key=item["key"]["S"])
 
 
 def wait(cloud: LocalCloud, vendor: VendorStandIn) -> None:
@@ -119,7 +122,10 @@ def wait(cloud: LocalCloud, vendor: VendorStandIn) -> None:
 
 
 def sweep(cloud: LocalCloud, vendor: VendorStandIn) -> None:
-    """Find a job that nobody told of; break off at the vendor's throttle, and go on from there."""
+    """Find a job that nobody told of; break off at the vendor's throttle, and go on from there.
+
+    An upload that a job has left behind is aborted: to S3 here all are old (moto says 2010).
+    """
     vendor.add_job(b"nobody told")
     vendor.limit_rate_next("jobs", retry_after_seconds=3600)  # longer than a sweep may take
     assert cloud.invoke(SCHEDULED, SWEEP).payload["outcome"] == "unfinished"
@@ -127,6 +133,7 @@ def sweep(cloud: LocalCloud, vendor: VendorStandIn) -> None:
     cloud.clients.dynamodb.delete_item(TableName=cloud.table, Key=key)
     cloud.pool(SWEEP).retire_idle()  # it remembers that it was asked to wait
     assert cloud.invoke(SCHEDULED, SWEEP).payload["outcome"] == "finished"
+    assert "Uploads" not in cloud.clients.s3.list_multipart_uploads(Bucket=cloud.bucket)
 
 
 def meet_another(cloud: LocalCloud, vendor: VendorStandIn) -> None:

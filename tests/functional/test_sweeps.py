@@ -131,14 +131,22 @@ def test_every_lost_callback_is_made_up_for(sweeps: Sweeps) -> None:
 
 
 def test_a_thousand_archived_jobs_cost_no_message_and_no_results_call(sweeps: Sweeps) -> None:
-    """Ten list pages and one token at the vendor; ten batch reads, and the throttle's item."""
+    """Ten list pages and one token at the vendor; ten batch reads, and the throttle's item.
+
+    And one look for unfinished uploads.
+    """
     company = sweeps.company
     jobs = [company.vendor.add_job(None) for _ in range(1_000)]
     sweeps.write_archived(jobs)
     answer = sweeps.run()
     assert (answer["archived"], answer["pages"], answer["queued"]) == (1_000, 10, 0)
     assert asked(sweeps) == {"token": 1, "jobs": 10}
-    assert called(sweeps) == {"GetSecretValue": 1, "BatchGetItem": 10, "GetItem": 11}
+    assert called(sweeps) == {
+        "GetSecretValue": 1,
+        "BatchGetItem": 10,
+        "GetItem": 11,
+        "ListMultipartUploads": 1,
+    }
     assert sweeps.queued_ids() == []
 
 

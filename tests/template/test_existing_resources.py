@@ -21,13 +21,14 @@ def test_an_existing_bucket_is_left_alone() -> None:
 def test_the_owner_of_an_existing_bucket_is_told_what_to_add() -> None:
     """The policy's statements and the lifecycle rule are printed as JSON that can be pasted."""
     outputs = Stack(ExistingArchiveBucketName="ours", KeyPrefix="exports/").outputs
-    writes, lists, tls, *_ = json.loads(outputs["ExistingBucketPolicy"]["Value"])
+    writes, lists, tls, *_, tidies = json.loads(outputs["ExistingBucketPolicy"]["Value"])
     assert writes["Resource"] == "arn:aws:s3:::ours/exports/*"
     assert writes["Principal"] == lists["Principal"] == {"AWS": "<ArchiveExportRole.Arn>"}
     assert tls["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert tidies["Principal"] == {"AWS": "<ReconcileExportsRole.Arn>"}
     rule = json.loads(outputs["ExistingBucketLifecycleRule"]["Value"])
     assert rule["Filter"] == {"Prefix": "exports/"}
-    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 7}
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 30}
 
 
 def test_a_stack_with_its_own_bucket_prints_nothing_to_add() -> None:

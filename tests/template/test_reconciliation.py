@@ -24,6 +24,8 @@ ENVIRONMENT = {
     "TABLE_NAME",
     "QUEUE_URL",
     "LOOK_BACK_DAYS",
+    "ARCHIVE_BUCKET",
+    "KEY_PREFIX",
     "POWERTOOLS_SERVICE_NAME",
     "POWERTOOLS_METRICS_NAMESPACE",
     "POWERTOOLS_LOG_LEVEL",
@@ -41,6 +43,8 @@ ALLOWED = {
         "dynamodb:UpdateItem",
     ],
     "<ArchiveQueue.Arn>": ["sqs:SendMessage"],
+    "arn:aws:s3:::<ArchiveBucket>": ["s3:ListBucketMultipartUploads"],
+    "arn:aws:s3:::<ArchiveBucket>/*": ["s3:AbortMultipartUpload"],
 }
 
 
@@ -90,6 +94,7 @@ def test_the_environment_has_exactly_what_a_sweep_needs() -> None:
     settings = SweepSettings.from_environ(variables)
     assert settings.look_back_days == 7
     assert settings.queue_url == "<ArchiveQueue>"
+    assert (settings.archive_bucket, settings.key_prefix) == ("<ArchiveBucket>", "")
     assert settings.api_base_url == "https://data.apartmentiq.io/apartmentiq/api/v1"
 
 
@@ -111,7 +116,7 @@ def test_its_log_forgets_as_the_other_does() -> None:
 
 
 def test_the_role_allows_exactly_what_a_sweep_calls() -> None:
-    """No action and no resource more than the written-out list; no bucket, no bus, no receiving."""
+    """No action and no resource more than the written-out list; no object, no bus, no receiving."""
     assert allowed(Stack()) == ALLOWED
 
 
@@ -120,6 +125,13 @@ def test_the_role_reads_an_existing_secret_where_there_is_one() -> None:
     role = allowed(Stack(CredentialsSecretArn=SECRET))
     assert role[SECRET] == ["secretsmanager:GetSecretValue"]
     assert "<CredentialsSecret>" not in role
+
+
+def test_the_role_aborts_below_the_prefix_of_an_existing_bucket_alone() -> None:
+    """What others upload there is their business."""
+    role = allowed(Stack(ExistingArchiveBucketName="ours", KeyPrefix="exports/"))
+    assert role["arn:aws:s3:::ours"] == ["s3:ListBucketMultipartUploads"]
+    assert role["arn:aws:s3:::ours/exports/*"] == ["s3:AbortMultipartUpload"]
 
 
 def allowed(stack: Stack) -> dict[str, list[str]]:

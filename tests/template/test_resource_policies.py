@@ -14,7 +14,7 @@ import pytest
 from tests.security.iam import ALLOWED, DENIED, NOT_ALLOWED, Request, decide
 from tests.template.resolved import Stack
 
-ROLE = "<ArchiveExportRole.Arn>"
+ROLE, SWEEP = "<ArchiveExportRole.Arn>", "<ReconcileExportsRole.Arn>"
 PEOPLE = "arn:aws:iam::123456789012:role/Admin"
 RULE = "<JobCompletedRule.Arn>"
 OWNED, EXISTING = "<ArchiveBucket.Arn>", "arn:aws:s3:::ours"
@@ -106,6 +106,29 @@ def test_the_functions_other_calls_are_not_refused(
     """HEAD, abort and the listing of parts."""
     for action in ("s3:GetObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"):
         assert not refused(statements, bucket, action, ROLE)
+
+
+@POLICIES
+def test_the_sweep_may_abort_uploads_and_write_nothing(
+    statements: list[dict[str, Any]], bucket: str
+) -> None:
+    """Neither policy stands in its way; it is nobody that writes."""
+    assert not refused(statements, bucket, "s3:AbortMultipartUpload", SWEEP)
+    assert not refused(statements, bucket, "s3:ListBucketMultipartUploads", SWEEP)
+    assert refused(statements, bucket, "s3:PutObject", SWEEP, **CREATES, **CONDITIONAL)
+
+
+def test_a_sweep_of_another_account_is_let_in_by_the_printed_policy() -> None:
+    """To list and to abort below the prefix, and to nothing else."""
+    keys = {"aws:PrincipalArn": SWEEP, "aws:SecureTransport": "true"}
+    for action, resource, expected in (
+        ("s3:ListBucketMultipartUploads", EXISTING, ALLOWED),
+        ("s3:AbortMultipartUpload", f"{EXISTING}/exports/k", ALLOWED),
+        ("s3:AbortMultipartUpload", f"{EXISTING}/reports/k", NOT_ALLOWED),
+        ("s3:GetObject", f"{EXISTING}/exports/k", NOT_ALLOWED),
+        ("s3:ListBucket", EXISTING, NOT_ALLOWED),
+    ):
+        assert decide(printed_policy(), Request(action, resource, keys)) == expected, action
 
 
 @POLICIES

@@ -14,7 +14,15 @@ from typing import Any, Literal
 
 from archiver.errors import redact
 
-__all__ = ["UNKNOWN", "Job", "JobState", "cut_callback_url", "parse_job_id", "strip_callback_url"]
+__all__ = [
+    "UNKNOWN",
+    "Job",
+    "JobState",
+    "cut_callback_url",
+    "job_ids_in",
+    "parse_job_id",
+    "strip_callback_url",
+]
 
 # Why a job is not archived now, as its item says; its other states are "queued" (by a sweep),
 # "copying" and "archived".
@@ -23,6 +31,7 @@ JobState = Literal["waiting", "failing", "dead_lettered", "ended_at_vendor"]
 UNKNOWN = "unknown"  # settled: what a field reads when the vendor does not tell it
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_UUID_ANYWHERE = re.compile(f"(?=({_UUID.pattern}))")  # two may overlap
 # The name as JSON may write it: each character as it is or escaped, also several times over.
 _CALLBACK_URL = re.compile(
     "".join(rf"(?:{c}|\\{{1,8}}u00(?:{ord(c):02x}|{ord(c.upper()):02x}))" for c in "callback_url"),
@@ -40,6 +49,11 @@ def parse_job_id(value: object) -> str | None:
         return None
     candidate = value.strip().lower()
     return candidate if _UUID.fullmatch(candidate) else None
+
+
+def job_ids_in(key: str) -> list[str]:
+    """Return what can be a job id in an object's key, wherever the key template puts it."""
+    return _UUID_ANYWHERE.findall(key)
 
 
 @dataclass(frozen=True, slots=True)

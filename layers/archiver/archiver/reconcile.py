@@ -56,6 +56,8 @@ class JobRecord:
     state: str
     touched_at: datetime | None
     updated_at: str | None  # as it stands there, to notice that somebody else was quicker
+    key: str | None = None  # fixed by the first claim
+    upload_id: str | None = None  # of the copy that was last begun
 
 
 @dataclass(frozen=True, slots=True)

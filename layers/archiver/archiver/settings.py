@@ -133,6 +133,8 @@ class SweepSettings:
     table_name: str
     queue_url: str
     look_back_days: int
+    archive_bucket: str | None  # None: no upload is aborted
+    key_prefix: str
     extra_ca_bundle: str | None
     traced: bool
 
@@ -147,6 +149,8 @@ class SweepSettings:
             table_name=_required(environ, "TABLE_NAME"),
             queue_url=_required(environ, "QUEUE_URL"),
             look_back_days=_whole(environ, "LOOK_BACK_DAYS", default=30),
+            archive_bucket=environ.get("ARCHIVE_BUCKET") or None,
+            key_prefix=environ.get("KEY_PREFIX", ""),
             extra_ca_bundle=environ.get("AWS_CA_BUNDLE") or None,
             traced="LAMBDA_TASK_ROOT" in environ,
         )

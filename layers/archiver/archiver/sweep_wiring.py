@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import boto3
 from botocore.config import Config
 
+from archiver.abandoned_uploads import AbandonedUploads
 from archiver.apartmentiq.job_list import JobList
 from archiver.apartmentiq.link import TrustedHosts
 from archiver.apartmentiq.throttle import ThrottledHttp
@@ -23,6 +24,7 @@ from archiver.aws.job_table import JobTable
 from archiver.aws.queue import Queue
 from archiver.aws.sending import proxy_for, send_by
 from archiver.aws.sweep_items import SweepItems
+from archiver.aws.unfinished_uploads import UnfinishedUploads
 from archiver.https import Network, UrllibClient
 from archiver.outside import Deadline, HttpClient
 from archiver.reconcile import Gauges, Log, Reconciler
@@ -33,11 +35,16 @@ from archiver.tls import tls_context
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 __all__ = ["Sweeper", "World"]
 
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=20
+)
+# Shorter, because nothing hangs on it: a request ends within reconcile.RESERVE_SECONDS.
+_S3_CONFIG = _CONFIG.merge(
+    Config(retries={"mode": "standard", "total_max_attempts": 2}, read_timeout=10)
 )
 _NEVER_ENDING_SECONDS = 900.0
 # A job object names its properties, at 10 bytes each: 100 jobs of 8,000 properties are a page.
@@ -101,18 +108,44 @@ class Sweeper:
         except RequestRefused as refusal:
             self._log.warning("refused", outcome="refused", detail=str(refusal))
             raise
-        return self._reconciler.reconcile(request)
+        answer = self._reconciler.reconcile(request)
+        if request.scheduled and self._abandoned_uploads is not None:
+            self._abandoned_uploads.abort()
+        return answer
 
     def _time_left(self) -> float:
         return self._remaining_seconds()  # of this invocation; the reconciler outlives it
 
     @cached_property
+    def _dynamodb(self) -> DynamoDBClient:
+        client: DynamoDBClient = self._world.client("dynamodb", _CONFIG)
+        return client
+
+    @cached_property
+    def _items(self) -> SweepItems:
+        return SweepItems(self._dynamodb, self._settings.table_name, self._world.pause)
+
+    @cached_property
+    def _abandoned_uploads(self) -> AbandonedUploads | None:
+        settings, world = self._settings, self._world
+        if settings.archive_bucket is None:
+            return None
+        s3 = world.client("s3", _S3_CONFIG)
+        return AbandonedUploads(
+            uploads=UnfinishedUploads(s3, settings.archive_bucket, settings.key_prefix),
+            items=self._items,
+            gauges=self._gauges,
+            log=self._log,
+            now=world.now,
+            remaining_seconds=self._time_left,
+        )
+
+    @cached_property
     def _reconciler(self) -> Reconciler:
         settings, world = self._settings, self._world
-        dynamodb = world.client("dynamodb", _CONFIG)
         return Reconciler(
-            vendor=self._job_list(JobTable(dynamodb, settings.table_name).close_vendor),
-            items=SweepItems(dynamodb, settings.table_name, world.pause),
+            vendor=self._job_list(JobTable(self._dynamodb, settings.table_name).close_vendor),
+            items=self._items,
             queue=Queue(world.client("sqs", _CONFIG), settings.queue_url),
             gauges=self._gauges,
             log=self._log,

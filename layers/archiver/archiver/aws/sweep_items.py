@@ -81,8 +81,8 @@ class SweepItems:
         """Return the items of one request, and the keys that DynamoDB left over."""
         request: Any = {
             "Keys": keys,
-            "ProjectionExpression": "id, #state, updated_at, first_seen_at",
-            "ExpressionAttributeNames": {"#state": "state"},
+            "ProjectionExpression": "id, #state, updated_at, first_seen_at, #key, upload_id",
+            "ExpressionAttributeNames": {"#state": "state", "#key": "key"},
         }
         with translated("Reading the items of jobs"):
             answer = self._client.batch_get_item(RequestItems={self._table_name: request})
@@ -169,7 +169,8 @@ def _unchanged(known: JobRecord | None, values: dict[str, AttributeValueTypeDef]
 def _record(item: Mapping[str, Any]) -> JobRecord:
     updated_at = _text(item, "updated_at") or None
     touched_at = read_moment(updated_at or _text(item, "first_seen_at"))
-    return JobRecord(_text(item, "state"), touched_at, updated_at)
+    key, upload_id = _text(item, "key") or None, _text(item, "upload_id") or None
+    return JobRecord(_text(item, "state"), touched_at, updated_at, key, upload_id)
 
 
 def _text(item: Mapping[str, Any], name: str, kind: str = "S") -> str:
