@@ -222,6 +222,7 @@ def test_a_thousand_archived_jobs_cost_no_message_and_no_results_call(
         "GetSecretValue": 1,
         "BatchGetItem": 10,
         "GetItem": 11,
+        "ListMultipartUploads": 1,  # abandoned ones
     }
 
 

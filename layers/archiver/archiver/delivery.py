@@ -281,7 +281,7 @@ class Delivery:
         return False
 
     def _give_up(self, job_id: str | None) -> None:
-        """Abort unfinished uploads; what cannot be aborted now, the lifecycle rule takes.
+        """Abort unfinished uploads; what cannot be aborted now, the sweep takes.
 
         Whatever goes wrong here must not keep the message from its outcome.
         """

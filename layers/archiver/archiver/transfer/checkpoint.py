@@ -76,7 +76,7 @@ class Uploads:
     def tidy(self) -> None:
         """Abort whatever earlier attempts left unfinished at this key; best effort.
 
-        What cannot be aborted now, the bucket's lifecycle rule takes.
+        What cannot be aborted now, the sweep takes (abandoned_uploads.py).
         """
         self._abort_all_but(None)
 
