@@ -64,19 +64,20 @@ def loaded_again(
 
     Powertools reads most of its variables only then. Its own debug lines must be none.
     """
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
     package, told = logging.getLogger("aws_lambda_powertools"), io.StringIO()
     handlers, level = list(package.handlers), package.level
-    set_package_logger_handler(told)  # type: ignore[no-untyped-call] # what importing it does
     spec = importlib.util.spec_from_file_location(f"{function.__name__}_again", function.__file__)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        yield module
-    finally:
-        package.handlers[:] = handlers
-        package.setLevel(level)
+    with monkeypatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        set_package_logger_handler(told)  # type: ignore[no-untyped-call] # what importing it does
+        try:
+            spec.loader.exec_module(module)
+            yield module
+        finally:
+            package.handlers[:] = handlers
+            package.setLevel(level)
     assert "[DEBUG]" not in told.getvalue()
