@@ -1,6 +1,8 @@
 """What events/schemas promises, as every test tier asks it.
 
 It must not know how an event comes to be: it is given envelopes and says what is wrong with them.
+The schemas are open, so that a later field breaks no consumer; what we emit ourselves is held to
+them as if they were closed, so that no field goes out undescribed.
 """
 
 from __future__ import annotations
@@ -19,11 +21,19 @@ SCHEMAS = Path(__file__).resolve().parents[1] / "events" / "schemas"
 
 
 @cache
-def validator(name: str) -> Draft202012Validator:
-    """Return the validator of an event's detail, formats checked; `name` as in the file's name."""
-    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8"))
+def validator(name: str, *, closed: bool = False) -> Draft202012Validator:
+    """Return the validator of an event's detail, formats checked; `name` as in the file's name.
+
+    `closed`: fields that are not described are refused, too.
+    """
+    text = (SCHEMAS / f"{name}.schema.json").read_text(encoding="utf-8")
+    schema = json.loads(text, object_hook=_close if closed else None)
     Draft202012Validator.check_schema(schema)
     return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def _close(described: dict[str, Any]) -> dict[str, Any]:
+    return {**described, "additionalProperties": False} if "required" in described else described
 
 
 def schema_errors(event: Mapping[str, Any]) -> list[str]:
@@ -32,5 +42,5 @@ def schema_errors(event: Mapping[str, Any]) -> list[str]:
     name = kind.lower().replace(" ", "-")
     if not (SCHEMAS / f"{name}.schema.json").is_file():
         return [f"{kind} has no schema"]
-    errors = validator(name).iter_errors(event["detail"])
+    errors = validator(name, closed=True).iter_errors(event["detail"])
     return [f"{kind}: {error.json_path}: {error.message}" for error in errors]

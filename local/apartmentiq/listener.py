@@ -170,7 +170,7 @@ class _Connection(BaseHTTPRequestHandler):
             if fault.stall_until and sent == fault.stall_after_bytes:
                 self._stall(fault.stall_until)
             reply.count(len(piece))
-            self.wfile.write(piece)
+            self.wfile.write(_spoilt(piece, fault.flip_byte_at, sent))
             sent += len(piece)
             if fault.bytes_per_second:
                 due_at = started_at + sent / fault.bytes_per_second
@@ -186,6 +186,15 @@ class _Connection(BaseHTTPRequestHandler):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
         self.rfile.close()  # the socket closes for good with its last reader
         connection.close()
+
+
+def _spoilt(piece: memoryview, flip_byte_at: int | None, sent: int) -> bytes | memoryview:
+    """Return a piece that begins at `sent`, one bit of the byte to be spoilt turned."""
+    if flip_byte_at is None or not sent <= flip_byte_at < sent + len(piece):
+        return piece
+    spoilt = bytearray(piece)
+    spoilt[flip_byte_at - sent] ^= 1
+    return bytes(spoilt)
 
 
 def _cut(views: Iterable[memoryview], fault: LinkFault) -> Iterator[memoryview]:

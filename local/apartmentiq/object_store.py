@@ -48,6 +48,7 @@ def answer_object(request: Request, job: Job | None, fault: LinkFault | None) ->
         truth = f"bytes {wanted.start}-{wanted.stop - 1}/{stored.content.size_bytes}"
         headers["Content-Range"] = (fault and fault.content_range) or truth
     headers["Content-Length"] = str(length)
+    headers |= fault.headers if fault else {}
     body = Slice(job.job_id, stored.content, start, length)
     return Answer(206 if wanted else 200, tuple(headers.items()), stream=body)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from email.message import Message
 
     from local.apartmentiq.messages import Answer, Request
@@ -30,7 +31,8 @@ class LinkFault:
     Byte counts are of the body, from the start of the answer. `truncate_after_bytes` ends the
     connection in an orderly way, `reset_after_bytes` with a TCP reset. `stall_until` holds the rest
     back, after `stall_after_bytes`, until the event is set or the stand-in stops. `etag` is told
-    instead of the true one, whatever If-Match says. `bytes_per_second` paces the body.
+    instead of the true one, whatever If-Match says. `bytes_per_second` paces the body. `headers`
+    are told beside the others, or instead of them. `flip_byte_at` spoils one byte of the answer.
     """
 
     truncate_after_bytes: int | None = None
@@ -41,6 +43,8 @@ class LinkFault:
     etag: str | None = None
     content_range: str | None = None
     ignore_range: bool = False
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    flip_byte_at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

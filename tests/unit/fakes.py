@@ -18,6 +18,7 @@ from archiver.transfer.contract import (
     ObjectExists,
     ObjectSpec,
     Part,
+    SourceHead,
     SourceNotGranted,
     TrailerRefused,
     Upload,
@@ -126,10 +127,10 @@ class FakeStore:
         self.asked["abort"] += 1
         self.uploads.pop(upload.upload_id, None)
 
-    def describe_source(self, source: Mapping[str, str]) -> tuple[int, str]:
+    def describe_source(self, source: Mapping[str, str]) -> SourceHead:
         """HEAD of a source."""
         self.asked["head_source"] += 1
-        return self._granted(source)
+        return SourceHead(*self._granted(source), None, None)
 
     def _granted(self, source: Mapping[str, str]) -> tuple[int, str]:
         try:

@@ -8,7 +8,7 @@ import pytest
 
 from archiver.errors import Deferral
 from archiver.transfer.checkpoint import Uploads
-from archiver.transfer.contract import Checkpoint, ObjectSpec
+from archiver.transfer.contract import Checkpoint, ObjectSpec, Part
 from archiver.transfer.plan import MIB
 from tests.unit.fakes import FakeStore
 
@@ -40,3 +40,33 @@ def test_what_earlier_attempts_left_is_aborted_once_ours_is_written_down() -> No
     saved: list[Checkpoint] = []
     opened = uploads(store, saved.append).open(SPEC, 40 * MIB, "source", 16 * MIB)
     assert list(store.uploads) == [opened.upload.upload_id] == [saved[0].upload_id]
+
+
+def test_a_dispute_is_one_of_the_same_bytes_of_the_same_source() -> None:
+    """Only the same checksum of the same source twice in a row is a proof; attempts pass it on."""
+    store, saved = FakeStore(), list[Checkpoint]()
+    first = uploads(store, saved.append)
+    assert not first.dispute('"e"', "A")
+    assert not first.dispute('"e"', "B")
+    first.open(SPEC, 40 * MIB, "e", 16 * MIB)
+    assert saved[-1].disputed_checksum == "B"
+    later = Uploads(store, "k", saved[-1], first_attempt=False, save=saved.append)
+    assert later.dispute('"e"', "B")
+    changed = Uploads(store, "k", saved[-1], first_attempt=False, save=saved.append)
+    changed.open(SPEC, 40 * MIB, "another", 16 * MIB)
+    assert saved[-1].disputed_checksum is None
+    assert not changed.dispute('"another"', "B")
+
+
+def test_a_part_that_cannot_be_named_or_compared_is_not_taken_over() -> None:
+    """No ETag: it cannot be committed. No checksum: not where the whole's is to be compared."""
+    store, saved = FakeStore(), list[Checkpoint]()
+    begun = uploads(store, saved.append).open(SPEC, 40 * MIB, "e", 16 * MIB)
+    held = store.uploads[begun.upload.upload_id]
+    held[1] = Part(1, "", 16 * MIB, 7, None)
+    held[2] = Part(2, "e2", 16 * MIB, None, None)
+    held[3] = Part(3, "e3", 8 * MIB, 7, None)
+    known = Uploads(store, "k", saved[-1], first_attempt=False, save=saved.append)
+    assert set(known.open(SPEC, 40 * MIB, "e", 16 * MIB).finished) == {2, 3}
+    compared = known.open(SPEC, 40 * MIB, "e", 16 * MIB, with_checksums=True)
+    assert set(compared.finished) == {3}

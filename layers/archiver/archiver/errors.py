@@ -49,6 +49,7 @@ RejectionReason = Literal[
     "quota_exceeded",
     "untrusted_link",
     "object_conflict",
+    "vendor_error",
     "waited_too_long",
 ]
 FailureReason = Literal["network", "vendor_error", "aws_error", "bug"]

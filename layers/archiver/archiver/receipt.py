@@ -31,10 +31,13 @@ class StoredObject:
     """The committed object, and how we know that its bytes are right.
 
     `checksum_crc64nvme` is the store's word where it gives one, else our own computation.
-    `verified_by`: "crc64nvme" (the store confirmed our checksum of the whole object),
-    "size_and_etag" (it gives no such checksum; size and the ETag that follows from the parts agree)
-    or "size". `etags_agree` compares its ETag with the source's: True is a proof from end to end,
-    False or None (not comparable) say only that one side cuts or encrypts in another way.
+    `verified_by` says what was compared: "crc64nvme" (the store's checksum of the whole with our
+    own or the source's), "size_and_etag" (no checksum; size, and the ETag that follows from the
+    bytes), "size_and_source_etag" (no checksum of ours or the source's was at hand: the size, and
+    the ETag of the source under which S3 copied, or under which an earlier attempt wrote the object
+    down) or "size" (a store that tells neither). `etags_agree`: True where its ETag is the
+    source's, a proof from end to end; None where they count other parts or are no MD5s. Versions
+    before this one wrote False, too.
     """
 
     key: str
@@ -141,6 +144,7 @@ class Receipt:
             "source_etag": self.source_etag,
             "copy_method": self.copy_method,
             "verified_by": self.verified_by,
+            "etags_agree": self.etags_agree,
             "archived_at": self.archived_at,
             "duration_seconds": self.duration_seconds,
         }

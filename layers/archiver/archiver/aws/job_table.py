@@ -160,7 +160,9 @@ def _known(item: dict[str, Any], closed_until: float) -> KnownJob:
     archived = item.get("state") == _ARCHIVED
     checkpoint = None
     if "upload_id" in item and not archived:
-        checkpoint = Checkpoint(**{field.name: item[field.name] for field in fields(Checkpoint)})
+        # Versions before this one wrote fewer of its fields.
+        named = (field.name for field in fields(Checkpoint))
+        checkpoint = Checkpoint(**{name: item[name] for name in named if name in item})
     return KnownJob(
         key=item.get("key"),
         attempts=item.get("attempts", 0),

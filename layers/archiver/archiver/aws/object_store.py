@@ -20,7 +20,12 @@ from archiver.aws.part_writer import PartWriter
 from archiver.aws.translate import code_of, kind_of, status_of, translated
 from archiver.deadline import TimeIsUp
 from archiver.outside import Connect
-from archiver.transfer.checksum import decode_crc64nvme, encode_crc64nvme
+from archiver.transfer.checksum import (
+    decode_crc64nvme,
+    encode_crc64nvme,
+    md5_of_etag,
+    told_crc64nvme,
+)
 from archiver.transfer.contract import (
     CommitConflict,
     Committed,
@@ -28,10 +33,13 @@ from archiver.transfer.contract import (
     ObjectExists,
     ObjectSpec,
     Part,
+    SourceHead,
     SourceNotGranted,
     UncertainCommit,
     Upload,
     UploadGone,
+    UploadRefused,
+    kept_encoding,
 )
 
 if TYPE_CHECKING:
@@ -44,6 +52,19 @@ __all__ = ["ObjectStore"]
 # What other S3s say to AES256 where it is not set up: MinIO without a KMS (minio/minio#6367), Ceph
 # (ceph/ceph, src/rgw/rgw_crypt.cc: EINVAL). AWS never does.
 _KNOW_NO_SSE_S3 = frozenset({"InvalidArgument", "NotImplemented"})
+# What CompleteMultipartUpload has against an upload, and not against us (API reference: "Special
+# errors", ChecksumCRC64NVME, MpuObjectSize; SeaweedFS says InvalidDigest where S3 says BadDigest).
+_REFUSED_UPLOADS = frozenset(
+    {
+        "BadDigest",
+        "EntityTooSmall",
+        "InvalidDigest",
+        "InvalidPart",
+        "InvalidPartOrder",
+        "InvalidRequest",
+    }
+)
+_ABORTS = 3  # an upload's parts under way are ours: with the workers gone, none comes any more
 
 
 @dataclass
@@ -81,6 +102,12 @@ class ObjectStore:
             version_id=head.get("VersionId"),
             checksum_crc64nvme=head.get("ChecksumCRC64NVME"),
             metadata=head.get("Metadata", {}),
+            md5=md5_of_etag(
+                head.get("ETag", ""),
+                encryption=head.get("ServerSideEncryption"),
+                customer_key=head.get("SSECustomerAlgorithm"),
+                storage_class=head.get("StorageClass"),
+            ),
         )
 
     def put(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed:
@@ -158,18 +185,23 @@ class ObjectStore:
 
         Their checksums are known where the store tells them (S3 does; others may not).
         """
+        listed = [_listed(part) for part in self._parts(upload)]
+        self._address.ask_again()  # as in begin_upload: an attempt that goes on begins with this
+        return listed
+
+    def _parts(self, upload: Upload) -> Iterator[PartTypeDef]:
+        """Yield what S3 lists of an upload, a page at a time; raises UploadGone."""
         pages = self.client.get_paginator("list_parts").paginate(
             Bucket=self.bucket, Key=upload.key, UploadId=upload.upload_id
         )
         with translated("Listing an upload's parts"):
             try:
-                listed = [_listed(part) for page in pages for part in page.get("Parts", [])]
+                for page in pages:
+                    yield from page.get("Parts", [])
             except ClientError as error:
                 if status_of(error) == 404:
                     raise UploadGone from error
                 raise
-        self._address.ask_again()  # as in begin_upload: an attempt that goes on begins with this
-        return listed
 
     def uploads_at(self, key: str) -> list[Upload]:
         """Return the unfinished uploads at exactly this key."""
@@ -195,23 +227,29 @@ class ObjectStore:
         """Complete a multipart upload in one conditional request.
 
         Raises ObjectExists, CommitConflict (409: begin anew), UploadGone (perhaps because an
-        earlier try of this very request was done: look) and UncertainCommit.
+        earlier try of this very request was done: look), UploadRefused and UncertainCommit.
         """
         # A size and a checksum let S3 itself refuse a Complete that is not what we copied.
         checksum: dict[str, Any] = (
             {} if crc is None else {"ChecksumCRC64NVME": encode_crc64nvme(crc)}
         )
         with _committing("Completing the multipart upload"):
-            answer = self.client.complete_multipart_upload(
-                Bucket=self.bucket,
-                Key=upload.key,
-                UploadId=upload.upload_id,
-                IfNoneMatch="*",
-                MpuObjectSize=size_bytes,
-                ChecksumType="FULL_OBJECT",
-                MultipartUpload={"Parts": [_completed(part) for part in parts]},
-                **checksum,
-            )
+            try:
+                answer = self.client.complete_multipart_upload(
+                    Bucket=self.bucket,
+                    Key=upload.key,
+                    UploadId=upload.upload_id,
+                    IfNoneMatch="*",
+                    MpuObjectSize=size_bytes,
+                    ChecksumType="FULL_OBJECT",
+                    MultipartUpload={"Parts": [_completed(part) for part in parts]},
+                    **checksum,
+                )
+            except ClientError as error:
+                # The code before the status: it may come inside a 200, and commits nothing there.
+                if code_of(error) in _REFUSED_UPLOADS:
+                    raise UploadRefused(code_of(error)) from error
+                raise
         return Committed(
             etag=answer.get("ETag", ""),
             version_id=answer.get("VersionId"),
@@ -219,7 +257,24 @@ class ObjectStore:
         )
 
     def abort_upload(self, upload: Upload) -> None:
-        """Give an upload up; one that is gone already is fine."""
+        """Give an upload up, until nothing is left of it; one that is gone already is fine.
+
+        API reference, AbortMultipartUpload: parts that are under way may still succeed, so that an
+        upload is to be aborted until the list of its parts is empty. What comes later yet, the
+        bucket's lifecycle rule takes.
+        """
+        for _ in range(_ABORTS):
+            self._abort_once(upload)
+            if not self._holds_parts(upload):
+                return
+
+    def _holds_parts(self, upload: Upload) -> bool:
+        try:
+            return next(self._parts(upload), None) is not None
+        except UploadGone:
+            return False
+
+    def _abort_once(self, upload: Upload) -> None:
         with translated("Aborting a multipart upload"):
             try:
                 self.client.abort_multipart_upload(
@@ -229,11 +284,25 @@ class ObjectStore:
                 if code_of(error) != "NoSuchUpload":
                     raise
 
-    def describe_source(self, source: Mapping[str, str]) -> tuple[int, str]:
-        """Return the size and ETag of an object elsewhere; raises SourceNotGranted."""
+    def describe_source(self, source: Mapping[str, str]) -> SourceHead:
+        """Return what an object elsewhere is (HEAD); raises SourceNotGranted.
+
+        Its checksum costs no permission that the copy does not need (HeadObject, ChecksumMode:
+        kms:Decrypt where KMS encrypts).
+        """
         with _asking_for_source("Looking at the source"):
-            head = self.client.head_object(**source)  # type: ignore[arg-type] # as in copy_part
-        return head["ContentLength"], head["ETag"]
+            head = self.client.head_object(
+                **source,  # type: ignore[arg-type] # as in copy_part
+                ChecksumMode="ENABLED",
+            )
+        return SourceHead(
+            size_bytes=head["ContentLength"],
+            etag=head["ETag"],
+            content_encoding=kept_encoding(head.get("ContentEncoding")),
+            checksum_crc64nvme=told_crc64nvme(
+                head.get("ChecksumCRC64NVME"), head.get("ChecksumType")
+            ),
+        )
 
     def _encrypting(
         self,

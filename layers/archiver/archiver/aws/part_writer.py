@@ -208,7 +208,10 @@ class PartWriter:
             told = headers.get("x-amz-checksum-crc64nvme")
             if told is not None and told != encode_crc64nvme(crc):
                 raise Transient("aws_error", f"S3 holds part {number} with another checksum.")
-            return Part(number, headers.get("ETag", ""), size_bytes, crc, told)
+            etag = headers.get("ETag")
+            if not etag:  # it cannot be named at the commit, so it does not count as sent
+                raise Transient("aws_error", f"S3 took part {number} and told no ETag of it.")
+            return Part(number, etag, size_bytes, crc, told)
         code = _error_code(error) or str(status)
         if status == 404:  # the only thing that a part can miss
             raise UploadGone

@@ -9,9 +9,10 @@ down is found by its key and aborted when the next one begins.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from archiver.errors import Failure
+from archiver.receipt import bare_etag
 from archiver.transfer.contract import Checkpoint, ObjectSpec, Part, Store, Upload
 from archiver.transfer.plan import PartRange, cut
 
@@ -36,32 +37,63 @@ class Uploads:
     known: Checkpoint | None
     first_attempt: bool
     save: Callable[[Checkpoint], None]
+    _disputed: tuple[str, str | None] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        """Learn what an earlier attempt found."""
+        if self.known is not None:
+            self._disputed = (self.known.source_etag, self.known.disputed_checksum)
 
     def open(
-        self, spec: ObjectSpec, size_bytes: int, source_etag: str, part_size_bytes: int
+        self,
+        spec: ObjectSpec,
+        size_bytes: int,
+        source_etag: str,
+        part_size_bytes: int,
+        *,
+        with_checksums: bool = False,
     ) -> OpenUpload:
         """Go on with the known upload if it is of the same source, else begin another.
 
-        Raises UploadGone where the known one has vanished: it may have been committed.
+        `with_checksums`: take over only parts whose checksum the store lists (S3 does), for the
+        whole's is to be compared before the commit makes it visible. Raises UploadGone where the
+        known upload has vanished: it may have been committed.
         """
         method = spec.metadata["copy-method"]
         known = self.known
         if known is None:
-            return self._begin(
-                spec, Checkpoint("", part_size_bytes, source_etag, size_bytes, method)
-            )
+            begun = Checkpoint("", part_size_bytes, source_etag, size_bytes, method)
+            if self._disputed is not None and self._disputed[0] == source_etag:
+                begun = replace(begun, disputed_checksum=self._disputed[1])
+            return self._begin(spec, begun)
         if not known.continues(source_etag, size_bytes, method):
             self.discard()
-            return self.open(spec, size_bytes, source_etag, part_size_bytes)
+            return self.open(
+                spec, size_bytes, source_etag, part_size_bytes, with_checksums=with_checksums
+            )
         upload = Upload(self.key, known.upload_id)
         parts = cut(size_bytes, known.part_size_bytes)
         held = {part.number: part for part in self.store.list_parts(upload)}
         finished = {
             part.number: held[part.number]
             for part in parts
-            if part.number in held and held[part.number].size_bytes == part.size_bytes
+            if part.number in held
+            and held[part.number].size_bytes == part.size_bytes
+            and held[part.number].etag  # without one it cannot be named at the commit
+            and (held[part.number].crc is not None or not with_checksums)
         }
         return OpenUpload(upload, parts, finished)
+
+    def dispute(self, source_etag: str, checksum: str) -> bool:
+        """Note the checksum of a full copy that is not what its source tells.
+
+        Returns whether the full copy before it had the same; the next upload's checkpoint carries
+        it, so that this holds over attempts.
+        """
+        source_etag = bare_etag(source_etag)
+        again = self._disputed == (source_etag, checksum)
+        self._disputed = (source_etag, checksum)
+        return again
 
     def forget(self) -> None:
         """Go on without the known upload, for it is gone."""

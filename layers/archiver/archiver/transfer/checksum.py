@@ -18,10 +18,13 @@ __all__ = [
     "crc64nvme",
     "decode_crc64nvme",
     "encode_crc64nvme",
+    "md5_of_etag",
     "multipart_etag",
     "single_etag",
+    "told_crc64nvme",
 ]
 
+_TOLD = re.compile(r"[A-Za-z0-9+/]{11}=")
 _MD5_ETAG = re.compile(r'"?([0-9a-f]{32})"?')
 
 
@@ -46,6 +49,30 @@ def encode_crc64nvme(crc: int) -> str:
 def decode_crc64nvme(text: str) -> int:
     """Return the checksum that S3 wrote so."""
     return int.from_bytes(base64.b64decode(text), "big")
+
+
+def told_crc64nvme(told: str | None, kind: str | None) -> str | None:
+    """Return a checksum that somebody tells, if it is one of bytes and not of parts' checksums.
+
+    `kind`: x-amz-checksum-type. S3 makes CRC64NVME of whole objects alone; others may not know.
+    """
+    usable = told is not None and _TOLD.fullmatch(told) and kind in {None, "FULL_OBJECT"}
+    return told if usable else None
+
+
+def md5_of_etag(
+    etag: str, *, encryption: str | None, customer_key: str | None, storage_class: str | None
+) -> str | None:
+    """Return the MD5 that an ETag is, None where it may be something else that looks like one.
+
+    S3's API reference, "Object", ETag: an MD5 where SSE-S3 encrypts what was put at once; none
+    where KMS or a customer's key does, nor in directory buckets, which have storage classes of
+    their own. S3 tells `AES256` of all that was written since 2023; whoever tells no encryption may
+    stand before a bucket with KMS, or make ETags in a way of its own.
+    """
+    match = _MD5_ETAG.fullmatch(etag)
+    plain = encryption == "AES256" and not customer_key and storage_class in {None, "STANDARD"}
+    return match[1] if match is not None and plain else None
 
 
 def single_etag(body: bytes | bytearray) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
@@ -18,13 +19,19 @@ __all__ = [
     "ObjectSpec",
     "Part",
     "PartSender",
+    "SourceHead",
     "SourceNotGranted",
     "Store",
     "TrailerRefused",
     "UncertainCommit",
     "Upload",
     "UploadGone",
+    "UploadRefused",
+    "WrongBytes",
+    "kept_encoding",
 ]
+
+_AWS_CHUNKED = re.compile(r"(?:^|,)\s*aws-chunked\s*(?=,|$)", re.IGNORECASE)
 
 Chunks = Callable[[], Iterator[memoryview]]
 
@@ -49,6 +56,27 @@ class UploadGone(Exception):  # noqa: N818 - a cue to look, not an error
     """S3 knows no such upload: it was committed (look first), aborted, or has expired."""
 
 
+class UploadRefused(Exception):  # noqa: N818 - a cue to list the parts again, not an error
+    """S3 will not make an object of this upload: `code` says what it has against it."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class WrongBytes(Exception):  # noqa: N818 - a cue to copy once more, not an error
+    """A full copy, not committed, whose bytes are not those that the source tells.
+
+    `checksum`: the copy's own CRC64NVME (base64). `told`: what the source tells, in a word.
+    """
+
+    def __init__(self, source_etag: str, checksum: str, told: str) -> None:
+        super().__init__(told)
+        self.source_etag = source_etag
+        self.checksum = checksum
+        self.told = told
+
+
 class UncertainCommit(Failure):
     """The commit may have happened. Look before judging; nothing there means a Failure."""
 
@@ -67,6 +95,22 @@ class ObjectSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class SourceHead:
+    """What the source tells of the export.
+
+    `checksum_crc64nvme` (base64) came with an answer of the first `checksum_bytes` bytes, None: of
+    the whole. `md5` (hexadecimal) is known where the ETag is surely one.
+    """
+
+    size_bytes: int
+    etag: str
+    content_encoding: str | None
+    checksum_crc64nvme: str | None
+    checksum_bytes: int | None = None
+    md5: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """A multipart upload that S3 keeps for us."""
 
@@ -76,13 +120,18 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What an attempt writes down before its first part, so that the next can go on."""
+    """What an attempt writes down before its first part, so that the next can go on.
+
+    `disputed_checksum`: what an earlier full copy of this source had, where the source tells
+    another. Items of versions before this one have none.
+    """
 
     upload_id: str
     part_size_bytes: int
     source_etag: str
     size_bytes: int
     copy_method: str
+    disputed_checksum: str | None = None
 
     def continues(self, source_etag: str, size_bytes: int, copy_method: str) -> bool:
         """Tell whether this is an upload of the same bytes in the same way."""
@@ -129,13 +178,24 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the store says of an object that was there."""
+    """What the store says of an object that was there; `md5` where the ETag is surely one."""
 
     size_bytes: int
     etag: str
     version_id: str | None
     checksum_crc64nvme: str | None
     metadata: Mapping[str, str]
+    md5: str | None = None
+
+
+def kept_encoding(told: str | None) -> str | None:
+    """Return the Content-Encoding that goes with the bytes; None if there is none.
+
+    `aws-chunked` is how an upload was framed, and S3 does not keep it ("Signature calculations for
+    the authorization header", Content-Encoding); other stores and clients pass it on, and a reader
+    who believes it can not decode the export.
+    """
+    return _AWS_CHUNKED.sub("", told or "").strip(" \t,") or None
 
 
 class PartSender(Protocol):
@@ -183,4 +243,4 @@ class Store(Protocol):
         self, upload: Upload, parts: Sequence[Part], size_bytes: int, crc: int | None
     ) -> Committed: ...
     def abort_upload(self, upload: Upload) -> None: ...  # noqa: D102
-    def describe_source(self, source: Mapping[str, str]) -> tuple[int, str]: ...  # noqa: D102
+    def describe_source(self, source: Mapping[str, str]) -> SourceHead: ...  # noqa: D102

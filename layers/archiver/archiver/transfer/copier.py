@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from archiver import VERSION
 from archiver.apartmentiq.link import Link
@@ -26,10 +27,13 @@ from archiver.transfer.contract import (
     Found,
     ObjectExists,
     ObjectSpec,
+    SourceHead,
     SourceNotGranted,
     Store,
     UncertainCommit,
     UploadGone,
+    UploadRefused,
+    WrongBytes,
 )
 from archiver.transfer.server_side import GrantedSource, ServerSideCopy
 from archiver.transfer.source import ExportSource, SourceChanged
@@ -42,7 +46,7 @@ _CONTENT_TYPES = {
     "jsonl": "application/jsonl",
     "parquet": "application/vnd.apache.parquet",
 }
-_FRESH_STARTS = 3  # a source that changes more often than this is no finished export
+_STARTS = 3  # of a copy in one attempt; a source that changes more often is no finished export
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,22 +108,24 @@ class Copier:
             granted = self.server_side.look(name)
             if granted.size_bytes == 0:
                 return None  # there is no part to copy: one PUT does it
-            return self._copy_granted(granted, destination, uploads)
-        except CommitConflict:
-            uploads.discard()
+            start = partial(self._copy_granted, granted, uploads)
+            return _start_afresh(start, destination, uploads)
         except SourceNotGranted:
             # An upload that is known may be a streaming one, to be gone on with; one of this way's
             # is discarded where the other begins its own.
-            pass
-        except UploadGone:
-            uploads.forget()
-        return None
+            return None
 
     def _copy_granted(
-        self, source: GrantedSource, destination: Destination, uploads: Uploads
+        self, source: GrantedSource, uploads: Uploads, destination: Destination
     ) -> StoredObject:
-        spec = _spec(destination, source.etag, "server_side")
-        same = _Same(destination.job.job_id, bare_etag(source.etag), source.size_bytes)
+        def confirms(checksum: str) -> bool | None:
+            told = source.checksum_crc64nvme
+            return None if told is None else told == checksum
+
+        spec = _spec(destination, source.etag, "server_side", source.content_encoding)
+        same = _Same(
+            destination.job.job_id, bare_etag(source.etag), source.size_bytes, confirms, None
+        )
         earlier = self._find_earlier(destination, same)
         if earlier is not None:
             return earlier
@@ -127,6 +133,10 @@ class Copier:
             copied = self.server_side.copy(source, spec, uploads)
         except (ObjectExists, UncertainCommit) as cue:
             return self._settle(same, cue, uploads)
+        except UploadRefused as refused:
+            # What S3 itself has copied is not what it says of the source: reading it tells why.
+            uploads.discard()
+            raise SourceNotGranted(refused.code) from refused
         return self._verify(copied, spec, same)
 
     def _stream_somehow(
@@ -137,19 +147,10 @@ class Copier:
         uploads: Uploads,
     ) -> StoredObject:
         source = self.open_source(link, ask_for_link)
-        for _ in range(_FRESH_STARTS):
-            try:
-                return self._stream(source, destination, uploads)
-            except (SourceChanged, CommitConflict):
-                uploads.discard()  # S3 wants every part again after a 409, too
-            except UploadGone:
-                uploads.forget()
-            # Whatever took the upload away may have been its commit: look before the next start.
-            destination = replace(destination, attempt=destination.attempt + 1)
-        raise Transient("vendor_error", "The export kept changing while it was copied.")
+        return _start_afresh(partial(self._stream, source, uploads), destination, uploads)
 
     def _stream(
-        self, source: ExportSource, destination: Destination, uploads: Uploads
+        self, source: ExportSource, uploads: Uploads, destination: Destination
     ) -> StoredObject:
         reader = source.reader()
         # The answer goes on as the first part; where that may be finished, one byte tells enough.
@@ -157,7 +158,13 @@ class Copier:
         try:
             head = self.streaming.retrying(lambda: reader.open(first_bytes))
             spec = _spec(destination, head.etag, "streaming", head.content_encoding)
-            same = _Same(destination.job.job_id, bare_etag(head.etag), head.size_bytes)
+            same = _Same(
+                destination.job.job_id,
+                bare_etag(head.etag),
+                head.size_bytes,
+                partial(self._confirms, source, head),
+                head.md5,
+            )
             earlier = self._find_earlier(destination, same)
             if earlier is not None:
                 return earlier
@@ -171,6 +178,9 @@ class Copier:
         finally:
             reader.close()
         return self._verify(copied, spec, same)
+
+    def _confirms(self, source: ExportSource, head: SourceHead, checksum: str) -> bool | None:
+        return self.streaming.confirms(source.reader(), head, checksum)
 
     def _find_earlier(self, destination: Destination, same: _Same) -> StoredObject | None:
         """Look before copying again: an attempt that died may have died after its commit."""
@@ -199,17 +209,25 @@ class Copier:
         version_id = committed.version_id
         if told is None or not etag:  # an S3-compatible server: look for what S3 itself answers
             found = self.store.find(spec.key)
-            if found is None or found.size_bytes != same.size_bytes:
+            if found is None:
+                raise Transient(
+                    "aws_error", f"S3 said that it committed {spec.key}, and holds nothing there."
+                )
+            if found.size_bytes != same.size_bytes:
                 raise Rejection("object_conflict", f"The store holds another size at {spec.key}.")
             told, etag = told or found.checksum_crc64nvme, found.etag
             version_id = version_id or found.version_id
         ours = None if copied.crc is None else encode_crc64nvme(copied.crc)
-        if told is not None and ours is not None and told != ours:
+        agrees = None
+        if told is not None:
+            agrees = same.confirms(told) if ours is None else told == ours
+        if agrees is False:
             raise Rejection("object_conflict", f"The store tells another checksum at {spec.key}.")
-        if told is None and bare_etag(etag) == copied.expected_etag:
-            verified_by = "size_and_etag"
+        if told is not None:
+            verified_by = "crc64nvme" if agrees else "size_and_source_etag"
         else:
-            verified_by = "size" if told is None else "crc64nvme"
+            same_parts = bare_etag(etag) == copied.expected_etag
+            verified_by = "size_and_etag" if same_parts else "size"
         return StoredObject(
             key=spec.key,
             size_bytes=same.size_bytes,
@@ -219,23 +237,30 @@ class Copier:
             source_etag=same.source_etag,
             copy_method=spec.metadata["copy-method"],
             verified_by=verified_by,
-            etags_agree=self._compare(bare_etag(etag), same.source_etag),
+            etags_agree=same.has_etag(etag),
         )
-
-    def _compare(self, etag: str, source_etag: str) -> bool | None:
-        """Tell whether the ETags agree; None where they could not, for they count other parts."""
-        if not self.store.makes_md5_etags or etag[32:] != source_etag[32:]:
-            return None
-        return etag == source_etag
 
 
 @dataclass(frozen=True, slots=True)
 class _Same:
-    """What makes an object at the key the one that we would put there."""
+    """What makes an object at the key the one that we would put there.
+
+    `confirms` compares a checksum of the whole with the source's; None where that tells none.
+    """
 
     job_id: str
     source_etag: str
     size_bytes: int
+    confirms: Callable[[str], bool | None]
+    md5: str | None
+
+    def has_etag(self, etag: str) -> bool | None:
+        """Return True where an object's ETag is the source's: a proof from end to end, for free.
+
+        Else None: parts of other sizes, KMS and the like make other ETags of the same bytes, and
+        MD5s that differ have been found out before this.
+        """
+        return bare_etag(etag) == self.source_etag or None
 
     def recognise(self, key: str, found: Found) -> StoredObject:
         """Return what was found as our archived object; raises Rejection("object_conflict")."""
@@ -250,6 +275,17 @@ class _Same:
                 f"There is a different object at {key}. It was not touched. Move it away and "
                 "redrive this message, or delete the message if that object is right.",
             )
+        told = found.checksum_crc64nvme
+        agrees = None if told is None else self.confirms(told)
+        etags_agree = self.has_etag(found.etag)
+        other_md5 = None not in {self.md5, found.md5} and self.md5 != found.md5
+        if agrees is False or (agrees is None and other_md5):
+            raise Rejection(
+                "object_conflict",
+                f"An earlier attempt's object at {key} does not have the "
+                f"{'MD5 (its ETag)' if agrees is None else 'checksum'} that its source tells. It "
+                "was not touched. Move it away and redrive this message.",
+            )
         return StoredObject(
             key=key,
             size_bytes=found.size_bytes,
@@ -258,8 +294,55 @@ class _Same:
             checksum_crc64nvme=found.checksum_crc64nvme,
             source_etag=self.source_etag,
             copy_method=found.metadata.get("copy-method", "streaming"),
-            verified_by="size" if found.checksum_crc64nvme is None else "crc64nvme",
+            verified_by=(
+                "crc64nvme"
+                if agrees
+                else "size_and_etag"
+                if etags_agree
+                else "size_and_source_etag"
+            ),
+            etags_agree=etags_agree,
         )
+
+
+def _start_afresh(
+    start: Callable[[Destination], StoredObject], destination: Destination, uploads: Uploads
+) -> StoredObject:
+    """Copy, and begin anew where the upload or the source came to nothing.
+
+    Raises the reason of the last start, and Rejection("vendor_error") where two full copies agree
+    with each other and not with what the source tells of itself: no third would.
+    """
+    why = Transient("aws_error", "The copy was not begun.")
+    for _ in range(_STARTS):
+        try:
+            return start(destination)
+        except UploadGone:
+            uploads.forget()
+            why = Transient("aws_error", "S3 did not know the upload any more.")
+        except CommitConflict:
+            uploads.discard()  # S3 wants every part again
+            why = Transient("aws_error", "S3 kept answering 409 to the commit.")
+        except UploadRefused as refused:
+            uploads.discard()
+            why = Transient("aws_error", f"S3 would not complete the upload: {refused.code}.")
+        except SourceChanged:
+            uploads.discard()
+            why = Transient("vendor_error", "The export kept changing while it was copied.")
+        except WrongBytes as wrong:
+            uploads.discard()
+            if uploads.dispute(wrong.source_etag, wrong.checksum):
+                raise Rejection(
+                    "vendor_error",
+                    "Two full copies of the export agree with each other, and not with the "
+                    f"{wrong.told} that its own store tells. Nothing was archived.",
+                ) from wrong
+            why = Transient(
+                "vendor_error", f"The export's bytes do not have the {wrong.told} its store tells."
+            )
+        # Whatever took the upload away may have been its commit: look before the next start.
+        destination = replace(destination, attempt=destination.attempt + 1)
+    raise why
 
 
 def _spec(

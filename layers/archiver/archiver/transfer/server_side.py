@@ -37,6 +37,8 @@ class GrantedSource:
     name: dict[str, str]  # Bucket, Key and, where the link names one, VersionId
     size_bytes: int
     etag: str
+    content_encoding: str | None = None
+    checksum_crc64nvme: str | None = None  # of the whole, where S3 keeps one
 
 
 @dataclass
@@ -53,8 +55,10 @@ class ServerSideCopy:
 
     def look(self, name: dict[str, str]) -> GrantedSource:
         """Ask whether we may read the source, and what it is; raises SourceNotGranted."""
-        size_bytes, etag = self.store.describe_source(name)
-        return GrantedSource(name, size_bytes, etag)
+        head = self.store.describe_source(name)
+        return GrantedSource(
+            name, head.size_bytes, head.etag, head.content_encoding, head.checksum_crc64nvme
+        )
 
     def copy(self, source: GrantedSource, spec: ObjectSpec, uploads: Uploads) -> Copied:
         """Copy and commit, going on with what an earlier attempt has finished.
@@ -67,8 +71,9 @@ class ServerSideCopy:
         part_bytes = self.plan.server_side_part_size(source.size_bytes)
         upload = uploads.open(spec, source.size_bytes, bare_etag(source.etag), part_bytes)
         parts = _Asking(self, source, upload, pace).run()
+        told = source.checksum_crc64nvme
         return commit_parts(
-            self.store, self.steps, upload.upload, parts, source.size_bytes, crc=None
+            self.store, self.steps, upload.upload, parts, source.size_bytes, crc=None, told=told
         )
 
 

@@ -11,13 +11,14 @@ import http.client
 import re
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TypeVar
 
 from archiver.apartmentiq.link import Link
 from archiver.errors import Failure, Transient
 from archiver.https import NETWORK_ERRORS
 from archiver.outside import Connection
+from archiver.transfer.checksum import md5_of_etag, told_crc64nvme
+from archiver.transfer.contract import SourceHead, kept_encoding
 
 __all__ = ["ExportSource", "LinkReader", "SourceChanged", "SourceHead"]
 
@@ -45,16 +46,6 @@ class _LinkRefused(Exception):  # noqa: N818 - a cue to ask for a fresh link, no
         super().__init__(f"status {status}")
         self.status = status
         self.generation = generation
-
-
-@dataclass(frozen=True, slots=True)
-class SourceHead:
-    """What the first answer tells of the export."""
-
-    size_bytes: int
-    etag: str
-    content_encoding: str | None
-    checksum_crc64nvme: str | None
 
 
 class ExportSource:
@@ -168,7 +159,9 @@ class LinkReader:
 
     def _open_first(self, first_bytes: int) -> tuple[SourceHead, http.client.HTTPResponse]:
         answer = self._get({"Range": f"bytes=0-{first_bytes - 1}"})
-        if answer.status == _EMPTY_RANGE:
+        empty = answer.status == _EMPTY_RANGE
+        contradicted = empty and answer.headers.get("content-range") not in {None, "bytes */0"}
+        if empty:
             # Only an empty object has no first byte; asked without a range, it tells its ETag.
             self._discard(answer)
             answer = self._get({})
@@ -188,6 +181,9 @@ class LinkReader:
             size_bytes = length  # the whole object: a server without ranges, or an empty object
         else:
             raise self._strange(answer, "that does not tell the export's size")
+        if contradicted or (empty and size_bytes):  # they cannot both be true of one object
+            self.close()
+            raise SourceChanged
         etag = answer.headers.get("etag", "")
         encoding = answer.headers.get("content-encoding")
         if not (etag and _is_storable(etag) and _is_storable(encoding or "")):
@@ -195,8 +191,18 @@ class LinkReader:
         head = SourceHead(
             size_bytes=size_bytes,
             etag=etag,
-            content_encoding=encoding,
-            checksum_crc64nvme=_full_object_checksum(answer),
+            content_encoding=kept_encoding(encoding),
+            checksum_crc64nvme=told_crc64nvme(
+                answer.headers.get("x-amz-checksum-crc64nvme"),
+                answer.headers.get("x-amz-checksum-type"),
+            ),
+            checksum_bytes=None if first_bytes >= size_bytes or spanned is None else first_bytes,
+            md5=md5_of_etag(
+                etag,
+                encryption=answer.headers.get("x-amz-server-side-encryption"),
+                customer_key=answer.headers.get("x-amz-server-side-encryption-customer-algorithm"),
+                storage_class=answer.headers.get("x-amz-storage-class"),
+            ),
         )
         return head, answer
 
@@ -288,10 +294,3 @@ def _content_length(answer: http.client.HTTPResponse) -> int | None:
 def _is_storable(value: str) -> bool:
     """Tell whether S3 takes this into an object's metadata; it is ASCII there."""
     return value.isascii() and value.isprintable() and len(value) <= _MAX_HEADER_CHARACTERS
-
-
-def _full_object_checksum(answer: http.client.HTTPResponse) -> str | None:
-    told = answer.headers.get("x-amz-checksum-crc64nvme")
-    # A composite ("<hash>-<N>") or ranged checksum says nothing of the whole.
-    kind = answer.headers.get("x-amz-checksum-type", "FULL_OBJECT")
-    return told if told and "-" not in told and kind == "FULL_OBJECT" else None
