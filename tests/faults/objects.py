@@ -128,6 +128,12 @@ class Objects:
             lambda: self._complete(call),
             self._vanishing(call),
             *[Fault("complete answered 409", 0, lambda: _conflict(operation), "aws", vanish)] * 3,
+            Fault(
+                "complete answered InvalidPart",
+                0,
+                lambda: client_error("InvalidPart", 400, operation),
+                "aws",
+            ),
             # botocore finds an error in a 200 and raises it as a 500, after its own retries.
             *[
                 Fault(

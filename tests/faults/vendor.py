@@ -265,6 +265,10 @@ class ExportHost:
             if link is not None:
                 link.expires_at = 0.0
 
+        spoiling: tuple[Fault, ...] = ()
+        if link is not None and link.job.tells_checksum:  # else nobody could find it out
+            spoilt = partial(self._twisted, request, "spoilt")
+            spoiling = (Fault("link spoilt a byte", 1, spoilt, "vendor"),)
         changing: tuple[Fault, ...] = ()
         if link is not None and self.changes and link.job.source.body:
             changing = (Fault("export changes", 1, None, "vendor", lambda: self._change(link)),)
@@ -276,6 +280,7 @@ class ExportHost:
             Fault("link expires", 1, None, "vendor", expire),
             Fault("link expires", 1, None, "vendor", expire),
             *changing,
+            *spoiling,
             *(
                 Fault(f"link {how}", 1, partial(self._twisted, request, how), "vendor")
                 for how in (
@@ -332,6 +337,8 @@ class ExportHost:
         if how in {"truncated", "broken off"}:
             ends = self._chaos.random.randrange(len(body))
             return Refusal(Reply(206, headers, body, ends, how == "broken off"))
+        if how == "spoilt":
+            return Refusal(Reply(206, headers, bytes([body[0] ^ 1]) + body[1:]))
         if how == "over-long":
             longer = body + b"more than was asked for"
             return Refusal(Reply(206, {**headers, "Content-Length": str(len(longer))}, longer))
