@@ -6,6 +6,7 @@ many there are. It sees the stack as its users do, changes nothing, and must not
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -34,8 +35,13 @@ _EXPLAINED = {
     "hidden": "a delete marker hides it; the archived version is there and can be restored",
     "replaced": "another object is at the key; the archived version is there behind it",
     "different": "what is at the key is not what was archived",
+    "other MD5": "as archived, but source_etag and etag are two MD5s (unless the source's bucket has"
+    " a KMS key); versions up to 2026-11-25 did not look into that: compare with the vendor's copy",
     "unreadable": "S3 refused to say",
 }
+
+
+_MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 def run_audit(arguments: argparse.Namespace) -> int:
@@ -94,7 +100,8 @@ def _compare(s3: S3Client, receipt: Mapping[str, Any]) -> str:
             return "replaced" if _head(s3, receipt, version_id=archived) else "different"
     except ClientError:
         return "unreadable"
-    return _verify(head, receipt)
+    verdict = _verify(head, receipt)
+    return "other MD5" if verdict in _GOOD and _etags_differ(receipt) else verdict
 
 
 def _head(
@@ -119,3 +126,9 @@ def _verify(head: Mapping[str, Any], receipt: Mapping[str, Any]) -> str:
         return "checksum" if told == known else "different"
     same = head["ETag"].strip('"') == receipt["etag"].strip('"')
     return "size and ETag" if same else "different"
+
+
+def _etags_differ(receipt: Mapping[str, Any]) -> bool:
+    """Tell whether two ETags that look like MD5s of what was put at once are not the same."""
+    etags = (receipt.get("source_etag") or "", receipt["etag"])
+    return receipt.get("etags_agree") is False and all(_MD5.fullmatch(etag) for etag in etags)

@@ -25,6 +25,8 @@ _RECEIPT_FIELDS = (
     "etag",
     "checksum_crc64nvme",
     "verified_by",
+    "source_etag",
+    "etags_agree",
 )
 
 

@@ -105,8 +105,10 @@ def change_receipt(name: str, value: dict[str, str]) -> Callable[[LocalCloud, Re
         (replace_for_good, "different"),
         (change_receipt("size_bytes", {"N": "5"}), "different"),
         (change_receipt("checksum_crc64nvme", {"S": "AAAAAAAAAAA="}), "different"),
+        (change_receipt("etags_agree", {"BOOL": False}), "other MD5"),  # as older versions wrote
     ],
-    ids=["deleted", "version deleted", "overwritten", "replaced for good", "size", "checksum"],
+    ids=["deleted", "version deleted", "overwritten", "replaced for good", "size", "checksum"]
+    + ["ETags"],
 )
 def test_what_is_not_as_the_receipt_says_is_listed(
     cloud: LocalCloud,
