@@ -611,6 +611,17 @@ def test_a_source_that_s3_will_not_copy_from_is_streamed(company: Company, statu
     assert company.uploads() == []
 
 
+def test_an_s3_that_asks_to_slow_down_is_asked_again_in_the_same_run(company: Company) -> None:
+    """More 503s than botocore tries against end no copy by S3, and are no refusal of the grant."""
+    job, _ = grant(company, b"slowly")
+    call = s3_call("PUT", company.bucket, "partNumber=")
+    company.aws_script.answer_next(call, Refusal.s3(503, "SlowDown"), times=5)
+    assert company.archive(job) == b"slowly"
+    (told,) = company.emitted("Export Archived")
+    assert told["copy_method"] == "server_side"
+    assert company.s3_actions().count("CreateMultipartUpload") == 1
+
+
 def test_a_source_bucket_without_the_key_is_streamed(company: Company) -> None:
     """The stand-in's bucket is listed, but S3 knows nothing of it."""
     company.set_environment(SOURCE_BUCKETS="apartmentiq-bulk-exports")

@@ -77,6 +77,7 @@ class FakeStore:
         byte_range: str | None,
     ) -> Part:
         """UploadPartCopy with CopySourceIfMatch."""
+        self.on_part(number)
         size_bytes, current = self._granted(source)
         if current != etag:
             raise SourceNotGranted("PreconditionFailed")

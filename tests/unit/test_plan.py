@@ -29,7 +29,8 @@ def check(parts: list[PartRange], size_bytes: int) -> None:
 def test_parts_cover_any_export_within_the_limits_of_s3(size_bytes: int) -> None:
     """Any size up to S3's own limit has a plan, streaming and server-side."""
     check(cut(size_bytes, PLAN.part_size(size_bytes)), size_bytes)
-    check(cut(size_bytes, PLAN.server_side_part_size(size_bytes)), size_bytes)
+    for most_bytes in (0, 300 * MIB, GIB):  # what a short run, a longer and a usual one allow
+        check(cut(size_bytes, PLAN.server_side_part_size(size_bytes, most_bytes)), size_bytes)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,27 @@ def test_part_sizes_follow_the_total(size_bytes: int, count: int, part_bytes: in
     """Small parts while eight must be kept busy, large ones for their price."""
     parts = cut(size_bytes, PLAN.part_size(size_bytes))
     assert (len(parts), parts[0].size_bytes) == (count, part_bytes)
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "count", "part_bytes"),
+    [
+        (1, 1, 128 * MIB),
+        (10 * GIB, 80, 128 * MIB),
+        (16 * GIB, 128, 128 * MIB),
+        (100 * GIB, 128, 800 * MIB),
+        (2 * 10**12, 1_863, GIB),
+        (10_000 * GIB + 1, 9_991, 1025 * MIB),
+        (MOST_BYTES, 10_000, 5 * GIB),
+    ],
+)
+def test_server_side_parts_are_copied_all_at_once_as_long_as_none_is_large(
+    size_bytes: int, count: int, part_bytes: int
+) -> None:
+    """128 MiB to 1 GiB, so that up to 128 GiB take one round; beyond 10,000 of them, larger."""
+    parts = cut(size_bytes, PLAN.server_side_part_size(size_bytes))
+    assert len(parts) == count
+    assert PLAN.server_side_part_size(size_bytes) == part_bytes
 
 
 @pytest.mark.parametrize(

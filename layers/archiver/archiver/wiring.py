@@ -37,7 +37,7 @@ from archiver.settings import Settings
 from archiver.telemetry import Steps
 from archiver.tls import tls_context
 from archiver.transfer.copier import Copier
-from archiver.transfer.plan import PartPlan
+from archiver.transfer.plan import COPIES_AT_ONCE, PartPlan
 from archiver.transfer.server_side import ServerSideCopy
 from archiver.transfer.source import ExportSource
 from archiver.transfer.streaming import StreamingCopy
@@ -195,6 +195,7 @@ class Application:
                 self.steps,
                 remaining_seconds,
                 held=self._once.held,
+                pause=outside.pause,
                 monotonic=outside.monotonic,
                 run_workers=outside.run_workers,
                 plan=self._plan,
@@ -258,7 +259,12 @@ class Application:
 def real_outside(extra_ca_bundle: str | None) -> Outside:
     """Return the world as it is: AWS by one boto3 session, all of it by one network."""
     session = boto3.session.Session()
-    network, spares = Network(tls_context(extra_ca_bundle), proxy_for=proxy_for), Spares()
+    network = Network(
+        tls_context(extra_ca_bundle),
+        proxy_for=proxy_for,
+        connections_per_host=COPIES_AT_ONCE,  # what exceeds it would be connected anew each time
+    )
+    spares = Spares()
 
     def client(service: str, config: Config) -> Any:  # noqa: ANN401 - a name at run time
         return send_by(network, session.client(service, config=config))  # type: ignore[call-overload] # likewise

@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["GIB", "IN_FLIGHT", "MIB", "PartPlan", "PartRange", "cut"]
+__all__ = ["COPIES_AT_ONCE", "GIB", "IN_FLIGHT", "MIB", "PartPlan", "PartRange", "cut"]
 
 MIB = 1 << 20
 GIB = 1 << 30
 
 # S3's connections give 40 to 80 MB/s each; eight hide the latency, and more cost memory, not CPU.
 IN_FLIGHT = 8
+
+# Parts that S3 copies at once on our word. No byte passes through us, but a thread and a connection
+# wait for each answer: some 110 KiB, 14 MiB in all, which the smallest function (128 MB) has beside
+# the rest (docs/decisions/2026-11-26-server-side-as-fast-as-s3-allows.md). S3 itself takes 3,500
+# copies a second and prefix (AWS, "Optimizing Amazon S3 performance").
+COPIES_AT_ONCE = 128
 
 _MAX_PARTS = 10_000  # S3's limit
 _MULTIPART_ETAG = re.compile(r'"?[0-9a-f]{32}-([1-9][0-9]{0,4})"?')
@@ -44,10 +50,11 @@ class PartPlan:
     small_part_bytes: int = 16 * MIB
     large_part_bytes: int = 64 * MIB  # per TiB the PUTs cost $0.08 instead of $0.33 (design.md)
     large_from_bytes: int = IN_FLIGHT * 64 * MIB  # from here on large parts keep all in flight
-    # S3 copies at some 100 MB/s: seconds, far below read time-outs.
-    server_side_part_bytes: int = 512 * MIB
+    # Smaller ones are hardly faster (awslabs/aws-c-s3 #288: 10 GiB take 5.8 s in parts of 64 MiB,
+    # 4.8 s of 128, 11.5 s of 512), and cost more requests.
+    server_side_part_bytes: int = 128 * MIB
     follows_source: bool = True  # see part_size
-    unit_bytes: int = MIB  # sizes that 10,000 parts force are rounded up to whole MiB
+    unit_bytes: int = MIB  # sizes that follow the total's are rounded up to whole MiB
 
     def part_size(self, size_bytes: int, source_etag: str = "") -> int:
         """Return the size of a streaming copy's parts; at most 10,000, for up to S3's 48.8 TiB.
@@ -66,13 +73,18 @@ class PartPlan:
         large = size_bytes >= self.large_from_bytes
         return self._enough(size_bytes, self.large_part_bytes if large else self.small_part_bytes)
 
-    def server_side_part_size(self, size_bytes: int) -> int:
-        """Return the size of a server-side copy's parts: few and large, no byte passes us."""
-        return self._enough(size_bytes, self.server_side_part_bytes)
+    def server_side_part_size(self, size_bytes: int, most_bytes: int = GIB) -> int:
+        """Return the size of a server-side copy's parts; at most 10,000, as above.
+
+        All of them at once where that can be, for each part costs some seconds whatever its size;
+        but none above `most_bytes`, which 10,000 parts alone exceed: that much is lost with one.
+        """
+        at_once = -(-size_bytes // COPIES_AT_ONCE)
+        return self._enough(size_bytes, max(self.server_side_part_bytes, min(at_once, most_bytes)))
 
     def _enough(self, size_bytes: int, usual_bytes: int) -> int:
-        least = -(-size_bytes // _MAX_PARTS)
-        return max(usual_bytes, -(-least // self.unit_bytes) * self.unit_bytes)
+        least = max(usual_bytes, -(-size_bytes // _MAX_PARTS))
+        return -(-least // self.unit_bytes) * self.unit_bytes
 
 
 def cut(size_bytes: int, part_bytes: int) -> list[PartRange]:

@@ -1,33 +1,45 @@
 """The server-side copy: S3 copies bucket to bucket, no byte passes through us.
 
 It works only where the source's bucket grants our role `s3:GetObject` (a link authorises nothing
-but a GET), and goes by UploadPartCopy and a conditional Complete at every size above zero:
-conditional CopyObject is young, emulators ignore it, and a 5 GiB CopyObject outlasts read time-outs
-(design.md).
+but a GET), and goes by UploadPartCopy and a conditional Complete at every size above zero, even
+where one CopyObject would do (docs/decisions/2026-11-26-server-side-as-fast-as-s3-allows.md).
+
+S3 copies a part at some 80 MB/s and many at once, so all that we can do is to ask for many. What S3
+refuses for the moment (SlowDown, any 5xx, no answer) is asked for again, half as many at once; as
+long as it refuses nothing, the number grows back.
 """
 
 from __future__ import annotations
 
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from archiver.errors import Deferral
+from archiver.errors import Deferral, Failure
 from archiver.outside import RunWorkers
 from archiver.receipt import bare_etag
 from archiver.telemetry import Steps
 from archiver.transfer.checkpoint import OpenUpload, Uploads
 from archiver.transfer.contract import Copied, ObjectSpec, Part, Store
-from archiver.transfer.pace import Pace
-from archiver.transfer.plan import IN_FLIGHT, PartPlan, PartRange
+from archiver.transfer.pace import LEAVE_SECONDS, Pace
+from archiver.transfer.plan import COPIES_AT_ONCE, GIB, MIB, PartPlan, PartRange
 from archiver.transfer.streaming import commit_parts, out_of_time
 from archiver.workers import run_in_threads
 
 __all__ = ["GrantedSource", "ServerSideCopy"]
 
-_FIRST_GUESS_SECONDS = 10.0  # 512 MiB at some 100 MB/s, twice over, until a part has been timed
+# How long S3 takes for a part, fitted to awslabs/aws-c-s3 #288: 64 MiB 2.7 to 3.7 s, 128 MiB 3.7 to
+# 4.8, 256 MiB 5.5 to 6.7, 512 MiB 8.5 to 11.5, 1 GiB 13.9 to 17.2.
+_SECONDS_A_PART = 2.5
+_SECONDS_A_MIB = 0.0135
+_PARTS_A_RUN = 3  # a part takes at most this share of a run, so that short runs have smaller parts
+
+_STEP = COPIES_AT_ONCE // 8  # eight good passes make up for a refusal at worst
+_ROUNDS = 2  # what a pass with less than all asks for, before it asks for more at once
+_BARREN_PASSES = 8  # 128 are halved to 1 in seven; who then still refuses is out of order
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,7 @@ class ServerSideCopy:
     steps: Steps
     remaining_seconds: Callable[[], float]
     held: Callable[[], bool] = lambda: True
+    pause: Callable[[float], None] = time.sleep
     monotonic: Callable[[], float] = time.monotonic
     run_workers: RunWorkers = run_in_threads
     plan: PartPlan = field(default_factory=PartPlan)
@@ -63,23 +76,31 @@ class ServerSideCopy:
     def copy(self, source: GrantedSource, spec: ObjectSpec, uploads: Uploads) -> Copied:
         """Copy and commit, going on with what an earlier attempt has finished.
 
-        Raises SourceNotGranted, after which the caller streams, and Deferral("out_of_time").
+        Raises SourceNotGranted, after which the caller streams, Deferral("out_of_time"), and the
+        Failure of an S3 that refuses even one part at a time.
         """
-        pace = Pace(self.remaining_seconds, self.monotonic, _FIRST_GUESS_SECONDS)
-        if not pace.admits_another():
+        part_bytes = self.plan.server_side_part_size(source.size_bytes, self._most_part_bytes())
+        if not self._pace(min(part_bytes, source.size_bytes)).admits_another():
             raise out_of_time(progress=False)
-        part_bytes = self.plan.server_side_part_size(source.size_bytes)
         upload = uploads.open(spec, source.size_bytes, bare_etag(source.etag), part_bytes)
-        parts = _Asking(self, source, upload, pace).run()
+        parts = _Asking(self, source, upload, self._pace(upload.parts[0].size_bytes)).run()
         told = source.checksum_crc64nvme
         return commit_parts(
             self.store, self.steps, upload.upload, parts, source.size_bytes, crc=None, told=told
         )
 
+    def _most_part_bytes(self) -> int:
+        seconds = (self.remaining_seconds() - LEAVE_SECONDS) / _PARTS_A_RUN - _SECONDS_A_PART
+        return min(GIB, max(0, int(seconds / _SECONDS_A_MIB)) * MIB)
+
+    def _pace(self, part_bytes: int) -> Pace:
+        guess_seconds = _SECONDS_A_PART + part_bytes / MIB * _SECONDS_A_MIB
+        return Pace(self.remaining_seconds, self.monotonic, guess_seconds)
+
 
 @dataclass
 class _Asking:
-    """The requests that are under way at once. The first error ends all of them."""
+    """The requests that are under way at once, pass after pass; one pass if nothing is refused."""
 
     copy: ServerSideCopy
     source: GrantedSource
@@ -89,27 +110,54 @@ class _Asking:
     def run(self) -> list[Part]:
         """Return all parts in order, or raise the first error."""
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._late = threading.Event()
         self._finished = dict(self.open.finished)
-        missing = [part for part in self.open.parts if part.number not in self._finished]
-        waiting = iter(missing)
-        errors = self.copy.run_workers(
-            [partial(self._work, waiting)] * min(IN_FLIGHT, len(missing)),
-            seconds_left=self.pace.seconds_left,
-            interrupt=self._stop.set,
-        )
-        for error in errors:
-            raise error
+        self._ask_until_done()
         progress = len(self._finished) > len(self.open.finished)
-        complete = len(self._finished) == len(self.open.parts)
-        if not complete or (progress and not self.pace.admits_commit(len(self.open.parts))):
+        if self._missing() or (progress and not self.pace.admits_commit(len(self.open.parts))):
             raise out_of_time(progress=progress)
         return [self._finished[part.number] for part in self.open.parts]
 
+    def _ask_until_done(self) -> None:
+        at_once, barren = COPIES_AT_ONCE, 0
+        while (missing := self._missing()) and not self._late.is_set():
+            refused = self._ask(missing, at_once)
+            if refused is None:
+                at_once = min(COPIES_AT_ONCE, at_once + _STEP)
+                continue
+            at_once = max(1, at_once // 2)
+            barren = barren + 1 if len(self._missing()) == len(missing) else 0
+            if barren == _BARREN_PASSES or (barren and self._late.is_set()):
+                raise refused
+            # Runs that S3 refused at the same time do not come back at the same time.
+            self.copy.pause(random.uniform(0, 1 + barren))  # noqa: S311 - no secret depends on it
+
+    def _missing(self) -> list[PartRange]:
+        return [part for part in self.open.parts if part.number not in self._finished]
+
+    def _ask(self, missing: list[PartRange], at_once: int) -> Failure | None:
+        """Ask for parts until one is refused; return the refusal when all others have ended."""
+        self._refused: Failure | None = None
+        full = at_once == COPIES_AT_ONCE
+        waiting = iter(missing if full else missing[: _ROUNDS * at_once])
+        errors = self.copy.run_workers(
+            [partial(self._work, waiting)] * min(at_once, len(missing)),
+            seconds_left=self.pace.seconds_left,
+            interrupt=self._late.set,
+        )
+        for error in errors:
+            raise error
+        return self._refused
+
     def _work(self, waiting: Iterator[PartRange]) -> None:
         while (part := self._take(waiting)) is not None:
-            with self.pace.timed():
-                done = self._copy_part(part)
+            try:
+                with self.pace.timed():
+                    done = self._copy_part(part)
+            except Failure as refused:
+                if not self._late.is_set():  # else it was we who broke it off
+                    self._refused = refused
+                return
             with self._lock:
                 self._finished[part.number] = done
 
@@ -117,9 +165,13 @@ class _Asking:
         if not self.copy.held():
             raise Deferral("in_progress_elsewhere", "Another run has taken this job over.")
         with self._lock:
-            if self._stop.is_set() or not self.pace.admits_another():
+            if self._late.is_set() or self._refused is not None:
                 return None
-            return next(waiting, None)
+            part = next(waiting, None)
+            if part is not None and not self.pace.admits_another():
+                self._late.set()
+                return None
+            return part
 
     def _copy_part(self, part: PartRange) -> Part:
         # S3 takes a range only of sources above 5 MB; the only part needs none.
