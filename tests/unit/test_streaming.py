@@ -184,6 +184,22 @@ def test_a_store_that_tells_no_checksums_is_asked_for_sizes_before_the_commit() 
     assert framing.objects == {}
 
 
+def test_a_store_that_lists_every_sending_of_a_part_is_asked_for_the_right_one() -> None:
+    """What was sent under the number before is not named at the commit, and does not matter."""
+
+    class Keeping(FakeStore):
+        def list_parts(self, upload: Upload) -> list[Part]:
+            return [
+                each
+                for part in super().list_parts(upload)
+                for each in (replace(part, size_bytes=9), part, replace(part, size_bytes=8))
+            ]
+
+    store = Keeping(tells_checksums=False)
+    Attempt(store).copy(FakeSource())
+    assert store.objects["k"].size_bytes == SIZE_BYTES
+
+
 def test_without_time_for_a_part_nothing_is_begun() -> None:
     """No upload is created that this invocation could put nothing into."""
     store = FakeStore()
