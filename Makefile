@@ -63,7 +63,7 @@ faults: $(READY) ## seeded fault schedules, and the breakages they must catch: N
 
 # In a venv of their own, made from their own lock; nothing leaves this machine once it is there.
 .PHONY: test-s3
-test-s3: build-local ## the copy against S3s that others wrote: LocalStack's and rclone's
+test-s3: build-local ## the copy against S3s that others wrote: LocalStack's, rclone's, SeaweedFS
 	@$(BIN)/python -m tests.locked_venv .cache/s3/venv .ci/s3-requirements.txt
 	@$(BIN)/python -m pytest tests/s3 $(ARGS)
 

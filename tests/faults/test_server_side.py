@@ -71,9 +71,9 @@ class TimedS3(FakeStore):
         etag: str,
         byte_range: str | None,
     ) -> Part:
-        """Copy, or refuse what botocore has asked for four times in vain."""
+        """Copy, or refuse what boto3 has asked for three times in vain."""
         if self.at_once >= self.most():
-            self.chaos.sleep(3.5)  # botocore's own pauses: up to 1, 2 and 4 s
+            self.chaos.sleep(1.5)  # boto3's own pauses: up to 1 and 2 s
             raise Failure("aws_error", "Copying a part server-side: SlowDown.")
         self.at_once += 1
         self.peak = max(self.peak, self.at_once)

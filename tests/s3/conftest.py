@@ -1,7 +1,8 @@
 """One server of each kind for the whole run, a bucket for each test, and the count at its end.
 
-A test takes `stage` and runs once for each server, or only for those that `only_on` names, with the
-reason: servers differ where it hurts, and a promise is tried wherever it can be kept. A run in
+A test takes `stage` and runs once for each server, or only for those that have what it `needs`, or
+`lack` it (servers.CANNOT): servers differ where it hurts, and a promise is tried wherever it can be
+kept. A run in
 which nothing passed fails, and one in which LocalStack could not be started says so.
 """
 
@@ -19,28 +20,39 @@ import pytest
 from local.certificates import CertificateAuthority
 from tests.locked_venv import make_locked_venv
 from tests.s3.front import Front
-from tests.s3.servers import LOCALSTACK_RUNS_HERE, LOCK, SERVERS, VENV, Server, serving
+from tests.s3.servers import CANNOT, LOCALSTACK_RUNS_HERE, LOCK, VENV, Server, serving
 from tests.s3.stage import SOURCE, Clients, Stage, outside_of, people_of
 
 _NOT_HERE = (
-    "LocalStack needs Python 3.12 or 3.13 and this is another: only rclone's S3 was tried, "
-    "and the promises that it cannot hold were NOT"
+    "LocalStack needs Python 3.12 or 3.13 and this is another: only the other servers were tried"
 )
 _not_tried: list[str] = []
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Explain the marker."""
-    config.addinivalue_line("markers", "only_on(*servers, because): the servers that can show it")
+    """Explain the markers."""
+    config.addinivalue_line("markers", "needs(*what): on servers that can (servers.CANNOT)")
+    config.addinivalue_line("markers", "lacks(*what): on servers that cannot")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test once for each server that can show its promise."""
+    """Run a test once for each server that can show its promise; some can show each."""
     if "server" not in metafunc.fixturenames:
         return
-    marker = metafunc.definition.get_closest_marker("only_on")
-    names = marker.args if marker else tuple(SERVERS)
+    needs = _named(metafunc, "needs")
+    lacks = _named(metafunc, "lacks")
+    assert needs | lacks <= {what for cannot in CANNOT.values() for what in cannot}
+    names = [
+        name
+        for name, cannot in CANNOT.items()
+        if not needs & cannot.keys() and lacks <= cannot.keys()
+    ]
+    assert names
     metafunc.parametrize("server", names, indirect=True, scope="session")
+
+
+def _named(metafunc: pytest.Metafunc, marker: str) -> set[str]:
+    return {what for mark in metafunc.definition.iter_markers(marker) for what in mark.args}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -17,9 +17,7 @@ from tests.s3.stage import MIB, Stage
 SMALL = SyntheticExport(1 * MIB, seed=1)
 PATIENCE_SECONDS = 30.0
 LARGE = SyntheticExport(20 * MIB, seed=20)
-# rclone ignores If-None-Match and every checksum, and keeps no metadata of an upload: what is tried
-# here is what it cannot do.
-pytestmark = pytest.mark.only_on("localstack", because="rclone ignores conditions and checksums")
+pytestmark = pytest.mark.needs("conditions", "checksums", "upload metadata")
 both_commits = pytest.mark.parametrize("export", [SMALL, LARGE], ids=["put", "complete"])
 
 

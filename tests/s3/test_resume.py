@@ -143,7 +143,7 @@ def test_an_orphan_at_the_key_is_aborted(stage: Stage) -> None:
     assert stage.archived_sha256() == sha256_of(EXPORT)
 
 
-@pytest.mark.only_on("localstack", because="rclone keeps no metadata of an upload")
+@pytest.mark.needs("upload metadata")
 def test_a_commit_that_nobody_heard_of_is_found_by_the_next_attempt(stage: Stage) -> None:
     """The runtime died with the answer: the object is there, and not one part is sent."""
     key = stage.put_export(EXPORT)
@@ -162,7 +162,7 @@ def test_a_commit_that_nobody_heard_of_is_found_by_the_next_attempt(stage: Stage
     assert stage.uploads() == []
 
 
-@pytest.mark.only_on("localstack", because="rclone takes no other content for a part")
+@pytest.mark.needs("other content")
 def test_a_part_of_another_size_is_sent_again(stage: Stage) -> None:
     """What an attempt with another plan, or a broken store, left under this number is no part."""
     key = stage.put_export(EXPORT)

@@ -11,7 +11,7 @@ from tests.s3.front import Fault
 from tests.s3.stage import MIB, SOURCE, Stage
 
 PART_BYTES = 5 * MIB
-copies = pytest.mark.only_on("localstack", because="rclone takes UploadPartCopy for an empty part")
+copies = pytest.mark.needs("copied parts")
 
 
 @copies
@@ -75,7 +75,7 @@ def test_a_part_copied_by_the_server_tells_its_checksum(stage: Stage) -> None:
     assert part.told_checksum == encode_crc64nvme(crc64nvme(body))
 
 
-@pytest.mark.only_on("rclone", because="it says 200 and copies nothing")
+@pytest.mark.lacks("copied parts")
 def test_a_server_that_only_says_that_it_copied_is_not_believed(stage: Stage) -> None:
     """It names no part; the bytes are streamed instead, and the empty part is given up."""
     export = SyntheticExport(6 * MIB, seed=6)

@@ -17,7 +17,7 @@ from tests.s3.stage import MIB
 PATIENCE_SECONDS = 60
 
 
-@pytest.mark.only_on("localstack", because="rclone keeps no metadata, and one stack is enough")
+@pytest.mark.needs("upload metadata")
 def test_a_whole_stack_archives_to_it(
     server: Server, front: Front, authority: CertificateAuthority, tmp_path: Path
 ) -> None:
