@@ -143,7 +143,7 @@ def _region(bucket: str, stacks: str) -> Proof:
     except _CANNOT_ASK as error:
         return _unless_emulated("region", error)
     if told in {None, stacks}:  # an S3 that tells none knows no regions
-        return Proof("region", "ok", f"stack and bucket are in {stacks}")
+        return Proof("region", "ok", f"S3 tells no other region of the bucket than {stacks}")
     return Proof(
         "region",
         "FAILED",
