@@ -35,8 +35,8 @@ _EXPLAINED = {
     "hidden": "a delete marker hides it; the archived version is there and can be restored",
     "replaced": "another object is at the key; the archived version is there behind it",
     "different": "what is at the key is not what was archived",
-    "other MD5": "as archived, but source_etag and etag are two MD5s (unless the source's bucket has"
-    " a KMS key); versions up to 2026-11-25 did not look into that: compare with the vendor's copy",
+    "other MD5": "as archived, but source_etag and etag are two MD5s (or KMS made the source's);"
+    " versions up to 2026-11-25 did not look into that: compare with the vendor's copy",
     "unreadable": "S3 refused to say",
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -81,7 +82,7 @@ def replace_for_good(cloud: LocalCloud, receipt: Receipt) -> None:
     delete_version(cloud, receipt)
 
 
-def change_receipt(name: str, value: dict[str, str]) -> Callable[[LocalCloud, Receipt], None]:
+def change_receipt(name: str, value: dict[str, Any]) -> Callable[[LocalCloud, Receipt], None]:
     """Return what lets a receipt say something else than the bucket."""
 
     def change(cloud: LocalCloud, receipt: Receipt) -> None:
@@ -107,8 +108,7 @@ def change_receipt(name: str, value: dict[str, str]) -> Callable[[LocalCloud, Re
         (change_receipt("checksum_crc64nvme", {"S": "AAAAAAAAAAA="}), "different"),
         (change_receipt("etags_agree", {"BOOL": False}), "other MD5"),  # as older versions wrote
     ],
-    ids=["deleted", "version deleted", "overwritten", "replaced for good", "size", "checksum"]
-    + ["ETags"],
+    ids=["deleted", "no version", "overwritten", "replaced", "size", "checksum", "ETags"],
 )
 def test_what_is_not_as_the_receipt_says_is_listed(
     cloud: LocalCloud,

@@ -242,7 +242,7 @@ def test_parts_of_other_sizes_make_another_etag_and_no_alarm(company: Company) -
 def lose_the_event(company: Company, job: Job) -> None:
     """Deliver a job whose object is committed, and whose receipt is not written."""
     down = Refusal.json(400, b'{"__type": "InternalException"}')
-    company.aws_script.answer_next(operation("PutEvents"), down, times=2)
+    company.aws_script.answer_next(operation("PutEvents"), down)
     assert len(company.deliver_job(job)) == 1
 
 
