@@ -49,7 +49,9 @@ SCALED_PLAN = PartPlan(
     large_part_bytes=2 * LEAST_PART_BYTES,
     large_from_bytes=8 * LEAST_PART_BYTES,
     server_side_part_bytes=2 * LEAST_PART_BYTES,
+    least_part_bytes=LEAST_PART_BYTES,
     unit_bytes=1,
+    slowest_bytes_per_second=30,
 )
 
 

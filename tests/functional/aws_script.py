@@ -51,9 +51,11 @@ class Refusal:
     silent_until: threading.Event | None = None
 
     @classmethod
-    def s3(cls, status: int, code: str, *, too_late: bool = False) -> Refusal:
+    def s3(
+        cls, status: int, code: str, *, message: str = "scripted", too_late: bool = False
+    ) -> Refusal:
         """Return an error as S3 writes it."""
-        body = f"<Error><Code>{code}</Code><Message>scripted</Message></Error>".encode()
+        body = f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()
         return cls(status, body, {"Content-Type": "application/xml"}, too_late)
 
     @classmethod

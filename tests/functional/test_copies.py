@@ -247,7 +247,7 @@ def test_a_part_that_the_source_cannot_give_now_is_asked_for_again(company: Comp
     assert statuses.count(503) == 1
 
 
-@pytest.mark.parametrize("code", ["SlowDown", "BadDigest"])
+@pytest.mark.parametrize("code", ["SlowDown", "BadDigest", "InvalidDigest"])
 def test_a_part_that_s3_does_not_take_now_is_sent_again(company: Company, code: str) -> None:
     """Read anew from the source, for nothing of it was kept."""
     job = company.vendor.add_job(LARGE)
@@ -258,13 +258,86 @@ def test_a_part_that_s3_does_not_take_now_is_sent_again(company: Company, code: 
     assert_archived(company, job, LARGE)
 
 
-def test_a_store_without_trailers_gets_the_checksum_in_the_header(company: Company) -> None:
-    """Ceph refuses aws-chunked trailers over TLS; the same bytes go the other way."""
-    job = company.vendor.add_job(LARGE)
-    part = s3_call("PUT", company.bucket, "partNumber=")
-    company.aws_script.answer_next(part, Refusal.s3(501, "NotImplemented"), times=2)
-    assert company.deliver_job(job) == []
-    assert_archived(company, job, LARGE)
+TRAILER_REFUSALS = [  # as dialect.py gives the sources
+    Refusal.s3(501, "NotImplemented"),
+    Refusal(501),
+    Refusal.s3(400, "XAmzContentSHA256Mismatch", message=""),
+    Refusal.s3(400, "MalformedTrailerError"),
+    Refusal.s3(400, "InvalidTrailer"),
+    Refusal.s3(411, "MissingContentLength"),
+    Refusal.s3(400, "BadRequest", message="trailing checksum is not supported"),
+    Refusal.s3(400, "InvalidArgument", message="aws-chunked encoding is not supported"),
+    Refusal.s3(
+        400, "InvalidRequest", message="The value specified in the x-amz-trailer header is …"
+    ),
+]
+
+
+@pytest.mark.parametrize("refusal", TRAILER_REFUSALS, ids=lambda r: r.body.decode()[13:60])
+def test_a_store_without_trailers_is_found_out_by_one_part(
+    company: Company, refusal: Refusal
+) -> None:
+    """Its first part is read twice, and no other: not of this export, and of no later one."""
+    company.runtime.restart()  # another test's store took trailers
+    exports = [SyntheticExport(70 * MIB, seed=70), LARGE]
+    jobs = [company.vendor.add_job(export) for export in exports]
+    company.aws_script.answer_next(has_trailer(company.bucket), refusal, times=99)
+    for job, export in zip(jobs, exports, strict=True):
+        assert company.deliver_job(job) == []
+        assert hashlib.sha256(company.content(default_key(job))).hexdigest() == sha256_of(export)
+    assert [company.vendor.link_bytes(job.job_id) for job in jobs] == [
+        86 * MIB,
+        LARGE.size_bytes,
+    ]
+    assert company.s3_actions().count("UploadPart") == 1 + 5 + 2
+    assert company.uploads() == []
+    company.runtime.restart()
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize(
+    ("refusal", "told"),
+    [
+        (Refusal.s3(403, "AccessDenied"), "AccessDenied"),
+        (
+            Refusal.s3(403, "AccessDenied", message="no trailer, x-amz-content-sha256"),
+            "AccessDenied",
+        ),
+        (Refusal.s3(400, "ExpiredToken"), "ExpiredToken"),
+        (Refusal.s3(403, "RequestTimeTooSkewed"), "RequestTimeTooSkewed"),
+        (Refusal.s3(400, "KMS.DisabledException"), "KMS.DisabledException"),
+        (Refusal.s3(403, "SignatureDoesNotMatch"), "SignatureDoesNotMatch"),
+        (Refusal.s3(400, "InvalidRequest"), "InvalidRequest"),
+        (Refusal(403), "403"),
+        (Refusal(400), "400"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else str(value.status),
+)
+def test_a_part_that_is_refused_ends_the_copy_with_the_reason(
+    company: Company,
+    refusal: Refusal,
+    told: str,
+    known: bool,  # noqa: FBT001 - a parameter
+) -> None:
+    """Nothing is held in memory and sent again for it; the last receive tells S3's own word."""
+    company.runtime.restart()
+    if known:
+        assert company.deliver_job(company.vendor.add_job(LARGE)) == []
+    job = company.vendor.add_job(SyntheticExport(40 * MIB, seed=40))
+    company.aws_script.answer_next(has_trailer(company.bucket), refusal, times=99)
+    before = company.s3_actions().count("UploadPart")
+    assert company.deliver_job(job, receive_count=LAST_RECEIVE) == []
+    letter = company.dead_letter()
+    assert letter["reason"] == "aws_error"
+    assert letter["detail"].endswith(f": {told}.")
+    assert company.s3_actions().count("UploadPart") - before <= (3 if known else 1)
+    assert company.uploads() == []
+
+
+def has_trailer(bucket: str) -> Callable[[Environ], bool]:
+    """Match a part whose checksum is in its trailer."""
+    part = s3_call("PUT", bucket, "partNumber=")
+    return lambda environ: part(environ) and "HTTP_X_AMZ_TRAILER" in environ
 
 
 @pytest.mark.parametrize(

@@ -186,7 +186,7 @@ def test_a_job_that_is_archived_elsewhere_right_now_waits(company: Company) -> N
 def test_a_large_copy_without_time_left_waits_and_leaves_no_upload(company: Company) -> None:
     """The next invocation has its full time; parts without an owner would cost money."""
     job = company.vendor.add_job(bytes(17 << 20))
-    context = LambdaContext(remaining_ms=15_000)
+    context = LambdaContext(remaining_ms=10_000)
     assert company.deliver({"job_id": job.job_id}, context=context) == []
     assert company.outcomes() == [("deferred", "out_of_time")]
     assert company.uploads() == []

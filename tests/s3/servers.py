@@ -51,7 +51,6 @@ CANNOT: dict[str, dict[str, str]] = {
     "seaweedfs": {
         "listed checksums": "ListParts tells none, though a part's own answer does",
         "checksum types": "tells a checksum of a single PUT without ChecksumType",
-        "BadDigest": "says InvalidDigest, which is taken for a refusal of the trailer",
     },
 }
 

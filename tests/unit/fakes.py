@@ -36,11 +36,13 @@ class FakeStore:
 
     bucket: str = "archive"
     granted: dict[tuple[str, str], tuple[int, str]] = field(default_factory=dict)
-    takes_trailers: bool = True
+    refuses_trailers: bool = False
+    takes_trailers: bool | None = True  # as far as it is known
     tells_checksums: bool = True
     asked: Counter[str] = field(default_factory=Counter)
     objects: dict[str, Found] = field(default_factory=dict)
     uploads: dict[str, dict[int, Part]] = field(default_factory=dict)
+    buffers: dict[int, int] = field(default_factory=dict)  # their sizes, by identity
     ranges: list[str | None] = field(default_factory=list)
     on_part: Callable[[int], None] = lambda number: None  # noqa: ARG005 - a hook for faults
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -156,13 +158,26 @@ class FakePartWriter:
 
     def send_streaming(self, upload: Upload, number: int, size_bytes: int, chunks: Chunks) -> Part:
         """UploadPart with a trailer."""
-        if not self.store.takes_trailers:
+        if self.store.refuses_trailers:
+            for _ in chunks():  # as Ceph, which answers at the end
+                pass
             self.store.asked["refused"] += 1
+            self.store.takes_trailers = False
             raise TrailerRefused
-        return self.send_buffered(upload, number, size_bytes, chunks)
+        part = self._send(upload, number, size_bytes, chunks)
+        self.store.takes_trailers = True
+        return part
 
-    def send_buffered(self, upload: Upload, number: int, size_bytes: int, chunks: Chunks) -> Part:
-        """UploadPart."""
+    def send_buffered(
+        self, upload: Upload, number: int, size_bytes: int, chunks: Chunks, buffer: memoryview
+    ) -> Part:
+        """UploadPart with a header."""
+        assert len(buffer) >= size_bytes
+        with self.store.lock:
+            self.store.buffers |= {id(buffer): len(buffer)}
+        return self._send(upload, number, size_bytes, chunks)
+
+    def _send(self, upload: Upload, number: int, size_bytes: int, chunks: Chunks) -> Part:
         self.store.on_part(number)
         crc = held = 0
         for chunk in chunks():

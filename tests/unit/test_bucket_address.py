@@ -121,6 +121,11 @@ def send(store: ObjectStore) -> Part:
     return store.part_writer().send_streaming(UPLOAD, 1, 2, two_bytes)
 
 
+def buffer() -> memoryview:
+    """Return what holds a part of two bytes."""
+    return memoryview(bytearray(2))
+
+
 def two_bytes() -> Iterator[memoryview]:
     """Read the part from its source."""
     yield memoryview(b"ab")
@@ -261,7 +266,7 @@ def test_a_part_that_is_held_in_memory_is_sent_elsewhere_too() -> None:
     wire = Wire([LEAVING["307, header"]])
     reads: list[memoryview] = [memoryview(b"ab")]
     writer = store_of(client_of("us-east-2"), BUCKETS[0], wire).part_writer()
-    writer.send_buffered(UPLOAD, 1, 2, lambda: iter([reads.pop()]))
+    writer.send_buffered(UPLOAD, 1, 2, lambda: iter([reads.pop()]), buffer())
     assert (wire.places, wire.bodies) == ([HERE, THERE], [b"ab", b"ab"])
 
 
@@ -272,7 +277,7 @@ def test_workers_of_one_copy_learn_of_a_redirect_from_one_another() -> None:
     early = store.part_writer()
     wire.answers = [LEAVING["307, header"]]
     send(store)
-    early.send_buffered(UPLOAD, 2, 2, two_bytes)
+    early.send_buffered(UPLOAD, 2, 2, two_bytes, buffer())
     assert wire.places == [HERE, THERE, THERE]
 
 
@@ -313,7 +318,7 @@ def test_other_refusals_send_nobody_elsewhere(answer: tuple[int, dict[str, str],
     wire = Wire([answer])
     writer = store_of(client_of("us-east-2"), BUCKETS[0], wire).part_writer()
     with pytest.raises(Failure):
-        writer.send_buffered(UPLOAD, 1, 2, two_bytes)
+        writer.send_buffered(UPLOAD, 1, 2, two_bytes, buffer())
     assert wire.places == [HERE]
 
 

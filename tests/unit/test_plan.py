@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -71,24 +72,47 @@ def test_server_side_parts_are_copied_all_at_once_as_long_as_none_is_large(
 
 
 @pytest.mark.parametrize(
-    ("size_bytes", "parts_of_source", "part_bytes"),
+    ("size_bytes", "seconds", "room_bytes", "part_bytes"),
     [
-        (200 * MIB, 7, 32 * MIB),
-        (GIB, 16, 64 * MIB),
-        (100 * MIB, 25, 16 * MIB),  # 4 MiB: not worth following
-        (20 * MIB, 1, 16 * MIB),  # 32, 64 or more: nobody knows
-        (10 * GIB, 1280, 64 * MIB),  # boto3's 8 MiB
+        (GIB, 290 / 1.5, math.inf, 64 * MIB),
+        (GIB, 50 / 1.5, math.inf, 15 * MIB),  # a function of a minute
+        (GIB, 19 / 1.5, math.inf, 6 * MIB),  # the shortest that can be deployed
+        (GIB, 1.0, math.inf, 5 * MIB),  # S3's least
+        (625 * GIB + 1, 19 / 1.5, math.inf, 65 * MIB),  # S3's most: 10,000
+        (GIB, math.inf, 16 * MIB, 16 * MIB),  # two buffers beside a process in 128 MiB
+        (GIB, math.inf, 16.9 * MIB, 16 * MIB),
+        (20 * MIB, math.inf, 48 * MIB, 16 * MIB),
+        (625 * GIB + 1, math.inf, 16 * MIB, 65 * MIB),
     ],
 )
-def test_parts_follow_the_sources_etag_where_one_usual_size_explains_it(
-    size_bytes: int, parts_of_source: int, part_bytes: int
+def test_parts_are_smaller_where_time_or_memory_ask_for_it(
+    size_bytes: int, seconds: float, room_bytes: float, part_bytes: int
 ) -> None:
-    """Equal parts make equal ETags, which prove the copy from end to end."""
-    etag = f'"{"0123456789abcdef" * 2}-{parts_of_source}"'
-    assert PLAN.part_size(size_bytes, etag) == part_bytes
+    """A part fits into a run at 0.5 MB/s and into a buffer, as far as S3's limits allow."""
+    assert PLAN.part_size(size_bytes, seconds, room_bytes) == part_bytes
 
 
-@given(st.integers(1, MOST_BYTES), st.integers(1, 10_000))
-def test_no_etag_of_a_source_leads_beyond_the_limits_of_s3(size_bytes: int, count: int) -> None:
-    """Whatever number of parts a source tells, ours are at most 10,000 and cover it."""
-    check(cut(size_bytes, PLAN.part_size(size_bytes, f"{'0' * 32}-{count}")), size_bytes)
+@given(st.integers(1, MOST_BYTES), st.floats(0, 1e6), st.floats(0, 1e12))
+def test_no_lack_of_time_or_memory_leads_beyond_the_limits_of_s3(
+    size_bytes: int, seconds: float, room_bytes: float
+) -> None:
+    """Whatever is lacking, the parts are at most 10,000, at least 5 MiB, and cover the export."""
+    check(cut(size_bytes, PLAN.part_size(size_bytes, seconds, room_bytes)), size_bytes)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "most_bytes"),
+    [
+        (890 / 1.5, 16 * MIB),
+        (290 / 1.5, 16 * MIB),
+        (50 / 1.5, 8_333_333),
+        (19 / 1.5, 3_166_666),
+        (0, MIB),
+    ],
+)
+def test_one_put_is_for_what_can_be_read_and_written_in_a_run(
+    seconds: float, most_bytes: int
+) -> None:
+    """No other run could go on with it; the least exports are tried all the same."""
+    assert PLAN.fits_one_put(most_bytes, seconds)
+    assert not PLAN.fits_one_put(most_bytes + 1, seconds)

@@ -160,7 +160,7 @@ def test_what_no_retry_mends_ends_the_copy_at_once(trouble: Exception) -> None:
 
 def test_a_store_that_refuses_trailers_gets_the_parts_from_a_buffer() -> None:
     """Ceph over TLS: after the first refusals the parts are sent the other way."""
-    store = FakeStore(takes_trailers=False)
+    store = FakeStore(refuses_trailers=True, takes_trailers=None)
     copy(store, FakeSource())
     assert store.objects["k"].size_bytes == SIZE_BYTES
     assert 1 <= store.asked["refused"] <= 3

@@ -37,7 +37,7 @@ from archiver.settings import Settings
 from archiver.telemetry import Steps
 from archiver.tls import tls_context
 from archiver.transfer.copier import Copier
-from archiver.transfer.plan import COPIES_AT_ONCE, PartPlan
+from archiver.transfer.plan import COPIES_AT_ONCE, MIB, PartPlan
 from archiver.transfer.server_side import ServerSideCopy
 from archiver.transfer.source import ExportSource
 from archiver.transfer.streaming import StreamingCopy
@@ -189,6 +189,7 @@ class Application:
                 monotonic=outside.monotonic,
                 run_workers=outside.run_workers,
                 plan=self._plan,
+                memory_bytes=self._settings.memory_mib * MIB,
             ),
             server_side=ServerSideCopy(
                 self._store,

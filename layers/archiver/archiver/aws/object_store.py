@@ -2,8 +2,8 @@
 
 Every commit is one conditional request (`If-None-Match: *`): no reader ever sees a partial object,
 and nothing that exists is overwritten. Parts are sent by part_writer.py, whose bytes botocore would
-hash and copy. S3-compatible servers differ (local-cloud-facts): judge by status and length, never
-by one header alone; after an empty or missing ETag, HEAD.
+hash and copy. S3-compatible servers differ (dialect.py): judge by status and length, never by one
+header alone; after an empty or missing ETag, HEAD.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from archiver.aws.bucket_address import BucketAddress
+from archiver.aws.dialect import DAMAGED, KNOW_NO_SSE_S3, Dialect
 from archiver.aws.part_writer import PartWriter
 from archiver.aws.translate import code_of, kind_of, status_of, translated
 from archiver.deadline import TimeIsUp
@@ -49,21 +50,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ObjectStore"]
 
-# What other S3s say to AES256 where it is not set up: MinIO without a KMS (minio/minio#6367), Ceph
-# (ceph/ceph, src/rgw/rgw_crypt.cc: EINVAL). AWS never does.
-_KNOW_NO_SSE_S3 = frozenset({"InvalidArgument", "NotImplemented"})
 # What CompleteMultipartUpload has against an upload, and not against us (API reference: "Special
-# errors", ChecksumCRC64NVME, MpuObjectSize; SeaweedFS says InvalidDigest where S3 says BadDigest).
-_REFUSED_UPLOADS = frozenset(
-    {
-        "BadDigest",
-        "EntityTooSmall",
-        "InvalidDigest",
-        "InvalidPart",
-        "InvalidPartOrder",
-        "InvalidRequest",
-    }
-)
+# errors", ChecksumCRC64NVME, MpuObjectSize).
+_REFUSED_UPLOADS = DAMAGED | {"EntityTooSmall", "InvalidPart", "InvalidPartOrder", "InvalidRequest"}
 _ABORTS = 3  # an upload's parts under way are ours: with the workers gone, none comes any more
 
 
@@ -76,11 +65,17 @@ class ObjectStore:
     bucket: str
     kms_key_arn: str | None
     connect: Connect
+    dialect: Dialect = field(default_factory=Dialect)  # learnt once, for as long as the runtime
     _address: BucketAddress = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Prepare to ask where the bucket is; nothing is asked yet."""
         self._address = BucketAddress(self.client, self.bucket)
+
+    @property
+    def takes_trailers(self) -> bool | None:
+        """Whether the store takes a part with a trailer; None where no part_writer knows yet."""
+        return self.dialect.takes_trailers
 
     @property
     def makes_md5_etags(self) -> bool:
@@ -151,7 +146,7 @@ class ObjectStore:
 
         Raises what botocore raises where it knows no address for the bucket.
         """
-        return PartWriter(self._address, self.connect, self.credentials)
+        return PartWriter(self._address, self.connect, self.credentials, self.dialect)
 
     def copy_part(
         self,
@@ -325,7 +320,7 @@ class ObjectStore:
         try:
             return create(**asked, ServerSideEncryption="AES256")
         except ClientError as error:
-            if code_of(error) not in _KNOW_NO_SSE_S3:
+            if code_of(error) not in KNOW_NO_SSE_S3:
                 raise
             return create(**asked)
 

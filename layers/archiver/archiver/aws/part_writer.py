@@ -2,8 +2,8 @@
 
 boto3's upload_part hashes or re-chunks the body in Python (1.4 to 1.8 x the CPU; design.md, "What
 was measured"). Here the part goes out as a single aws-chunk with its CRC64NVME in the trailer, so
-that memory does not depend on the part's size. Stores that refuse trailers (Ceph over TLS) get the
-part from one buffer with the checksum in the header instead. The signature is botocore's own. S3
+that memory does not depend on the part's size. Stores that refuse trailers (dialect.py) get the
+part from a buffer with the checksum in the header instead. The signature is botocore's own. S3
 User Guide: "Checking object integrity", trailing checksums; SigV4 with an unsigned payload is
 allowed over TLS, and S3 checks the checksum on receipt.
 """
@@ -11,7 +11,6 @@ allowed over TLS, and S3 checks the checksum on receipt.
 from __future__ import annotations
 
 import http.client
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 
 from archiver.aws.bucket_address import Address, BucketAddress
+from archiver.aws.dialect import DAMAGED, Dialect, error_code
 from archiver.errors import Failure, Transient
 from archiver.https import NETWORK_ERRORS
 from archiver.outside import Connect, Connection
@@ -35,11 +35,7 @@ __all__ = ["PartWriter"]
 _TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 _MAX_ERROR_BYTES = 64 * 1024
-# Not about trailers: no such upload, timed out, slow down.
-_NOT_ABOUT_TRAILERS = frozenset({404, 408, 429})
-_NOT_IMPLEMENTED = 501
-_PASSING = frozenset({"RequestTimeout", "SlowDown", "BadDigest", "IncompleteBody", "408", "429"})
-_CODE = re.compile(rb"<Code>([A-Za-z0-9]{1,64})</Code>")
+_PASSING = DAMAGED | {"RequestTimeout", "SlowDown", "IncompleteBody", "408", "429"}
 
 
 class _Signer(S3SigV4Auth):
@@ -56,19 +52,20 @@ class PartWriter:
     address: BucketAddress
     connect: Connect
     credentials: Credentials
+    dialect: Dialect
     _to: Address = field(init=False)  # whom the connection is to
     _connection: Connection = field(init=False, repr=False)
-    _buffer: bytearray = field(default_factory=bytearray, init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Prepare a connection; raises what botocore raises where it knows no address."""
         self._turn_to(self.address.current())
+        self.dialect.meet(self._to.host)
 
     def send_streaming(self, upload: Upload, number: int, size_bytes: int, chunks: Chunks) -> Part:
         """Send a part of exactly `size_bytes` (at least 1) as it is read, checksum in the trailer.
 
-        Raises TrailerRefused, UploadGone, Transient (worth another try), Failure("aws_error"), and
-        whatever reading the chunks raises.
+        Raises TrailerRefused (the answer is about the trailer itself), UploadGone, Transient (worth
+        another try), Failure("aws_error") with S3's code, and whatever reading the chunks raises.
         """
         head = b"%x\r\n" % size_bytes
         tail_bytes = len(b"\r\n0\r\nx-amz-checksum-crc64nvme:") + 12 + len(b"\r\n\r\n")
@@ -91,18 +88,17 @@ class PartWriter:
             yield f"\r\n0\r\nx-amz-checksum-crc64nvme:{encode_crc64nvme(crc)}\r\n\r\n".encode()
 
         status, answer_headers, error = self._put(upload, number, _TRAILER, headers, body)
-        # What passes by itself says nothing of trailers, and buffering parts costs memory.
-        if _refuses_trailer(status) and _error_code(error) not in _PASSING:
+        if self.dialect.refuses_trailer(status, error):
             raise TrailerRefused
         return self._judge(number, size_bytes, crc, status, answer_headers, error)
 
-    def send_buffered(self, upload: Upload, number: int, size_bytes: int, chunks: Chunks) -> Part:
-        """Send a part from one reused buffer, checksum in the header; memory is the part's size."""
-        if len(self._buffer) < size_bytes:
-            self._buffer = bytearray(size_bytes)
-        view, filled, crc = memoryview(self._buffer), 0, 0
+    def send_buffered(
+        self, upload: Upload, number: int, size_bytes: int, chunks: Chunks, buffer: memoryview
+    ) -> Part:
+        """Send a part from a buffer that holds it, checksum in the header; raises as above."""
+        filled = crc = 0
         for chunk in chunks():
-            view[filled : filled + len(chunk)] = chunk
+            buffer[filled : filled + len(chunk)] = chunk
             filled += len(chunk)
             crc = crc64nvme(chunk, crc)
         headers = {
@@ -111,7 +107,7 @@ class PartWriter:
             "Content-Length": str(size_bytes),
         }
         status, answer_headers, error = self._put(
-            upload, number, _UNSIGNED, headers, lambda: iter([view[:size_bytes]])
+            upload, number, _UNSIGNED, headers, lambda: iter([buffer[:size_bytes]])
         )
         return self._judge(number, size_bytes, crc, status, answer_headers, error)
 
@@ -212,18 +208,8 @@ class PartWriter:
             if not etag:  # it cannot be named at the commit, so it does not count as sent
                 raise Transient("aws_error", f"S3 took part {number} and told no ETag of it.")
             return Part(number, etag, size_bytes, crc, told)
-        code = _error_code(error) or str(status)
+        code = error_code(error) or str(status)
         if status == 404:  # the only thing that a part can miss
             raise UploadGone
         kind = Transient if status >= 500 or code in _PASSING else Failure
         raise kind("aws_error", f"S3 refused part {number}: {code}.")
-
-
-def _refuses_trailer(status: int) -> bool:
-    return (400 <= status < 500 and status not in _NOT_ABOUT_TRAILERS) or status == _NOT_IMPLEMENTED
-
-
-def _error_code(body: bytes) -> str:
-    """Return S3's error code; Ceph and others may send none."""
-    match = _CODE.search(body)
-    return match[1].decode() if match else ""

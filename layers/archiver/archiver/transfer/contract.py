@@ -49,7 +49,7 @@ class SourceNotGranted(Exception):  # noqa: N818 - a cue to stream instead, not 
 
 
 class TrailerRefused(Exception):  # noqa: N818 - a cue to send the part the other way, not an error
-    """The store would not take a part with its checksum in the trailer; try the header."""
+    """The store does not take a checksum in a trailer, as it said itself; use the header."""
 
 
 class UploadGone(Exception):  # noqa: N818 - a cue to look, not an error
@@ -204,8 +204,10 @@ class PartSender(Protocol):
     def send_streaming(self, upload: Upload, number: int, size_bytes: int, chunks: Chunks) -> Part:
         """Send a part as it is read."""
 
-    def send_buffered(self, upload: Upload, number: int, size_bytes: int, chunks: Chunks) -> Part:
-        """Send a part after it was read."""
+    def send_buffered(
+        self, upload: Upload, number: int, size_bytes: int, chunks: Chunks, buffer: memoryview
+    ) -> Part:
+        """Send a part after it was read into the buffer, which is large enough."""
 
     def interrupt(self) -> None:
         """Make a send that is under way in another thread fail at once."""
@@ -224,6 +226,10 @@ class Store(Protocol):
     @property
     def makes_md5_etags(self) -> bool:
         """Whether equal parts make equal ETags: not where KMS encrypts."""
+
+    @property
+    def takes_trailers(self) -> bool | None:
+        """Whether a part may carry its checksum in a trailer; None: the first part will tell."""
 
     def find(self, key: str) -> Found | None: ...  # noqa: D102 - described where it is implemented
     def put(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed: ...  # noqa: D102

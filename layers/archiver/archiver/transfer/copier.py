@@ -168,7 +168,10 @@ class Copier:
             earlier = self._find_earlier(destination, same)
             if earlier is not None:
                 return earlier
-            if head.size_bytes <= self.streaming.plan.single_put_bytes:
+            goes_on = uploads.known is not None and uploads.known.continues(
+                same.source_etag, same.size_bytes, spec.metadata["copy-method"]
+            )
+            if not goes_on and self.streaming.fits_one_put(head.size_bytes):
                 uploads.discard()
                 copied = self.streaming.copy_small(reader, head, spec)
             else:

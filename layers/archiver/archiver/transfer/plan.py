@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 __all__ = ["COPIES_AT_ONCE", "GIB", "IN_FLIGHT", "MIB", "PartPlan", "PartRange", "cut"]
@@ -20,10 +19,7 @@ IN_FLIGHT = 8
 COPIES_AT_ONCE = 128
 
 _MAX_PARTS = 10_000  # S3's limit
-_MULTIPART_ETAG = re.compile(r'"?[0-9a-f]{32}-([1-9][0-9]{0,4})"?')
-# What uploaders cut by, as far as it is of use here: below 16 MiB the PUTs cost more than agreeing
-# ETags are worth, above 256 MiB too much is lost with a part that breaks off.
-_USUAL_PART_BYTES = tuple(mib * MIB for mib in (16, 32, 64, 128, 256))
+_NO_LIMIT = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +49,35 @@ class PartPlan:
     # Smaller ones are hardly faster (awslabs/aws-c-s3 #288: 10 GiB take 5.8 s in parts of 64 MiB,
     # 4.8 s of 128, 11.5 s of 512), and cost more requests.
     server_side_part_bytes: int = 128 * MIB
-    follows_source: bool = True  # see part_size
-    unit_bytes: int = MIB  # sizes that follow the total's are rounded up to whole MiB
+    least_part_bytes: int = 5 * MIB  # S3's own, for all parts but the last
+    unit_bytes: int = MIB  # sizes that are not the usual ones are whole MiB
+    # The slowest network on which a part is still meant to fit into a run: a 64 MiB part takes 134
+    # s there, so that functions of 212 s and more keep to the usual sizes.
+    slowest_bytes_per_second: int = 500_000
 
-    def part_size(self, size_bytes: int, source_etag: str = "") -> int:
+    def fits_one_put(self, size_bytes: int, seconds: float) -> bool:
+        """Tell whether an export is archived by one PUT in a run that has so many seconds.
+
+        It is read first and written then, and neither can be gone on with by another run. Up to 1
+        MiB there is nothing to gain by parts.
+        """
+        in_time = int(seconds * self.slowest_bytes_per_second / 2)
+        return size_bytes <= min(self.single_put_bytes, max(self.unit_bytes, in_time))
+
+    def part_size(
+        self, size_bytes: int, seconds: float = _NO_LIMIT, room_bytes: float = _NO_LIMIT
+    ) -> int:
         """Return the size of a streaming copy's parts; at most 10,000, for up to S3's 48.8 TiB.
 
-        Where exactly one usual size explains the number of parts that the source's ETag tells, it
-        is taken: equal parts make equal ETags (without KMS), a proof from end to end that costs
-        nothing.
+        A part is meant to fit into a run of so many seconds on the slowest network, and into the
+        room in memory where it is sent from there. Both give way to S3's limits.
         """
-        match = _MULTIPART_ETAG.fullmatch(source_etag)
-        if match is not None:
-            fitting = [
-                size for size in _USUAL_PART_BYTES if -(-size_bytes // size) == int(match[1])
-            ]
-            if len(fitting) == 1:
-                return fitting[0]
         large = size_bytes >= self.large_from_bytes
-        return self._enough(size_bytes, self.large_part_bytes if large else self.small_part_bytes)
+        usual = self.large_part_bytes if large else self.small_part_bytes
+        most = min(seconds * self.slowest_bytes_per_second, room_bytes)
+        if usual > most:
+            usual = max(self.least_part_bytes, int(most) // self.unit_bytes * self.unit_bytes)
+        return self._enough(size_bytes, usual)
 
     def server_side_part_size(self, size_bytes: int, most_bytes: int = GIB) -> int:
         """Return the size of a server-side copy's parts; at most 10,000, as above.

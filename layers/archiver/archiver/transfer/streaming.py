@@ -4,17 +4,25 @@ What fits one PUT is read into one buffer and committed in that one request. Bey
 parts in order, each reading through a small buffer of its own into a part upload; the commit is one
 conditional Complete. A part that fails is read again from the source, never kept "in case"; a part
 that is finished is never sent again, whatever happens to the attempt that sent it (checkpoint.py).
+
+All parts that may be in flight begin at once where that is known to go well: in a job's first run,
+with plenty of time, into a store that takes trailers. Otherwise one part goes first, alone. It
+tells how long parts take (pace.py says why the copy then ends), and a store that refuses trailers
+shows it by that one part, the only one that is read twice.
 """
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol, TypeVar
+from itertools import islice
+from typing import TypeVar
 
 from archiver.errors import Deferral, Failure, Transient
 from archiver.outside import RunWorkers
@@ -44,7 +52,7 @@ from archiver.transfer.contract import (
     WrongBytes,
 )
 from archiver.transfer.pace import LEAVE_SECONDS, Pace
-from archiver.transfer.plan import IN_FLIGHT, PartPlan, PartRange
+from archiver.transfer.plan import IN_FLIGHT, MIB, PartPlan, PartRange
 from archiver.transfer.source import ExportSource, LinkReader
 from archiver.workers import run_in_threads
 
@@ -55,9 +63,12 @@ _T = TypeVar("_T")
 _ATTEMPTS = 5  # of a part, and of asking for the export
 _FIRST_PAUSE_SECONDS = 0.2
 _PUT_ATTEMPTS = 3
-_FIRST_GUESS_SECONDS = 5.0  # 64 MiB at 40 MB/s, shared a little, until a part has been timed
-# A store that refuses trailers gets whole parts from memory; two of them bound what that takes.
-_BUFFERED_IN_FLIGHT = 2
+# What AWS gives a function, 625 Mbit/s: so long does a part take, alone, until one has been timed.
+_FUNCTION_BYTES_PER_SECOND = 78_000_000
+# A store that refuses trailers gets whole parts from memory; two of them hide each other's waiting.
+_MOST_BUFFERS = 2
+_PROCESS_BYTES = 96 * MIB  # what the function takes beside them (`make bench-memory` holds it)
+_LEAST_MEMORY_BYTES = 128 * MIB  # Lambda's
 
 
 @dataclass
@@ -65,6 +76,8 @@ class StreamingCopy:
     """Copies by reading and writing.
 
     `remaining_seconds`: how long the invocation may run. `held`: whether the job is still ours.
+    `memory_bytes`: what the process may take in all; only a store that refuses trailers makes use
+    of it.
     """
 
     store: Store
@@ -76,6 +89,11 @@ class StreamingCopy:
     run_workers: RunWorkers = run_in_threads
     plan: PartPlan = field(default_factory=PartPlan)
     in_flight: int = IN_FLIGHT
+    memory_bytes: int = _LEAST_MEMORY_BYTES
+
+    def fits_one_put(self, size_bytes: int) -> bool:
+        """Tell whether an export of this size is one for `copy_small`, in the time that is left."""
+        return self.plan.fits_one_put(size_bytes, self._pace().seconds_for_one())
 
     def copy_small(self, reader: LinkReader, head: SourceHead, spec: ObjectSpec) -> Copied:
         """Commit an export that fits one PUT; raises WrongBytes instead where it is not right."""
@@ -114,21 +132,19 @@ class StreamingCopy:
         An upload that is not committed stays, for the next attempt to go on with. Raises WrongBytes
         where the copy is not what the source tells: then it is of no use to anybody.
         """
-        pace = Pace(self.remaining_seconds, self.monotonic, _FIRST_GUESS_SECONDS)
-        if not pace.admits_another():
-            raise out_of_time(progress=False)
-        etag = bare_etag(head.etag)
-        part_bytes = self.plan.part_size(
-            head.size_bytes, etag if self.store.makes_md5_etags else ""
-        )
-        upload = uploads.open(
-            spec,
-            head.size_bytes,
-            etag,
-            part_bytes,
-            with_checksums=head.checksum_crc64nvme is not None,
-        )
-        finished = _PartLoop(self, source, head, upload, pace).run(opened)
+        while True:
+            if self._pace().seconds_left() <= 0:
+                raise out_of_time(progress=False)
+            lane = _Lane(opened, self.store.part_writer())  # the store may be known by its host
+            upload = self._open(uploads, spec, head)
+            loop = _PartLoop(self, source, head, upload, self._pace(upload.parts[0].size_bytes))
+            try:
+                finished = loop.run(lane, first_run=uploads.first_attempt)
+            except _TooLargeForMemory:
+                uploads.discard()  # now the store is known, and smaller parts are chosen
+                opened = source.reader()
+            else:
+                break
         crc = _combined(finished)
         if crc is not None:
             self._check(source.reader(), head, crc)
@@ -165,6 +181,42 @@ class StreamingCopy:
         if confirmed is False:
             raise WrongBytes(head.etag, checksum, "checksum")
         return confirmed
+
+    def buffers(self, part_bytes: int) -> int:
+        """Return how many parts of this size may be held in memory at once."""
+        return min(_MOST_BUFFERS, (self.memory_bytes - _PROCESS_BYTES) // part_bytes)
+
+    def _pace(self, part_bytes: int = 0) -> Pace:
+        guess_seconds = part_bytes / _FUNCTION_BYTES_PER_SECOND
+        return Pace(self.remaining_seconds, self.monotonic, guess_seconds)
+
+    def _open(self, uploads: Uploads, spec: ObjectSpec, head: SourceHead) -> OpenUpload:
+        """Open an upload whose parts fit: into a run, and into memory where they must.
+
+        Raises Failure("aws_error") where the export is too large for what may be held in memory.
+        """
+        buffered = self.store.takes_trailers is False
+        room_bytes = (self.memory_bytes - _PROCESS_BYTES) / _MOST_BUFFERS
+        part_bytes = self.plan.part_size(
+            head.size_bytes, self._pace().seconds_for_one(), room_bytes if buffered else math.inf
+        )
+        if buffered and not self.buffers(part_bytes):
+            needed = -(-(part_bytes + _PROCESS_BYTES) // MIB)
+            raise Failure(
+                "aws_error",
+                "The store refuses checksums in trailers, so that parts are sent from memory; an "
+                f"export of {head.size_bytes} bytes needs a MemorySize of {needed} at least.",
+            )
+        known = uploads.known
+        if buffered and known is not None and not self.buffers(known.part_size_bytes):
+            uploads.discard()
+        return uploads.open(
+            spec,
+            head.size_bytes,
+            bare_etag(head.etag),
+            part_bytes,
+            with_checksums=head.checksum_crc64nvme is not None,
+        )
 
     def retrying(self, act: Callable[[], _T], give_up: Callable[[], bool] = bool) -> _T:
         """Do what may pass within seconds again, with growing pauses; the last error is raised.
@@ -263,10 +315,22 @@ def _combined(parts: Sequence[Part]) -> int | None:
     return combine_crc64nvme(known)
 
 
-class _Interruptible(Protocol):
-    """A connection's owner; another thread may make it fail."""
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """Two connections, one to read from and one to write to, for one worker at a time."""
 
-    def interrupt(self) -> None: ...
+    reader: LinkReader
+    sender: PartSender
+
+    def interrupt(self) -> None:
+        """Make whoever waits on either fail at once."""
+        self.reader.interrupt()
+        self.sender.interrupt()
+
+    def close(self) -> None:
+        """Close both; either opens again when it is used again."""
+        self.reader.close()
+        self.sender.close()
 
 
 @dataclass
@@ -280,30 +344,61 @@ class _PartLoop:
     pace: Pace
     lock: threading.Lock = field(default_factory=threading.Lock)
     stop: threading.Event = field(default_factory=threading.Event)
-    trailers: bool = True
     progress: bool = False
 
-    def run(self, opened: LinkReader) -> list[Part]:
+    def run(self, lane: _Lane, *, first_run: bool) -> list[Part]:
         """Return all parts in order, or raise the first error.
 
         Raises Deferral("out_of_time") and Deferral("in_progress_elsewhere").
         """
         self._finished = dict(self.open.finished)
-        missing = [part for part in self.open.parts if part.number not in self._finished]
-        self._waiting = iter(missing[1:])
-        self._busy: list[_Interruptible] = []
-        self._buffers = threading.Semaphore(_BUFFERED_IN_FLIGHT)
-        workers = [partial(self._work, opened, part) for part in missing[:1]]
-        others = min(self.copy.in_flight, len(missing)) - 1
-        workers += [partial(self._work, self.source.reader()) for _ in range(others)]
+        self._waiting = iter(p for p in self.open.parts if p.number not in self._finished)
+        self._lanes: Sequence[_Lane] = ()
+        self._buffers = _Buffers(self.copy.buffers(self.open.parts[0].size_bytes))
+        try:
+            self._send_all(lane, first_run=first_run)
+        finally:
+            self._buffers.free()  # an error's traceback may keep this loop for a while
+        self._check_finished()
+        return [self._finished[part.number] for part in self.open.parts]
+
+    def _send_all(self, lane: _Lane, *, first_run: bool) -> None:
+        most = self._most()
+        alone = not first_run or self.copy.store.takes_trailers is None
+        if most and (alone or self.pace.at_once(most) < most):
+            self._work_together([lane], only_one=True)
+        at_once = self.pace.at_once(self._most())
+        if self.stop.is_set():
+            return  # somebody may still be at it
+        if at_once:
+            self._work_together([lane, *(self._lane() for _ in range(at_once - 1))])
+        else:
+            lane.close()
+
+    def _most(self) -> int:
+        """Return how many parts may be in flight, whatever the time."""
+        most = min(self.copy.in_flight, len(self.open.parts) - len(self._finished))
+        refuses_trailers = self.copy.store.takes_trailers is False
+        return min(most, self._buffers.count) if refuses_trailers else most
+
+    def _lane(self) -> _Lane:
+        return _Lane(self.source.reader(), self.copy.store.part_writer())
+
+    def _work_together(self, lanes: Sequence[_Lane], *, only_one: bool = False) -> None:
+        """Let each lane take a part, and then others as long as they can be expected to end."""
+        self._lanes = lanes
+        firsts = islice(self._waiting, len(lanes))
         errors = self.copy.run_workers(
-            workers, seconds_left=self.pace.seconds_left, interrupt=self._interrupt
+            [
+                partial(self._work, lane, part, only_one=only_one)
+                for lane, part in zip(lanes, firsts, strict=True)
+            ],
+            seconds_left=self.pace.seconds_left,
+            interrupt=self._interrupt,
         )
         for error in errors:
             if not isinstance(error, _Stopped):
                 raise error
-        self._check_finished()
-        return [self._finished[part.number] for part in self.open.parts]
 
     def _check_finished(self) -> None:
         complete = len(self._finished) == len(self.open.parts)
@@ -313,30 +408,28 @@ class _PartLoop:
 
     def _interrupt(self) -> None:
         self.stop.set()
-        with self.lock:
-            busy = list(self._busy)
-        for one in busy:
-            one.interrupt()
+        for lane in self._lanes:
+            lane.interrupt()
 
-    def _work(self, reader: LinkReader, first: PartRange | None = None) -> None:
-        sender = self.copy.store.part_writer()
-        with self.lock:
-            self._busy += [reader, sender]
+    def _work(self, lane: _Lane, first: PartRange, *, only_one: bool) -> None:
+        part: PartRange | None = first
+        keep = False
         try:
-            part = first or self._take()
+            self._check_held()
             while part is not None:
                 with self.pace.timed():
-                    sent = self._send_somehow(part, reader, sender)
+                    sent = self._send_somehow(part, lane)
                 with self.lock:
                     self._finished[part.number] = sent
                     self.progress = True
-                part = self._take()
+                part = None if only_one else self._take()
+            keep = only_one
         finally:
-            reader.close()
-            sender.close()
+            if not keep:
+                lane.close()
 
-    def _send_somehow(self, part: PartRange, reader: LinkReader, sender: PartSender) -> Part:
-        send = partial(self._send, part, reader, sender)
+    def _send_somehow(self, part: PartRange, lane: _Lane) -> Part:
+        send = partial(self._send, part, lane)
         try:
             return self.copy.retrying(send, give_up=self.stop.is_set)
         except Transient:
@@ -355,25 +448,60 @@ class _PartLoop:
         if not self.copy.held():
             raise Deferral("in_progress_elsewhere", "Another run has taken this job over.")
 
-    def _send(self, part: PartRange, reader: LinkReader, sender: PartSender) -> Part:
+    def _send(self, part: PartRange, lane: _Lane) -> Part:
         def chunks() -> Iterator[memoryview]:
-            for chunk in reader.read(part.start, part.size_bytes, self.head):
+            for chunk in lane.reader.read(part.start, part.size_bytes, self.head):
                 if self.stop.is_set():
                     raise _Stopped
                 yield chunk
 
-        upload: Upload = self.open.upload
-        if self.trailers:
+        upload, size_bytes = self.open.upload, part.size_bytes
+        if self.copy.store.takes_trailers is not False:
             try:
-                return sender.send_streaming(upload, part.number, part.size_bytes, chunks)
+                return lane.sender.send_streaming(upload, part.number, size_bytes, chunks)
             except TrailerRefused:
-                # Either this store knows no trailers, or it refuses the part itself: the other way
-                # tells which, and its answer is the one to believe.
                 pass
-        with self._buffers:
-            sent = sender.send_buffered(upload, part.number, part.size_bytes, chunks)
-        self.trailers = False
-        return sent
+        if not self._buffers.count:
+            raise _TooLargeForMemory
+        with self._buffers.lend(self.open.parts[0].size_bytes) as buffer:
+            return lane.sender.send_buffered(upload, part.number, size_bytes, chunks, buffer)
+
+
+class _Buffers:
+    """The few parts that are held in memory at once, whoever sends them. Made when first needed.
+
+    They are mapped, not allocated: malloc keeps what is freed, and a runtime's third such copy left
+    48 MiB more behind than its first.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._free: list[memoryview] = []
+        self._turns = threading.Semaphore(count)
+
+    @contextmanager
+    def lend(self, size_bytes: int) -> Iterator[memoryview]:
+        """Lend a buffer of this size, the same for all calls; waits until one is free."""
+        with self._turns:
+            buffer = self._free.pop() if self._free else _mapped(size_bytes)
+            try:
+                yield buffer
+            finally:
+                self._free.append(buffer)
+
+    def free(self) -> None:
+        """Give the memory back."""
+        self._free.clear()
+
+
+def _mapped(size_bytes: int) -> memoryview:
+    import mmap  # noqa: PLC0415 - AWS's S3 never has a use for it
+
+    return memoryview(mmap.mmap(-1, size_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+
+
+class _TooLargeForMemory(Exception):  # noqa: N818 - a cue to begin anew, not an error
+    """The store refuses trailers, which nobody knew when the upload began with large parts."""
 
 
 class _Stopped(Exception):  # noqa: N818 - a cue to a worker, not an error
