@@ -7,6 +7,9 @@ Lambda. The process is held to the memory: `RLIMIT_DATA`, small thread stacks, t
 and a watcher that kills what outgrows it, as Lambda does (local/aws/runtime.py). Each size has a
 process of its own, for VmHWM counts from a process's start. The vendor and AWS are another process;
 the export goes from and to null_s3, which checks every byte. It measures memory alone, not CPU.
+
+Then what a store's refusals cost: one part that is refused (403), every part, and a store that
+knows no trailers, whose parts are sent from memory. Each is met by two runs in one process.
 """
 
 from __future__ import annotations
@@ -35,8 +38,12 @@ __all__ = ["main"]
 
 _KIB, _MIB = 1 << 10, 1 << 20
 _SINGLE_PUT_MIB = 16  # the most that one PUT takes: the largest body that is held in memory
-_SIZES_MIB = (_SINGLE_PUT_MIB, 64, 1024)
+_SIZES_MIB = (_SINGLE_PUT_MIB, 256, 1024)  # from 256 on, eight parts are in flight
 _LARGE_MIB = 8192
+_REFUSED_MIB = 1536  # parts of 64 MiB; eight buffers of that kind killed the function once
+_REFUSALS = {"part": "one part 403", "parts": "every part 403", "trailers": "no trailers"}
+_PLAIN = ("part", "parts")  # nothing is held in memory for these
+_LARGEST_PART_MIB = 64  # plan.py's, at this size
 _SMALLEST_FUNCTION_MIB = 128  # Lambda's least
 _LIMIT_MIB = 96.0
 _SPREAD_LIMIT = 1.05
@@ -64,7 +71,13 @@ def main() -> None:
         company = start_company(stack, folder, server)
         bench = _Bench(folder, company, company.hear(), server, options.memory_mib)
         rows = [_measure(bench, size_bytes) for size_bytes in sizes]
-    result = {"memory_mib": options.memory_mib, "sizes": rows, "targets": _judge(rows)}
+        refused = [_measure_refused(bench, what) for what in _REFUSALS]
+    result = {
+        "memory_mib": options.memory_mib,
+        "sizes": rows,
+        "refused": refused,
+        "targets": [*_judge(rows), *_judge_refused(refused, options.memory_mib)],
+    }
     _show(result, Console())
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n")
@@ -108,13 +121,41 @@ def _measure(bench: _Bench, size_bytes: int) -> dict[str, Any]:
     }
 
 
+def _measure_refused(bench: _Bench, what: str) -> dict[str, Any]:
+    """Archive two exports in one process at a store that refuses parts so."""
+    runtime = Runtime(_function(bench), _settings(bench), number=len(what))
+    runtime.start()
+    bench.server.refuse(what)
+    bench.server.reset()
+    size_bytes = _REFUSED_MIB * _MIB
+    try:
+        messages = bench.company.ask(add=_KIB, times=2, at=bench.server.link(size_bytes))
+        runs = [runtime.invoke({"Records": [sqs_record(message)]}) for message in messages]
+    finally:
+        runtime.stop()
+        bench.server.refuse("")
+    stats = bench.server.stats()
+    peaks = [run.peak_rss_bytes for run in runs if run.peak_rss_bytes is not None]
+    return {
+        "refused": what,
+        "archived": [_succeeded(run) for run in runs],
+        "ended_by": [run.error_type for run in runs],
+        "stored": [entry["size_bytes"] for entry in stats["objects"].values()],
+        "peak_rss_mib": max(peaks) / _MIB if len(peaks) == len(runs) else None,
+        "seconds": sum(run.duration_seconds for run in runs),
+        "source_bytes": stats["source_bytes"],
+        "requests": stats["requests"],
+        "faults": stats["faults"],
+    }
+
+
 def _succeeded(invocation: Invocation) -> bool:
     return invocation.succeeded and not invocation.payload["batchItemFailures"]
 
 
 def _judge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     peaks = [row["peak_rss_mib"] for row in rows if row["archived"]]
-    streamed = _SINGLE_PUT_MIB * _MIB + 1
+    streamed = _SIZES_MIB[1] * _MIB
     copies = [
         row["peak_rss_mib"] for row in rows if row["archived"] and row["size_bytes"] >= streamed
     ]
@@ -122,20 +163,35 @@ def _judge(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ("exports that were not archived", len(rows) - len(peaks), 0),
         ("peak MiB", max(peaks, default=None), _LIMIT_MIB),
         (
-            "largest peak by smallest, from 64 MiB on",
+            "largest peak by smallest, from 256 MiB on",
             max(copies) / min(copies) if copies else None,
             _SPREAD_LIMIT,
         ),
     ]
-    return [
-        {
-            "target": name,
-            "measured": measured,
-            "limit": limit,
-            "met": measured is not None and measured <= limit,
-        }
-        for name, measured, limit in wanted
+    return [_target(*each) for each in wanted]
+
+
+def _judge_refused(rows: list[dict[str, Any]], memory_mib: int) -> list[dict[str, Any]]:
+    """Judge what refusals cost. No run may die: that it fails with S3's reason is right."""
+    by = {row["refused"]: row for row in rows}
+    archived = {"part": [False, True], "parts": [False, False], "trailers": [True, True]}
+    wrong = [
+        what
+        for what, row in by.items()
+        if row["archived"] != archived[what] or any(row["ended_by"]) or row["faults"]
     ]
+    again = by["trailers"]["source_bytes"] / _MIB - 2 * _REFUSED_MIB
+    return [
+        _target("refusals that did not end as they should", len(wrong), 0),
+        *(_target(f"peak MiB, {_REFUSALS[w]}", by[w]["peak_rss_mib"], _LIMIT_MIB) for w in _PLAIN),
+        _target(f"peak MiB, {_REFUSALS['trailers']}", by["trailers"]["peak_rss_mib"], memory_mib),
+        _target("MiB read twice where trailers are refused", again, _LARGEST_PART_MIB),
+    ]
+
+
+def _target(name: str, measured: float | None, limit: float) -> dict[str, Any]:
+    met = measured is not None and measured <= limit
+    return {"target": name, "measured": measured, "limit": limit, "met": met}
 
 
 # --- the function ---
@@ -185,6 +241,15 @@ def _show(result: dict[str, Any], console: Console) -> None:
             "gone" if peak is None else f"{peak:.1f}",
             f"{row['seconds']:.1f}",
             "archived" if row["archived"] else row["ended_by"] or "not archived",
+            ", ".join(f"{count} {kind}" for kind, count in row["requests"].items()),
+        )
+    for row in result["refused"]:
+        peak = row["peak_rss_mib"]
+        table.add_row(
+            f"2 x {_REFUSED_MIB} MiB, {_REFUSALS[row['refused']]}",
+            "gone" if peak is None else f"{peak:.1f}",
+            f"{row['seconds']:.1f}",
+            ", ".join("archived" if each else "not archived" for each in row["archived"]),
             ", ".join(f"{count} {kind}" for kind, count in row["requests"].items()),
         )
     console.print(table)

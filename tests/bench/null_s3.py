@@ -7,7 +7,9 @@ account of signatures, and must not: it is here to measure clients. Clients' SHA
 computed again, for that would cost more than the comparison that already says more.
 
 `python -m tests.bench.null_s3 --directory DIR` prints one JSON line (url, ca_bundle, pid) and
-serves until its standard input ends. `GET /_stats` tells what was asked, `POST /_reset` forgets it.
+serves until its standard input ends. `GET /_stats` tells what was asked, `POST /_reset` forgets it;
+`POST /_refuse?what=` "part" answers the next part with 403, "parts" every part, "trailers" each
+part with a trailer, as a store that knows none; "" refuses nothing any more.
 """
 
 from __future__ import annotations
@@ -98,6 +100,7 @@ class Ledger:
     faults: list[str] = field(default_factory=list)
     objects: dict[str, dict[str, object]] = field(default_factory=dict)
     uploads: dict[str, dict[int, tuple[Checker, str]]] = field(default_factory=dict)
+    refuses: str = ""
 
     def count(self, kind: str) -> None:
         """Count one request."""
@@ -298,11 +301,27 @@ class _Connection(socketserver.BaseRequestHandler):
         elif request.path == "/_reset":
             self.ledger.reset()
             self._answer(204)
+        elif request.path == "/_refuse":
+            self.ledger.refuses = request.query.get("what", [""])[0]
+            self._answer(204)
         elif request.path.startswith("/source/"):
             self._source(request)
         else:
             self._sink(request)
         return request.headers.get("connection", "").lower() != "close"
+
+    def _refuses_part(self, request: _Request) -> bool:
+        """Refuse a part after its last byte, if that is what was asked for."""
+        what = self.ledger.refuses
+        if what == "trailers" and "x-amz-trailer" in request.headers:
+            self._refuse(400, "XAmzContentSHA256Mismatch")  # as Ceph
+            return True
+        if what in {"part", "parts"}:
+            if what == "part":
+                self.ledger.refuses = ""
+            self._refuse(403, "AccessDenied")
+            return True
+        return False
 
     # --- the source ---
 
@@ -407,7 +426,7 @@ class _Connection(socketserver.BaseRequestHandler):
     def _upload_part(self, request: _Request, key: str) -> None:
         number = int(request.query["partNumber"][0])
         checker = self._check_body(request, (number - 1) * request.size_bytes)
-        if checker is None:
+        if checker is None or self._refuses_part(request):
             return
         etag = _etag_of(request, checker)
         upload = self.ledger.uploads.get(request.query["uploadId"][0])

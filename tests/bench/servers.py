@@ -65,6 +65,10 @@ class NullS3:
         """Let it forget what it saw."""
         self._ask("POST", "/_reset")
 
+    def refuse(self, what: str) -> None:
+        """Let it refuse parts: "part" the next, "parts" all, "trailers" those with one, "" none."""
+        self._ask("POST", f"/_refuse?what={what}")
+
     def stats(self) -> dict[str, Any]:
         """Return what it saw since."""
         return cast("dict[str, Any]", json.loads(self._ask("GET", "/_stats")))
