@@ -42,7 +42,6 @@ CANNOT: dict[str, dict[str, str]] = {
         "checksums": "checks none, and tells none of what it holds; of a PUT it repeats ours",
         "listed checksums": "as above",
         "checksum types": "as above",
-        "BadDigest": "as above",
         "upload metadata": "an object that was uploaded in parts has none",
         "other content": "refuses it for a part that it has",
         "copied parts": "takes UploadPartCopy for an upload of an empty part, and says 200",

@@ -56,7 +56,7 @@ def test_an_expired_link_is_refused_and_a_fresh_one_asked_for(stage: Stage) -> N
 def test_a_link_that_expires_in_mid_copy_is_asked_for_again(stage: Stage) -> None:
     """The part that was refused goes on with the fresh link; the finished ones stay."""
     key = stage.put_export(EXPORT)
-    expires_at = datetime.now(UTC) + timedelta(seconds=2)
+    expires_at = datetime.now(UTC) + timedelta(seconds=5)  # for two parts, on a busy machine
     first = signed_at(stage, key, expires_at - timedelta(days=7), valid_for_seconds=604_800)
 
     def outlive_the_link() -> None:

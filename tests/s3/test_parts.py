@@ -65,7 +65,7 @@ def test_a_part_is_taken_and_its_checksum_confirmed(stage: Stage, way: Way) -> N
     assert sizes(stage, upload) == {1: LAST.size_bytes}
 
 
-@pytest.mark.needs("BadDigest")
+@needs_checksums
 @both_ways
 def test_a_damaged_part_is_refused(stage: Stage, way: Way) -> None:
     """One bit on the way; the server says what is wrong, and nothing of the part is kept."""
