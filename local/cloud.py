@@ -43,7 +43,7 @@ from local.certificates import CertificateAuthority, public_roots
 from local.sample_exports import export_for
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from concurrent.futures import Future
     from types import TracebackType
 
@@ -78,7 +78,9 @@ class LocalCloud:
     One at a time per process. `parameters` are the template's. With `s3_endpoint` archives go to
     that server with its keys; with `api_base_url` and `token_url` exports come from that vendor
     and `vendor` is None. `function_environment` goes over what the template sets, as a change by
-    hand would. Raises CloudError, StackError, ParameterError or InstallationError.
+    hand would. With `upgrade_from` the stack begins as that template's, `before_upgrade` fills it,
+    and it is updated to `template_path` before anything runs. Raises CloudError, StackError,
+    ParameterError or InstallationError.
     """
 
     def __init__(
@@ -103,6 +105,8 @@ class LocalCloud:
         lose_callbacks: float = 0.0,
         complete_after_seconds: float | None = None,
         function_environment: Mapping[str, str] | None = None,
+        upgrade_from: Path | None = None,
+        before_upgrade: Callable[[LocalClients, DeployedStack], None] | None = None,
     ) -> None:
         self.state_folder = state_folder
         self.region = region
@@ -122,6 +126,8 @@ class LocalCloud:
         self._lose_callbacks = lose_callbacks
         self._complete_after_seconds = complete_after_seconds
         self._function_environment = dict(function_environment or {})
+        self._upgrade_from = upgrade_from
+        self._before_upgrade = before_upgrade
         self._exit = ExitStack()
         self._pools: dict[str, RuntimePool] = {}
         self._invokers: dict[str, AsyncInvoker] = {}
@@ -446,6 +452,16 @@ class LocalCloud:
         return self._s3.credentials if self._s3 else Credentials(f"LOCAL{function}", "local")
 
     def _deploy(self, template: ExpandedTemplate) -> DeployedStack:
+        if self._upgrade_from is not None:
+            earlier = expand_template(
+                self._upgrade_from, bucket=ARTIFACTS_BUCKET, region=self.region
+            )
+            stack = self._deploy_one(earlier, update=False)
+            if self._before_upgrade is not None:
+                self._before_upgrade(self.clients, stack)
+        return self._deploy_one(template, update=self._upgrade_from is not None)
+
+    def _deploy_one(self, template: ExpandedTemplate, *, update: bool) -> DeployedStack:
         template.check_parameters(self._parameters)
         ours = {
             name: value
@@ -460,6 +476,7 @@ class LocalCloud:
             build_folder=self._build_folder,
             parameters={**ours, **self._make_existing_resources()},
             open_function_url=self._function_urls.open,
+            update=update,
         )
         if all(function.logical_id != MAIN_FUNCTION for function in stack.functions):
             raise StackError(f"{self._template_path} has no function {MAIN_FUNCTION}")

@@ -77,8 +77,11 @@ def deploy_stack(
     build_folder: Path,
     parameters: Mapping[str, str],
     open_function_url: Callable[[str], str],
+    update: bool = False,
 ) -> DeployedStack:
     """Upload the build, create the stack, apply what moto skipped, and stop moto's own polling.
+
+    With `update`, the stack of that name exists and becomes what the template says.
 
     Raises ParameterError for a parameter that cannot be, StackError for anything else.
     """
@@ -86,7 +89,7 @@ def deploy_stack(
     _upload_build(template, clients, build_folder)
     types = {resource["Type"] for resource in template.body["Resources"].values()}
     teach_moto(types, endpoint_url=clients.aws.url, open_function_url=open_function_url)
-    outputs = _create_stack(template, clients, name, parameters)
+    outputs = _bring_about(template, clients, name, parameters, update=update)
     resources = _resolve_resources(template, name, region)
     stack = DeployedStack(
         name=name,
@@ -101,7 +104,7 @@ def deploy_stack(
 
 
 def _upload_build(template: ExpandedTemplate, clients: LocalClients, build_folder: Path) -> None:
-    clients.moto_s3.create_bucket(Bucket=ARTIFACTS_BUCKET)
+    clients.moto_s3.create_bucket(Bucket=ARTIFACTS_BUCKET)  # its own again is fine
     for logical_id, key in template.code_keys.items():
         folder = build_folder / logical_id
         if not folder.is_dir():
@@ -119,10 +122,17 @@ def _zip_folder(folder: Path) -> bytes:
     return buffer.getvalue()
 
 
-def _create_stack(
-    template: ExpandedTemplate, clients: LocalClients, name: str, parameters: Mapping[str, str]
+def _bring_about(
+    template: ExpandedTemplate,
+    clients: LocalClients,
+    name: str,
+    parameters: Mapping[str, str],
+    *,
+    update: bool,
 ) -> dict[str, str]:
-    clients.cloudformation.create_stack(
+    cloudformation = clients.cloudformation
+    act: Any = cloudformation.update_stack if update else cloudformation.create_stack
+    act(
         StackName=name,
         TemplateBody=json.dumps(template.body),
         Parameters=[
@@ -131,7 +141,7 @@ def _create_stack(
         Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
     )
     described = clients.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    if described["StackStatus"] != "CREATE_COMPLETE":
+    if described["StackStatus"] not in {"CREATE_COMPLETE", "UPDATE_COMPLETE"}:
         reason = described.get("StackStatusReason", "no reason given")
         raise StackError(f"stack {name} is {described['StackStatus']}: {reason}")
     return {item["OutputKey"]: item["OutputValue"] for item in described.get("Outputs", [])}
