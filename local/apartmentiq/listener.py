@@ -127,6 +127,10 @@ class _Connection(BaseHTTPRequestHandler):
         body = self.rfile.read(int(length))
         request = Request(self.command, self.path, self.headers, body)
         reply = self.server.respond(request)
+        if reply.answer.raw is not None:
+            self._send_raw(reply.answer.raw, held_open=reply.answer.held_open)
+            return
+        self.wfile.write(reply.answer.interim)
         self._send_head(reply.answer)
         if self.command != "HEAD":
             self._send_body(reply)
@@ -148,6 +152,16 @@ class _Connection(BaseHTTPRequestHandler):
         if self.close_connection:
             self.send_header("Connection", "close")
         self.end_headers()
+
+    def _send_raw(self, raw: bytes, *, held_open: bool) -> None:
+        self.close_connection = True
+        self.wfile.write(raw)
+        connection = cast("socket.socket", self.connection)
+        connection.settimeout(0.05)
+        while held_open and not self.server.stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                connection.recv(1)  # it hung up, or asks again
+                held_open = False
 
     def _send_body(self, reply: Reply) -> None:
         if reply.answer.stream is None:

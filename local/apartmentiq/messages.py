@@ -58,12 +58,19 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status, headers, and either a small body or a slice of an export."""
+    """A status, headers, and either a small body or a slice of an export.
+
+    `interim` is sent as it is before the head. `raw` is sent instead of head and body, whatever
+    they say; then the connection ends, or with `held_open` says nothing until the client hangs up.
+    """
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
     stream: Slice | None = None
+    interim: bytes = b""
+    raw: bytes | None = None
+    held_open: bool = False
 
 
 def json_answer(status: int, document: Mapping[str, object], **headers: str) -> Answer:

@@ -50,7 +50,8 @@ def answer_object(request: Request, job: Job | None, fault: LinkFault | None) ->
     headers["Content-Length"] = str(length)
     headers |= fault.headers if fault else {}
     body = Slice(job.job_id, stored.content, start, length)
-    return Answer(206 if wanted else 200, tuple(headers.items()), stream=body)
+    interim = fault.interim if fault else b""
+    return Answer(206 if wanted else 200, tuple(headers.items()), stream=body, interim=interim)
 
 
 def _check_precondition(request: Request, etag: str, *, told: bool) -> Answer | None:

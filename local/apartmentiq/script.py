@@ -33,6 +33,7 @@ class LinkFault:
     back, after `stall_after_bytes`, until the event is set or the stand-in stops. `etag` is told
     instead of the true one, whatever If-Match says. `bytes_per_second` paces the body. `headers`
     are told beside the others, or instead of them. `flip_byte_at` spoils one byte of the answer.
+    `interim` is sent before the answer's head.
     """
 
     truncate_after_bytes: int | None = None
@@ -45,6 +46,7 @@ class LinkFault:
     ignore_range: bool = False
     headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     flip_byte_at: int | None = None
+    interim: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

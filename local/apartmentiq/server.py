@@ -283,6 +283,23 @@ class VendorStandIn:
         answer = Answer(status, tuple(headers.items()), to_bytes(body))
         self._script.plan_answer(route, answer, times, job_id)
 
+    def answer_raw_next(
+        self,
+        route: Route,
+        raw: bytes,
+        *,
+        held_open: bool = False,
+        times: int | None = 1,
+        job_id: str | None = None,
+    ) -> None:
+        """Answer the route's next requests with these bytes and no others, then hang up.
+
+        With `held_open` the connection stays, silent, until the client hangs up. Without a byte it
+        looks to a client as if the connection had died before.
+        """
+        answer = Answer(0, raw=raw, held_open=held_open)
+        self._script.plan_answer(route, answer, times, job_id)
+
     def limit_rate_next(
         self, route: Route, *, retry_after_seconds: int = 1, times: int | None = 1
     ) -> None:

@@ -17,7 +17,8 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import wait_for_read
 
-from archiver.apartmentiq.protocol import Answer
+from archiver.answer_head import Answered, HeadUnreadable
+from archiver.apartmentiq.protocol import Answer, body_decides, head_decides
 from archiver.deadline import Deadline
 from archiver.dial import Proxy, ProxyFor, dial
 from archiver.errors import Failure
@@ -35,7 +37,7 @@ from archiver.tls import TlsSocket, hang_up
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["NETWORK_ERRORS", "ByteConnection", "Network", "Spares", "UrllibClient"]
+__all__ = ["NETWORK_ERRORS", "ByteConnection", "Network", "Spares", "UrllibClient", "kind_of"]
 
 # What a connection can die of. ssl.SSLError is an OSError; so are the time-outs.
 NETWORK_ERRORS = (OSError, http.client.HTTPException, urllib3.exceptions.HTTPError)
@@ -44,11 +46,34 @@ _CONNECT_TIMEOUT_SECONDS = 5.0
 _READ_TIMEOUT_SECONDS = 20.0
 _BYTES_TIMEOUT_SECONDS = 60.0  # a stalled part is worth more patience than a question
 _MAX_ANSWER_BYTES = 1 << 20
+# A refusal's body is short and comes with its head; nobody waits a minute for it.
+_REFUSAL_TIMEOUT_SECONDS = 5.0
+# What a body may take that decides nothing: one that only explains, and one that nobody needs, read
+# so that the connection can be kept (a handshake costs two round trips).
+_EXPLAINING_SECONDS = 2.0
+_UNNEEDED_SECONDS = 0.25
+_MAX_UNDECIDING_BYTES = 64 * 1024
 _SPARE_SECONDS = 10.0  # while messages follow each other; a runtime that was frozen starts anew
 _SPARES_PER_HOST = 8  # as many as a copy's workers: the next copy begins with them
 # Until when a kept connection is believed to be one. NAT gateways forget after 350 s and answer
 # with RST, Elastic Load Balancers close after 60 s (AWS's documents of both).
 _KEPT_SECONDS = 50.0
+# How a connection shows that it was dead before the question: it is reset, or ends.
+_DEAD = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+class _KeptOneDied(ConnectionError):  # noqa: N818 - read as what it says
+    """A connection that had lain idle was dead: not a byte of an answer came."""
+
+
+def kind_of(error: BaseException) -> str:
+    """Return what to call a network error: never its text, which may quote what was sent."""
+    inner = error.args[-1] if error.args else None
+    if isinstance(error, urllib3.exceptions.ProtocolError) and isinstance(inner, Exception):
+        return kind_of(inner)
+    if isinstance(error, _KeptOneDied) and error.__cause__ is not None:
+        return kind_of(error.__cause__)
+    return str(error) if isinstance(error, HeadUnreadable) else type(error).__name__
 
 
 @dataclass
@@ -72,6 +97,13 @@ class Network:
         if origin not in self._pools:
             self._pools[origin] = self._manager(self.proxy_for(url)).connection_from_url(url)
         return self._pools[origin]
+
+    def drop_idle(self, url: str) -> None:
+        """Close the kept connections to a URL's host: where one was dead, all may be."""
+        scheme, _, rest = url.partition("://")
+        pool = self._pools.pop(f"{scheme}://{rest.partition('/')[0]}", None)
+        if pool is not None:
+            pool.close()
 
     def timeout(self, connect_seconds: float, read_seconds: float) -> urllib3.Timeout:
         """Return a question's time-outs, clipped; raises TimeIsUp."""
@@ -111,6 +143,7 @@ class Network:
 class _Watched:
     """What urllib3's connections lack: a bound on the whole, an age, a way past dead addresses."""
 
+    response_class: Any = Answered
     network_: Network
     sock: Any
     timeout: Any
@@ -121,6 +154,7 @@ class _Watched:
         super().__init__(*arguments, **named)
         self._answered_by: Any = None
         self._used_at = 0.0
+        self._is_new = self._was_kept = False
         self.network_.deadline.watch(self)
 
     @property
@@ -131,10 +165,27 @@ class _Watched:
         return open_still and 0 <= idle_seconds <= _KEPT_SECONDS
 
     def request(self, *arguments: Any, **named: Any) -> None:  # noqa: ANN401 - as inherited
-        """Send a request."""
+        """Send a request; raises _KeptOneDied, as `getresponse` does."""
         self._used_at = self.network_.now()
-        super().request(*arguments, **named)  # type: ignore[misc] # likewise
+        self._was_kept, self._is_new = self.sock is not None and not self._is_new, False
+        with self._telling_a_dead_one():
+            super().request(*arguments, **named)  # type: ignore[misc] # likewise
         self._answered_by = self.sock  # an answer that is to be the last takes it away
+
+    def getresponse(self) -> Any:  # noqa: ANN401 - as inherited
+        """Return the answer, its body unread."""
+        with self._telling_a_dead_one():
+            return super().getresponse()  # type: ignore[misc] # likewise
+
+    @contextmanager
+    def _telling_a_dead_one(self) -> Iterator[None]:
+        try:
+            yield
+        except (*_DEAD, TimeoutError) as error:  # what forgets connections may tell nobody
+            # urllib3 lets a broken pipe pass: an answer may have come before it.
+            if not self._was_kept or isinstance(error, BrokenPipeError):
+                raise
+            raise _KeptOneDied from error
 
     def interrupt(self) -> None:
         """Make whoever waits on it in another thread fail at once."""
@@ -142,6 +193,7 @@ class _Watched:
             hang_up(sock)
 
     def _new_conn(self) -> socket.socket:
+        self._is_new = True
         try:
             return dial(self._dns_host, self.port, float(self.timeout))
         except TimeoutError as error:
@@ -159,27 +211,24 @@ class UrllibClient:
         self._network = network
 
     def send(self, method: str, url: str, headers: Mapping[str, str], body: str | None) -> Answer:
-        """Send one request; raises Failure("network") that names the error's kind alone."""
+        """Send one request; raises Failure("network") that names the error's kind alone.
+
+        It must be one that may be repeated: where a kept connection turns out to be dead, it is
+        sent once more by a new one.
+        """
         try:
-            response = self._network.pool(url).request(
-                method,
-                urllib3.util.parse_url(url).request_uri,
-                headers=headers,
-                body=body,
-                redirect=False,
-                retries=False,
-                preload_content=False,
-                timeout=self._network.timeout(_CONNECT_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS),
-            )
             try:
-                # The headers of a 200 with a file inline are enough: what is beyond the limit is
-                # not read.
-                data = response.read(self._most_bytes)
+                response = self._ask(method, url, headers, body)
+            except urllib3.exceptions.ProtocolError as error:
+                if not isinstance(error.args[-1], _KeptOneDied):
+                    raise
+                self._network.drop_idle(url)
+                response = self._ask(method, url, headers, body)
+            try:
+                data, unread = self._read(response)
             except BaseException:
                 response.close()
                 raise
-            else:
-                response.drain_conn() if len(data) < self._most_bytes else response.close()
             finally:
                 response.release_conn()  # a connection that was closed is opened anew by the pool
             self._network.deadline.check()
@@ -189,16 +238,70 @@ class UrllibClient:
             # urllib3's and http.client's, of an answer that is no HTTP (a negative chunk's size) or
             # of a header that cannot be sent, which their text quotes: not chained.
             raise _no_answer(method, url, error) from None
-        lower = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status, lower, data)
+        lower: dict[str, str] = {}
+        for name, value in response.headers.items():
+            lower.setdefault(name.lower(), value)  # the first counts, as for bytes
+        return Answer(response.status, lower, data, unread=unread)
+
+    def _ask(
+        self, method: str, url: str, headers: Mapping[str, str], body: str | None
+    ) -> urllib3.BaseHTTPResponse:
+        return self._network.pool(url).request(
+            method,
+            urllib3.util.parse_url(url).request_uri,
+            headers=headers,
+            body=body,
+            redirect=False,
+            retries=False,
+            preload_content=False,
+            timeout=self._network.timeout(_CONNECT_TIMEOUT_SECONDS, _READ_TIMEOUT_SECONDS),
+        )
+
+    def _read(self, response: urllib3.BaseHTTPResponse) -> tuple[bytes, str]:
+        """Return the body, and why it is not (all of) what was sent; raises what reading raises.
+
+        A status means what it means however its body fares, unless the body decides what it means.
+        """
+        if body_decides(response.status):
+            # The headers of a 200 with a file inline are enough: what is beyond the limit is not
+            # read.
+            data = response.read(self._most_bytes)
+            response.drain_conn() if len(data) < self._most_bytes else response.close()
+            return data, ""
+        unneeded = head_decides(response.status)
+        seconds = _UNNEEDED_SECONDS if unneeded else _EXPLAINING_SECONDS
+        data, unread = b"", ""
+        try:
+            data = _read_within(seconds, response, decode=not unneeded)
+        except (*NETWORK_ERRORS, ValueError) as error:
+            unread = kind_of(error)
+        if not response.closed:
+            response.close()
+        return data, "" if unneeded else unread
+
+
+def _read_within(seconds: float, response: urllib3.BaseHTTPResponse, *, decode: bool) -> bytes:
+    """Read a body to its end or to a limit; raises TimeoutError where it takes longer."""
+    end, data = time.monotonic() + seconds, b""
+    sock = getattr(response.connection, "sock", None)
+    if sock is None and not decode:
+        return b""  # the connection is not kept after this, so there is nothing to read it for
+    while not response.closed and len(data) < _MAX_UNDECIDING_BYTES:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        if sock is not None:
+            sock.settimeout(left)
+        data += response.read1(_MAX_UNDECIDING_BYTES, decode_content=decode)
+    return data
 
 
 def _no_answer(method: str, url: str, error: Exception) -> Failure:
     host = urllib3.util.parse_url(url).host
-    return Failure("network", f"{host} did not answer a {method}: {type(error).__name__}.")
+    return Failure("network", f"{host} did not answer a {method}: {kind_of(error)}.")
 
 
-class _BodyFromTls(http.client.HTTPResponse):
+class _BodyFromTls(Answered):
     """A response whose long body is read from the TLS socket itself, straight into the buffer.
 
     Each TLS record of 16 KiB otherwise passes through two more calls in Python: 5 to 9 % of a
@@ -329,20 +432,47 @@ class ByteConnection:
         self._answer: http.client.HTTPResponse | None = None
         self._answered_by: socket.socket | TlsSocket | None = None
         self._owed_bytes = 0  # of the request's body
+        self._request: tuple[str, str, Mapping[str, str]] | None = None  # while it may be repeated
+        self._interrupted = False
         self._connection = self._prepare()
         network.deadline.watch(self)
 
     def begin(self, method: str, target: str, headers: Mapping[str, str]) -> None:
-        """Send a request's head, its target exactly as given; `Host` must be among the headers."""
-        if self._connection.sock is None:
-            self._open()
-        self._connection.sock.settimeout(self._network.deadline.clip(_BYTES_TIMEOUT_SECONDS))
+        """Send a request's head, its target exactly as given; `Host` must be among the headers.
+
+        Where a kept connection turns out to be dead, a GET is sent once more by a new one, here or
+        before its answer.
+        """
+        kept = self._connection.sock is not None or self._open()
         self._answer, self._owed_bytes = None, int(headers.get("Content-Length", "0"))
+        self._request = (method, target, headers) if kept and method == "GET" else None
+        try:
+            self._send_head(method, target, headers)
+        except _DEAD as error:
+            self._repeat(error)
+
+    def _send_head(self, method: str, target: str, headers: Mapping[str, str]) -> None:
+        self._connection.sock.settimeout(self._network.deadline.clip(_BYTES_TIMEOUT_SECONDS))
         connection = self._connection
         connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
         for name, value in headers.items():
             connection.putheader(name, value)
         connection.endheaders()
+
+    def _repeat(self, died: Exception) -> None:
+        """Send the request once more by a new connection.
+
+        Raises what it died of where it may not be repeated, or was made to fail on purpose.
+        """
+        request, self._request = self._request, None
+        if request is None or self._interrupted:
+            raise died
+        self._connection.close()
+        self._connection = self._prepare()
+        self._connection.connect()
+        if self._interrupted:
+            raise died
+        self._send_head(*request)
 
     def send(self, data: bytes | memoryview) -> None:
         """Send a piece of the request's body."""
@@ -351,15 +481,25 @@ class ByteConnection:
 
     def answer(self) -> http.client.HTTPResponse:
         """Return the response, its body unread. Read it to the end, or `close`."""
+        try:
+            self._answer = self._hear()
+        except _DEAD as error:
+            self._repeat(error)
+            self._answer = self._hear()
+        self._network.deadline.check()
+        if self._answer.status >= 300 and self._answered_by is not None:
+            self._answered_by.settimeout(self._network.deadline.clip(_REFUSAL_TIMEOUT_SECONDS))
+        return self._answer
+
+    def _hear(self) -> http.client.HTTPResponse:
         # A host that says it will hang up takes the socket from the connection with its answer.
         self._answered_by = self._connection.sock
         self._connection.sock.settimeout(self._network.deadline.clip(_BYTES_TIMEOUT_SECONDS))
-        self._answer = self._connection.getresponse()
-        self._network.deadline.check()
-        return self._answer
+        return self._connection.getresponse()
 
     def interrupt(self) -> None:
         """Make whoever waits on it in another thread fail at once."""
+        self._interrupted = True
         sock = self._connection.sock or self._answered_by
         if sock is not None:
             hang_up(sock)
@@ -373,7 +513,8 @@ class ByteConnection:
             self._connection.close()
             if self._answer is not None:
                 self._answer.close()
-        self._answered_by = None
+        self._answered_by = self._request = None
+        self._interrupted = False
 
     def _waits_for_a_request(self) -> bool:
         """Tell whether the last request went out whole and its answer was read to the end.
@@ -389,9 +530,11 @@ class ByteConnection:
     def _prepare(self) -> http.client.HTTPConnection:
         return _Connection(self.host, self.port, self._network, tls=self._tls)
 
-    def _open(self) -> None:
+    def _open(self) -> bool:
+        """Open it, with a spare if there is one; returns whether there was."""
         spare = None if self._spares is None else self._spares.take(self.host, self.port)
         if spare is None:
             self._connection.connect()
-        else:
-            self._connection = spare
+            return False
+        self._connection = spare
+        return True

@@ -22,8 +22,12 @@ def iso_utc(moment: datetime) -> str:
 
 
 def bare_etag(etag: str) -> str:
-    """Return an ETag without the quotes that HTTP puts around it, as S3's own events write it."""
-    return etag.strip('"')
+    """Return an ETag without the quotes that HTTP puts around it, as S3's own events write it.
+
+    A weak one stays known as such: W/x; so reads what earlier versions wrote of it, W/"x.
+    """
+    weak = etag.startswith("W/")
+    return ("W/" if weak else "") + etag.removeprefix("W/").strip('"')
 
 
 @dataclass(frozen=True, slots=True)

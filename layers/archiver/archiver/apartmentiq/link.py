@@ -18,12 +18,11 @@ __all__ = ["Link", "TrustedHosts", "read_link"]
 
 _HTTPS_PORT = 443
 _MAX_LINK_CHARACTERS = 16_384
-# scheme://authority/path?query; path and query may hold every printable ASCII character but the
-# backslash (browsers take it for a slash) and, in the path, the question mark. No fragment.
-_LINK = re.compile(
-    r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)"
-    r"(?P<path>/[!-\x22$->@-\[\]-~]*)(?:\?(?P<query>[!-\x22$-\[\]-~]*))?"
-)
+_SCHEME = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*):(?P<rest>.*)", re.DOTALL)
+# //authority/path?query, of what is printable in ASCII, without the backslash (browsers take it for
+# a slash).
+_PRINTABLE = re.compile(r"[!-\[\]-~]*")
+_PARTS = re.compile(r"//(?P<authority>[^/?]*)(?P<path>/[^?]*)?(?:\?(?P<query>.*))?")
 _AUTHORITY = re.compile(
     r"(?P<host>[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::(?P<port>[0-9]{1,5}))?"
 )
@@ -108,19 +107,26 @@ def read_link(location: str, trusted: TrustedHosts) -> Link:
     """
     if len(location) > _MAX_LINK_CHARACTERS:
         raise _refuse("it is longer than 16,384 characters")
-    match = _LINK.fullmatch(location)
-    if match is None:
-        raise _refuse(
-            "it is not an absolute URL made of printable characters, or it has a fragment"
-        )
-    if match["scheme"].lower() != "https":
+    scheme = _SCHEME.fullmatch(location)
+    if scheme is None:
+        raise _refuse("it is not an absolute URL")
+    if scheme["scheme"].lower() != "https":
         raise _refuse("it is not https")
+    if not _PRINTABLE.fullmatch(scheme["rest"]):
+        raise _refuse("it has characters in it that no link has: only printable ASCII may stand")
+    if "#" in scheme["rest"]:
+        raise _refuse("it has a fragment")
+    match = _PARTS.fullmatch(scheme["rest"])
+    if match is None:
+        raise _refuse("it names no host")
     host, port = _read_authority(match["authority"])
     if not trusted.trusts(host, port):
         raise _refuse(
             f"its host {host} (port {port}) is neither S3's nor in TrustedLinkHosts; if it is "
             "right, add it to that parameter, deploy, and redrive this message"
         )
+    if match["path"] is None:
+        raise _refuse("it has no path, so it names no export")
     query = _read_query(match["query"] or "")
     bucket, key = _name_source(host, match["path"])
     target = match["path"] + ("" if match["query"] is None else "?" + match["query"])
@@ -138,6 +144,8 @@ def read_link(location: str, trusted: TrustedHosts) -> Link:
 def _read_authority(authority: str) -> tuple[str, int]:
     if "@" in authority:
         raise _refuse("it carries user information before the host")
+    if not authority:
+        raise _refuse("it names no host")
     match = _AUTHORITY.fullmatch(authority)
     if match is None or not _is_host_name(match["host"].lower()):
         raise _refuse("its host is not a plain DNS name")

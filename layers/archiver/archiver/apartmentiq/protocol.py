@@ -21,12 +21,14 @@ __all__ = [
     "Credentials",
     "Token",
     "Unauthorized",
+    "body_decides",
     "decipher_job",
     "decipher_jobs_and_pagination",
     "decipher_jobs_page",
     "decipher_results",
     "decipher_token",
     "ended_at_vendor",
+    "head_decides",
     "job_path",
     "jobs_page_path",
     "rate_limit_wait",
@@ -72,12 +74,28 @@ class Answer:
     """An HTTP answer; header names are in lower case. `body` is cut at the client's limit.
 
     `secrets` are those that the question carried: an answer that quotes them is shown without.
+    `unread` says why there is no body where one was not to be had (an error's kind).
     """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    unread: str = ""
+
+
+def body_decides(status: int) -> bool:
+    """Tell whether an answer cannot be understood without its body.
+
+    A success is what its body says, and a 400 or 403 can mean two things (`_explain_bad_request`,
+    `_quota`). Every other status is one thing, and its body explains it at most.
+    """
+    return 200 <= status < 300 or status in {400, 403}
+
+
+def head_decides(status: int) -> bool:
+    """Tell whether an answer's body is not even looked at: status and headers say it all."""
+    return status < 200 or 300 <= status < 400 or status in {401, 405}
 
 
 def token_form(credentials: Credentials) -> str:
@@ -266,6 +284,8 @@ def _told(answer: Answer) -> str:
         words.append(f"(used {_count(fields, 'quota_usage')} of {_count(fields, 'quota_limit')})")
     if words:
         return ": ".join(words)
+    if answer.unread:
+        return f"an answer whose body could not be read ({answer.unread})"
     return "an answer without a JSON explanation" if answer.body else "an empty answer"
 
 

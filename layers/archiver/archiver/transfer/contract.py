@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from archiver.errors import Failure
+from archiver.receipt import bare_etag
 
 __all__ = [
     "Checkpoint",
@@ -135,7 +136,7 @@ class Checkpoint:
 
     def continues(self, source_etag: str, size_bytes: int, copy_method: str) -> bool:
         """Tell whether this is an upload of the same bytes in the same way."""
-        ours = (self.source_etag, self.size_bytes, self.copy_method)
+        ours = (bare_etag(self.source_etag), self.size_bytes, self.copy_method)
         return ours == (source_etag, size_bytes, copy_method)
 
     def of(self, upload_id: str) -> Checkpoint:

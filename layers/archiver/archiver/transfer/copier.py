@@ -269,7 +269,7 @@ class _Same:
         """Return what was found as our archived object; raises Rejection("object_conflict")."""
         ours = (
             found.metadata.get("job-id") == self.job_id
-            and found.metadata.get("source-etag") == self.source_etag
+            and bare_etag(found.metadata.get("source-etag", "")) == self.source_etag
             and found.size_bytes == self.size_bytes
         )
         if not ours:

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from archiver.apartmentiq.link import Link
-from archiver.errors import Failure, Transient
-from archiver.https import NETWORK_ERRORS
+from archiver.errors import Failure, Transient, redact
+from archiver.https import NETWORK_ERRORS, kind_of
 from archiver.outside import Connection
 from archiver.transfer.checksum import md5_of_etag, told_crc64nvme
 from archiver.transfer.contract import SourceHead, kept_encoding
@@ -29,10 +29,40 @@ _DIGITS = 14  # S3's largest object has 48.8 TiB: fourteen digits of bytes
 _CONTENT_RANGE = re.compile(
     rf"bytes ([0-9]{{1,{_DIGITS}}})-([0-9]{{1,{_DIGITS}}})/([0-9]{{1,{_DIGITS}}})"
 )
+# RFC 9110, 8.8.3. Only a strong one may stand in If-Match (13.1.1); some servers forget the quotes.
+_ETAG = re.compile(r'(?:W/)?"[^"]*"|[^"]+')
+_WEAK = "W/"
 _MAX_HEADER_CHARACTERS = 200  # of what is stored beside the bytes; S3 takes 2 KB of metadata
 _OK, _PARTIAL, _EMPTY_RANGE, _CHANGED = 200, 206, 416, 412
 _REFUSED = frozenset({400, 401, 403})
-_MAX_RENEWALS = 3
+_MAX_RENEWALS = 3  # in a row, without a part that was read to its end between them
+# S3 API Reference, "Error responses", the list of codes: those with a 400 or 403 that are about the
+# object, its key or the accounts, so that no fresh link to it fares better. (What is wrong with a
+# link has codes too, AccessDenied among them: "Request has expired"; so one that is unknown here is
+# taken for that.) KMS's come through S3 with its name before them.
+_BEYOND_LINKS = frozenset(
+    {
+        "AccountProblem",
+        "AllAccessDisabled",
+        "InvalidObjectState",
+        "InvalidPayer",
+        "InvalidRequest",
+        "InvalidSecurity",
+        "MethodNotAllowed",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "NoSuchVersion",
+        "NotSignedUp",
+        "UserKeyMustBeSpecified",
+    }
+)
+_KMS = re.compile(r"KMS\.[A-Za-z]{1,40}")
+# Of these S3 says in the same list, whatever their status, that they pass.
+_PASSING = frozenset({"InternalError", "RequestTimeout", "ServiceUnavailable", "SlowDown"})
+_LONG_CODES = frozenset({"AuthorizationQueryParametersError", "IllegalLocationConstraintException"})
+_CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,64})</Code>")
+_MAX_REFUSAL_BYTES = 8 * 1024  # S3's have some hundred; a repeated signature makes them longer
+_MAX_REFUSAL_READS = 8  # each is bounded by the connection's time-out
 
 
 class SourceChanged(Exception):  # noqa: N818 - a cue to start afresh, not an error
@@ -40,11 +70,14 @@ class SourceChanged(Exception):  # noqa: N818 - a cue to start afresh, not an er
 
 
 class _LinkRefused(Exception):  # noqa: N818 - a cue to ask for a fresh link, not an error
-    """400 or 403: the link expired, or the credentials that signed it did."""
+    """400 or 403: the link expired, or the credentials that signed it did. `told`: in what words.
 
-    def __init__(self, status: int, generation: int) -> None:
-        super().__init__(f"status {status}")
-        self.status = status
+    `generation` is that of the link which was refused.
+    """
+
+    def __init__(self, told: str, generation: int) -> None:
+        super().__init__(told)
+        self.told = told
         self.generation = generation
 
 
@@ -62,6 +95,7 @@ class ExportSource:
         self._connect = connect
         self._lock = threading.Lock()
         self._generation = 0
+        self._renewals = 0  # since a part was last read to its end
 
     def reader(self) -> LinkReader:
         """Return a reader with a connection and a buffer of its own; one for each worker."""
@@ -77,18 +111,25 @@ class ExportSource:
         with self._lock:
             return self._generation
 
-    def renew(self, refused_generation: int) -> None:
+    def renew(self, refused_generation: int, told: str) -> None:
         """Ask for a fresh link, once for all readers that were refused with the same one.
 
-        Raises Failure("vendor_error") where fresh links are refused again and again.
+        Raises Failure("vendor_error"), with the host's words, where fresh links are refused again
+        and again, and no part is read to its end between them.
         """
         with self._lock:
             if self._generation != refused_generation:
                 return  # another reader has already asked
-            if self._generation >= _MAX_RENEWALS:
-                raise Failure("vendor_error", "The link's host refuses every fresh link.")
+            if self._renewals >= _MAX_RENEWALS:
+                raise Failure("vendor_error", f"The link's host refuses every fresh link: {told}.")
             self._link = self._ask_for_link()
             self._generation += 1
+            self._renewals += 1
+
+    def part_was_read(self) -> None:
+        """End a streak of refusals: the links are good, they only do not last."""
+        with self._lock:
+            self._renewals = 0
 
 
 class LinkReader:
@@ -128,6 +169,7 @@ class LinkReader:
         if size_bytes:
             answer = self._renewing(lambda: self._open_range(start, size_bytes, head))
             yield from self._pieces(answer, size_bytes)
+        self._source.part_was_read()
 
     def interrupt(self) -> None:
         """Make a read that is under way in another thread fail at once."""
@@ -155,7 +197,7 @@ class LinkReader:
                 return ask()
             except _LinkRefused as refused:
                 self.close()
-                self._source.renew(refused.generation)
+                self._source.renew(refused.generation, refused.told)
 
     def _open_first(self, first_bytes: int) -> tuple[SourceHead, http.client.HTTPResponse]:
         answer = self._get({"Range": f"bytes=0-{first_bytes - 1}"})
@@ -171,12 +213,10 @@ class LinkReader:
         length = _content_length(answer)
         if spanned is not None:
             start, end, size_bytes = (int(group) for group in spanned.groups())
-            if (
-                start != 0
-                or end != min(first_bytes, size_bytes) - 1
-                or length not in {None, end + 1}
-            ):
+            if start != 0 or end != min(first_bytes, size_bytes) - 1:
                 raise self._strange(answer, "with another range than was asked for")
+            if length not in {None, end + 1}:
+                raise self._strange(answer, "with a length that is not its range's")
         elif answer.status == _OK and length is not None:
             size_bytes = length  # the whole object: a server without ranges, or an empty object
         else:
@@ -186,8 +226,9 @@ class LinkReader:
             raise SourceChanged
         etag = answer.headers.get("etag", "")
         encoding = answer.headers.get("content-encoding")
-        if not (etag and _is_storable(etag) and _is_storable(encoding or "")):
-            raise self._strange(answer, "without an ETag, or with one that cannot be stored")
+        unstorable = _what_cannot_be_stored(etag, encoding or "")
+        if unstorable:
+            raise self._strange(answer, unstorable)
         head = SourceHead(
             size_bytes=size_bytes,
             etag=etag,
@@ -210,19 +251,30 @@ class LinkReader:
         self, start: int, size_bytes: int, head: SourceHead
     ) -> http.client.HTTPResponse:
         end = start + size_bytes - 1
-        answer = self._get({"Range": f"bytes={start}-{end}", "If-Match": head.etag})
+        condition = {} if head.etag.startswith(_WEAK) else {"If-Match": head.etag}
+        answer = self._get({"Range": f"bytes={start}-{end}", **condition})
         if answer.status not in {_OK, _PARTIAL}:
             raise self._judge_refusal(answer)
         # First, for a source that has another size now answers with another range, too.
-        if answer.headers.get("etag", head.etag) != head.etag:  # rclone ignores If-Match
+        etag = answer.headers.get("etag", head.etag if condition else "")
+        if not etag:
+            raise self._strange(answer, "without the ETag that alone tells which export it is")
+        if etag != head.etag:  # rclone ignores If-Match
             self.close()
             raise SourceChanged
         told = answer.headers.get("content-range", "")
         whole = start == 0 and size_bytes == head.size_bytes and answer.status == _OK and not told
         if not whole and told != f"bytes {start}-{end}/{head.size_bytes}":
-            raise self._strange(answer, "with another range than was asked for")
+            raise self._strange(
+                answer,
+                "with another range than was asked for"
+                if told
+                else "with the whole instead of the range that was asked for"
+                if answer.status == _OK
+                else "without a Content-Range",
+            )
         if _content_length(answer) not in {None, size_bytes}:
-            raise self._strange(answer, "with another length than was asked for")
+            raise self._strange(answer, "with a length that is not its range's")
         return answer
 
     def _get(self, extra: dict[str, str]) -> http.client.HTTPResponse:
@@ -235,7 +287,7 @@ class LinkReader:
         except NETWORK_ERRORS as error:
             self.close()
             raise Transient(
-                "network", f"{link.host} did not answer for the export: {type(error).__name__}."
+                "network", f"{link.host} did not answer for the export: {kind_of(error)}."
             ) from error
 
     def _ready(self) -> tuple[Link, Connection]:
@@ -256,24 +308,35 @@ class LinkReader:
             except NETWORK_ERRORS as error:
                 self.close()
                 raise Transient(
-                    "network", f"The export broke off while it was read: {type(error).__name__}."
+                    "network", f"The export broke off while it was read: {kind_of(error)}."
                 ) from error
             if not count:
                 self.close()
-                raise Transient("network", f"The export ended {left} bytes too early.")
+                raise Transient(
+                    "network", f"The export ended too early: bytes missing of the range: {left}."
+                )
             left -= count
             yield self._buffer[:count]
 
     def _judge_refusal(self, answer: http.client.HTTPResponse) -> Exception:
         status, generation = answer.status, self._generation
-        self._discard(answer)
-        if status in _REFUSED:
-            return _LinkRefused(status, generation)
         if status in {_CHANGED, _EMPTY_RANGE}:  # what is asked for was there when the copy began
+            self._discard(answer)
             return SourceChanged()
-        if status >= 500 or status in {408, 429}:
-            return Transient("vendor_error", f"The link's host answered {status}.")
-        return Failure("vendor_error", f"The link's host answered {status} instead of the export.")
+        code = _error_code(answer)
+        self._discard(answer)
+        told = f"{status} {_shown(code)}" if code else str(status)
+        if status >= 500 or status in {408, 429} or code in _PASSING:
+            return Transient("vendor_error", f"The link's host answered {told}.")
+        if status not in _REFUSED:
+            return Failure(
+                "vendor_error", f"The link's host answered {told} instead of the export."
+            )
+        if code in _BEYOND_LINKS or _KMS.fullmatch(code):
+            return Failure(
+                "vendor_error", f"The link's host answered {told}, which no fresh link mends."
+            )
+        return _LinkRefused(told, generation)
 
     def _strange(self, answer: http.client.HTTPResponse, how: str) -> Failure:
         status = answer.status
@@ -289,6 +352,39 @@ def _content_length(answer: http.client.HTTPResponse) -> int | None:
     text = answer.headers.get("content-length", "")
     usable = text.isascii() and text.isdigit() and len(text) <= _DIGITS
     return int(text) if usable else None
+
+
+def _error_code(answer: http.client.HTTPResponse) -> str:
+    """Return the code in a refusal's body, as S3 writes it; empty if there is none to be had.
+
+    No more of the body is used: S3 repeats the link's signature in it, and its session token.
+    """
+    body = b""
+    try:
+        for _ in range(_MAX_REFUSAL_READS):
+            piece = answer.read1(_MAX_REFUSAL_BYTES - len(body))
+            body += piece
+            if not piece or len(body) >= _MAX_REFUSAL_BYTES or _CODE.search(body):
+                break
+    except (*NETWORK_ERRORS, ValueError):  # http.client's, of a chunk's size
+        pass
+    match = _CODE.search(body)
+    return match[1].decode() if match is not None else ""
+
+
+def _shown(code: str) -> str:
+    """Return a code fit to be shown: what is not known to be one could be anything."""
+    known = code in _BEYOND_LINKS | _PASSING | _LONG_CODES or _KMS.fullmatch(code)
+    return code if known else redact(code)
+
+
+def _what_cannot_be_stored(etag: str, encoding: str) -> str:
+    """Say what is wrong with these as our object's metadata, or as a condition; empty: nothing."""
+    if not etag:
+        return "without an ETag"
+    if not (_is_storable(etag) and _ETAG.fullmatch(etag)):
+        return "with an ETag that is none, or cannot be stored"
+    return "" if _is_storable(encoding) else "with a Content-Encoding that cannot be stored"
 
 
 def _is_storable(value: str) -> bool:
