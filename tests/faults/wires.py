@@ -185,6 +185,12 @@ class Answered:
         self._closed = len(body) == len(self._reply.body)
         return body
 
+    def read1(self, limit: int) -> bytes:
+        """Read what is there, up to a limit; nothing at the end."""
+        piece = self._reply.body[self._position :][:limit]
+        self._position += len(piece)
+        return piece
+
     def isclosed(self) -> bool:
         """Tell whether the body was read to its end."""
         return self._closed

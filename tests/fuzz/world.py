@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from archiver.answer_head import Answered
 from archiver.apartmentiq.protocol import Answer
 from archiver.aws.job_table import receipt_update
 from archiver.errors import Failure
@@ -207,7 +208,7 @@ def _check_headers(route: str, headers: Mapping[str, str]) -> None:
 class _Silence(io.BytesIO):
     """An answer that never comes."""
 
-    def readline(self, size: int | None = -1, /) -> bytes:
+    def read(self, size: int | None = -1, /) -> bytes:
         """Time out."""
         raise TimeoutError(f"timed out, {size}")
 
@@ -244,6 +245,7 @@ class _Connection:
     def __init__(self, world: World, host: str, port: int) -> None:
         self._world, self._host = world, host
         self._connection = http.client.HTTPConnection(host, port)
+        self._connection.response_class = Answered
 
     def begin(self, method: str, target: str, headers: Mapping[str, str]) -> None:
         """Send a request's head."""

@@ -424,3 +424,15 @@ def test_file_exports_read_from_disk(tmp_path: Path) -> None:
     assert assemble(export, [0, 100, 5000]) == ROWS
     assert export.etag() == hashlib.md5(ROWS, usedforsecurity=False).hexdigest()
     assert len(crc64nvme_of(export)) == 8
+
+
+def test_sends_raw_answers_and_then_hangs_up(vendor: VendorStandIn, downloader: Downloader) -> None:
+    """Bytes as they are, be they a whole answer or none; interim ones come before the real one."""
+    link = vendor.link_for(vendor.add_job(ROWS))
+    vendor.answer_raw_next("link", b"HTTP/1.1 418 Odd\r\n\r\nbody")
+    vendor.answer_raw_next("link", b"")
+    assert downloader.get(link).body == b"body"
+    with pytest.raises(OSError):  # noqa: PT011 - an end or a reset, as the kernel likes
+        downloader.get(link)
+    vendor.disturb_link(LinkFault(interim=b"HTTP/1.1 100 Continue\r\n\r\n"))
+    assert downloader.get(link).body == ROWS

@@ -229,3 +229,105 @@ def test_an_answer_that_would_be_the_last_can_be_interrupted(serve: Serve) -> No
 
     connection.close()
     _wait_for_servers()
+
+
+# --- a kept connection that died ---
+
+
+@pytest.fixture
+def flaky(authority: CertificateAuthority) -> Iterator[tuple[int, list[int], threading.Event]]:
+    """Serve one answer a connection, and hang up at the second question; note the questions.
+
+    Yields the port, how many questions each connection had, and an event that, once set, makes new
+    connections hang up at the first question, too.
+    """
+    questions: list[int] = []
+    broken = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            context = authority.server_context()
+            while True:
+                try:
+                    plain, _ = listener.accept()
+                except OSError:
+                    return
+                questions.append(0)
+                with suppress(OSError), context.wrap_socket(plain, server_side=True) as connection:
+                    while connection.recv(65536):
+                        questions[-1] += 1
+                        if questions[-1] > 1 or broken.is_set():
+                            break
+                        connection.sendall(_HEAD + _BODY)
+
+        threading.Thread(target=serve, name=_SERVER).start()
+        yield listener.getsockname()[1], questions, broken
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+    _wait_for_servers()
+
+
+Flaky = tuple[int, list[int], threading.Event]
+
+
+def test_a_get_is_sent_once_more_where_the_kept_connection_was_dead(
+    flaky: Flaky, authority: CertificateAuthority
+) -> None:
+    """By a new one, be it a spare that died or its own; nobody hears of it."""
+    port, questions, _ = flaky
+    network, spares = Network(tls_context(str(authority.bundle_path))), Spares()
+    first = ByteConnection("localhost", port, network, spares=spares)
+    assert _read_all(first) == (_BODY, True)
+    assert _read_all(first) == (_BODY, True)
+    first.close()
+    second = ByteConnection("localhost", port, network, spares=spares)
+    assert _read_all(second) == (_BODY, True)
+    second.close()
+    assert questions[:2] == [2, 2]
+    _empty(spares, port)
+
+
+def test_a_get_is_not_sent_a_third_time(flaky: Flaky, authority: CertificateAuthority) -> None:
+    """A new connection that dies says that the host is out of order."""
+    port, questions, broken = flaky
+    connection = ByteConnection("localhost", port, Network(tls_context(str(authority.bundle_path))))
+    assert _read_all(connection) == (_BODY, True)
+    broken.set()
+    with pytest.raises(ConnectionError):
+        _ask(connection)
+    connection.close()
+    assert questions == [2, 1]
+
+
+def test_a_part_is_not_sent_again_by_itself(flaky: Flaky, authority: CertificateAuthority) -> None:
+    """Its body is gone: who sent it knows how to send it again."""
+    port, questions, _ = flaky
+    connection = ByteConnection("localhost", port, Network(tls_context(str(authority.bundle_path))))
+    assert _read_all(connection) == (_BODY, True)
+    connection.begin("PUT", "/part", {"Host": "localhost", "Content-Length": "1"})
+    with suppress(OSError):  # the host may have hung up by now
+        connection.send(b"x")
+    with pytest.raises(OSError):  # noqa: PT011 - a reset or an end, as the kernel likes
+        connection.answer()
+    connection.close()
+    assert questions[0] >= 1
+    assert len(questions) == 1
+
+
+def test_what_was_interrupted_is_not_sent_again(
+    flaky: Flaky, authority: CertificateAuthority
+) -> None:
+    """Somebody wants it to end, and not to begin anew."""
+    port, questions, _ = flaky
+    connection = ByteConnection("localhost", port, Network(tls_context(str(authority.bundle_path))))
+    assert _read_all(connection) == (_BODY, True)
+    connection.interrupt()
+    with pytest.raises(OSError):  # noqa: PT011 - a broken pipe or an end, as the kernel likes
+        _ask(connection)
+    connection.close()
+    assert questions == [1]
+
+
+def _empty(spares: Spares, port: int) -> None:
+    while (spare := spares.take("localhost", port)) is not None:
+        spare.close()

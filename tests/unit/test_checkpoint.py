@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from archiver.errors import Deferral
+from archiver.receipt import bare_etag
 from archiver.transfer.checkpoint import Uploads
 from archiver.transfer.contract import Checkpoint, ObjectSpec, Part
 from archiver.transfer.plan import MIB
@@ -69,3 +70,11 @@ def test_a_part_that_cannot_be_named_or_compared_is_not_taken_over() -> None:
     assert set(known.open(SPEC, 40 * MIB, "e", 16 * MIB).finished) == {2, 3}
     compared = known.open(SPEC, 40 * MIB, "e", 16 * MIB, with_checksums=True)
     assert set(compared.finished) == {3}
+
+
+@pytest.mark.parametrize("written", ['W/"x', "W/x", 'W/"x"'])
+def test_an_upload_of_a_source_with_a_weak_etag_is_gone_on_with(written: str) -> None:
+    """Earlier versions wrote half of its quotes down."""
+    left = Checkpoint("id", 16 * MIB, written, 40 * MIB, "streaming")
+    assert left.continues(bare_etag('W/"x"'), 40 * MIB, "streaming")
+    assert not left.continues(bare_etag('"x"'), 40 * MIB, "streaming")

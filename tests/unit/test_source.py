@@ -8,9 +8,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from archiver.answer_head import Answered
 from archiver.apartmentiq.link import Link
-from archiver.errors import Failure
-from archiver.transfer.source import ExportSource
+from archiver.errors import Failure, Transient
+from archiver.transfer.source import ExportSource, SourceHead
 
 LINK = Link("files.example.com", 443, "/export", None, None, None)
 
@@ -29,7 +30,7 @@ class Wire:
 
     def answer(self) -> http.client.HTTPResponse:
         """Return the answer."""
-        response = http.client.HTTPResponse(self)  # type: ignore[arg-type] # it only calls makefile
+        response = Answered(self)  # type: ignore[arg-type] # it only calls makefile
         response.begin()
         return response
 
@@ -65,3 +66,102 @@ def test_an_answer_that_cannot_be_stored_is_the_vendors_error(
     with pytest.raises(Failure) as failed:
         source.reader().open(100)
     assert failed.value.reason == "vendor_error"
+
+
+# --- renewal ---
+
+EXPORT = bytes(range(200))
+PART_BYTES = 5
+HEAD = SourceHead(len(EXPORT), '"e"', None, None)
+EXPIRED = b"HTTP/1.1 403 Forbidden\r\n\r\n<Error><Code>AccessDenied</Code></Error>"
+
+
+class ShortLivedLinks:
+    """A host whose links are good for so many answers each, and for at most so many bytes."""
+
+    def __init__(self, answers: int, most_bytes: int = len(EXPORT)) -> None:
+        self.given = 1
+        self._answers, self._left, self._most_bytes = answers, answers, most_bytes
+
+    def give(self) -> Link:
+        """Return a fresh link."""
+        self.given += 1
+        self._left = self._answers
+        return Link("files.example.com", 443, f"/{self.given}", None, None, None)
+
+    def source(self) -> ExportSource:
+        """Return the export behind its first link."""
+        return ExportSource(LINK, self.give, lambda _: _ShortLived(self))
+
+    def answer(self, asked: str) -> bytes:
+        """Answer a request for a range."""
+        if not self._left:
+            return EXPIRED
+        self._left -= 1
+        start, _, end = asked.removeprefix("bytes=").partition("-")
+        body = EXPORT[int(start) : int(end) + 1]
+        head = (
+            f"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{end}/{len(EXPORT)}"
+            f'\r\nETag: "e"\r\nContent-Length: {len(body)}\r\n\r\n'
+        )
+        return head.encode() + body[: self._most_bytes]
+
+
+class _ShortLived(Wire):
+    def __init__(self, host: ShortLivedLinks) -> None:
+        super().__init__(b"")
+        self._host = host
+
+    def begin(self, method: str, target: str, headers: Mapping[str, str]) -> None:  # noqa: ARG002 - the interface's
+        self._raw = self._host.answer(headers["Range"])
+
+
+def read_parts(source: ExportSource) -> bytes:
+    """Read the export in parts, two readers in turn."""
+    readers = (source.reader(), source.reader())
+    return b"".join(
+        bytes(chunk)
+        for number, start in enumerate(range(0, len(EXPORT), PART_BYTES))
+        for chunk in readers[number % 2].read(start, PART_BYTES, HEAD)
+    )
+
+
+def test_links_that_serve_one_part_each_are_renewed_for_as_many_parts_as_there_are() -> None:
+    """Only a streak of refusals counts, and a part that was read ends it."""
+    host = ShortLivedLinks(answers=1)
+    assert read_parts(host.source()) == EXPORT
+    assert host.given == len(EXPORT) // PART_BYTES
+
+
+def test_links_that_are_refused_when_they_are_new_end_the_copy() -> None:
+    """Three fresh ones, and what the host says of them."""
+    host = ShortLivedLinks(answers=0)
+    with pytest.raises(Failure, match="every fresh link: 403 AccessDenied") as failed:
+        read_parts(host.source())
+    assert failed.value.reason == "vendor_error"
+    assert host.given == 4
+
+
+def test_a_part_that_breaks_off_ends_no_streak() -> None:
+    """Links that die in the middle of a part, again and again, are no good ones."""
+    host = ShortLivedLinks(answers=1, most_bytes=3)
+    source = host.source()
+    reader = source.reader()
+    for _ in range(4):
+        with pytest.raises(Transient, match="bytes missing of the range: 2"):
+            list(reader.read(0, PART_BYTES, HEAD))
+    with pytest.raises(Failure, match="refuses every fresh link"):
+        list(reader.read(0, PART_BYTES, HEAD))
+    assert host.given == 4
+
+
+def test_readers_refused_with_the_same_link_ask_for_one_between_them() -> None:
+    """Each would otherwise use up a renewal of the streak."""
+    host = ShortLivedLinks(answers=8)
+    source = host.source()
+    readers = [source.reader() for _ in range(8)]
+    for reader in readers:  # the first link is used up
+        list(reader.read(0, PART_BYTES, HEAD))
+    for reader in readers:
+        list(reader.read(PART_BYTES, PART_BYTES, HEAD))
+    assert host.given == 2
