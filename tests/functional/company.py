@@ -264,6 +264,12 @@ class Company:
         answer = self._call({"Records": [*records]}, context or LambdaContext())
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
+    def receive(self, body: object, attributes: dict[str, str]) -> dict[str, Any]:
+        """Return a record as SQS would deliver it, to be changed and handed over."""
+        record = self._receive(json.dumps(body), 1, attributes)
+        self.delivered.append(record["messageId"])
+        return record
+
     def deliver_job(self, *jobs: Job, receive_count: int = 1) -> list[str]:
         """Deliver the plainest message for each job."""
         return self.deliver(*({"job_id": j.job_id} for j in jobs), receive_count=receive_count)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,6 @@ MALFORMED = {
     "detail is text": envelope(json.dumps({"job_id": UNKNOWN_JOB})),
     "detail without id": envelope({"status": "succeeded"}),
     "detail is null": envelope(None),
-    "id outside of detail": {"job_id": UNKNOWN_JOB, "detail": {}},
     "deeply nested": "[" * 100_000,
     "deeply nested object": '{"detail":' * 20_000,
     "NaN": "NaN",
@@ -204,6 +204,91 @@ def test_an_event_that_comes_directly_is_only_queued(company: Company) -> None:
     assert company.vendor.journal == []
     assert company.deliver(message["body"], attributes=message["attributes"]) == []
     assert company.content(default_key(job)) == b"later"
+
+
+@pytest.mark.parametrize("detail", ["text", None, 7, {"note": "x"}], ids=str)
+def test_a_detail_of_somebody_elses_beside_the_job_id_is_no_envelope(
+    company: Company, detail: object
+) -> None:
+    """The body's own job id counts; what else a sender writes is his."""
+    job = company.vendor.add_job(b"x")
+    assert company.deliver({"job_id": job.job_id, "detail": detail}) == []
+    assert company.content(default_key(job)) == b"x"
+
+
+def own_events(job_id: str) -> list[dict[str, Any]]:
+    """Return what we may emit about a job, as rules bring it: whole, and the detail alone."""
+    told = {"schema_version": "1", "job_id": job_id, "reason": "no_such_job", "detail": "404"}
+    archived = {"schema_version": "1", "job": {"job_id": job_id}, "object": {"key": "k"}}
+    ours: list[dict[str, Any]] = [
+        {"source": "apartmentiq.archiver", "detail-type": kind, "detail": detail}
+        for kind, detail in (
+            ("Export Rejected", told),
+            ("Export Failed At Vendor", told),
+            ("Export Archived", archived),
+            ("Export Rejected", {**told, "job_id": None}),
+        )
+    ]
+    return [*ours, *(event["detail"] for event in ours)]
+
+
+@pytest.mark.parametrize("directly", [False, True], ids=["by the queue", "directly"])
+def test_our_own_events_ask_for_nothing_and_cause_none(company: Company, *, directly: bool) -> None:
+    """A rule that is too wide brings them back: neither a request nor a rejection, without end."""
+    job = company.vendor.add_job(b"x")
+    for event in own_events(job.job_id):
+        if directly:
+            company.invoke(event)
+        else:
+            assert company.deliver(event) == []
+    assert company.outcomes() == [("ignored", None)] * 8
+    assert "apartmentiq" in company.log_lines()[-1]["detail"]
+    assert (company.emitted(), company.dead_letters(), company.waiting()) == ([], [], [])
+    assert (company.calls(), company.vendor.journal) == ([], [])
+
+
+def test_a_rule_that_is_too_wide_comes_to_rest(company: Company) -> None:
+    """Whatever a malformed message makes us emit is the end of it."""
+    company.deliver("nonsense")
+    (rejected,) = company.all_emitted()
+    company.deliver(rejected)
+    assert len(company.all_emitted()) == 1
+    assert len(company.dead_letters()) == 1
+
+
+@pytest.mark.parametrize(
+    ("sent_hours_ago", "attributes"),
+    [
+        (80, {}),
+        (80, {"first_seen_at": "2026-01-01T00:00:00Z", "deferrals": "40"}),
+        (
+            0,
+            {
+                "first_seen_at": "2026-01-01T00:00:00Z",
+                "deferrals": "40",
+                "deferred_at": "2026-01-02T00:00:00Z",
+            },
+        ),
+    ],
+    ids=["as it was sent", "a copy", "a copy that SQS sent anew"],
+)
+def test_a_letter_of_the_redrive_policy_waits_when_it_is_redriven(
+    company: Company, sent_hours_ago: float, attributes: dict[str, str]
+) -> None:
+    """Its runtime died every time, so that it has no reason; days later somebody redrove it.
+
+    The waiting begins anew, as for our own letters.
+    """
+    job = company.vendor.add_job(None, status="submitted")
+    record = company.receive({"job_id": job.job_id}, attributes)
+    sent = round((time.time() - sent_hours_ago * 3600) * 1000)
+    record["attributes"]["SentTimestamp"] = str(sent)
+    assert company.hand_over(record) == []
+    assert company.outcomes() == [("deferred", "not_finished")]
+    message = company.deferred()
+    assert message["attributes"]["deferrals"] == "1"
+    assert company.deliver(message["body"], attributes=message["attributes"]) == []
+    assert company.outcomes()[-1] == ("deferred", "not_finished")
 
 
 @pytest.mark.parametrize("detail", [{}, {"job_id": "7"}, "text", [1]], ids=str)

@@ -115,9 +115,12 @@ def test_a_running_job_waits_longer_each_time_without_using_up_receives(company:
         message = company.deferred()
         attributes = message["attributes"]
         assert json.loads(message["body"]) == {"job_id": job.job_id}
+        deferred_at = datetime.fromisoformat(attributes["deferred_at"])
+        assert datetime.now(UTC) - deferred_at < timedelta(minutes=1)
         assert attributes == {
             "first_seen_at": an_hour_ago,
             "deferrals": str(deferral),
+            "deferred_at": attributes["deferred_at"],
         }
         delays.append(message["delay_seconds"])
     assert 20 <= delays[0] <= 40
@@ -220,6 +223,62 @@ def test_a_job_that_ended_at_the_vendor_is_told_and_acknowledged(
     assert company.objects() == {}
 
 
+def cancelled(*codes: str) -> Refusal:
+    """Return DynamoDB's refusal of a transaction, with a reason for each of its two items."""
+    reasons = [{"Code": code, "Message": "canary"} for code in codes]
+    fault = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException"
+    told = {"__type": fault, "Message": "Transaction cancelled", "CancellationReasons": reasons}
+    return Refusal.json(400, json.dumps(told).encode())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "ThrottlingError",
+        "ProvisionedThroughputExceeded",
+        "ValidationError",
+        "ItemCollectionSizeLimitExceeded",
+        "AccessDenied",
+    ],
+)
+@pytest.mark.parametrize("receipt", [False, True], ids=["the claim", "the receipt"])
+def test_a_transaction_that_no_other_run_is_the_cause_of_is_awss_error(
+    company: Company, code: str, *, receipt: bool
+) -> None:
+    """Throttled, too large or wrong: nobody is archiving the job, and the code is told."""
+    job = company.vendor.add_job(b"x")
+    refusal = cancelled("None", code) if receipt else cancelled(code, "None")
+    company.aws_script.answer_next(
+        operation("TransactWriteItems"), refusal, times=9, skip=int(receipt)
+    )
+    company.deliver_job(job)
+    assert company.outcomes()[-1][1] == "aws_error"
+    assert code in next(line for line in company.log_lines() if "outcome" in line)["detail"]
+    company.aws_script.clear()
+    assert company.deliver_job(job, receive_count=2) == []
+    assert company.content(default_key(job)) == b"x"
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        ("TransactionConflict", "None"),
+        ("None", "TransactionConflict"),
+        ("None", "ConditionalCheckFailed"),
+        ("ThrottlingError", "TransactionConflict"),
+    ],
+    ids=str,
+)
+def test_a_transaction_that_another_run_is_in_the_way_of_waits(
+    company: Company, codes: tuple[str, str]
+) -> None:
+    """A failed condition and a conflict mean that, on either item."""
+    job = company.vendor.add_job(b"x")
+    company.aws_script.answer_next(operation("TransactWriteItems"), cancelled(*codes), times=9)
+    assert company.deliver_job(job) == []
+    assert company.outcomes()[-1] == ("deferred", "in_progress_elsewhere")
+
+
 # --- failed ---
 
 
@@ -249,10 +308,10 @@ def refuse_records(company: Company, _job_id: str) -> None:
     company.aws_script.answer_next(operation("TransactWriteItems"), DENIED, times=9)
 
 
-def refuse_secret(company: Company, _job_id: str) -> None:
-    """Let the role lack the permission to read the secret."""
+def break_secrets_manager(company: Company, _job_id: str) -> None:
+    """Let Secrets Manager be out of order; a secret that may not be read waits for people."""
     company.runtime.restart()
-    company.aws_script.answer_next(operation("GetSecretValue"), DENIED, times=9)
+    company.aws_script.answer_next(operation("GetSecretValue"), Refusal.json(500, b"{}"), times=9)
 
 
 def break_our_code(company: Company, job_id: str) -> None:
@@ -268,7 +327,7 @@ FAILURES = [
     (refuse_bucket, "aws_error"),
     (refuse_table, "aws_error"),
     (refuse_records, "aws_error"),
-    (refuse_secret, "aws_error"),
+    (break_secrets_manager, "aws_error"),
     (break_our_code, "bug"),
 ]
 

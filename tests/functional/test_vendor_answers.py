@@ -418,6 +418,66 @@ def test_a_secret_without_a_value_says_which_command_fills_it(company: Company) 
     assert company.content(default_key(job)) == b"x"
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "InvalidRequestException",
+        "AccessDeniedException",
+        "DecryptionFailure",
+        "InvalidParameterException",
+        "KMSInvalidStateException",
+        "KMSAccessDeniedException",
+        "KMS.DisabledException",
+    ],
+)
+def test_a_secret_that_may_not_be_read_makes_jobs_wait_and_names_the_code(
+    company: Company, code: str
+) -> None:
+    """Scheduled for deletion, a disabled key, no grant for it: people mend it, and jobs go on."""
+    job = company.vendor.add_job(b"x")
+    company.runtime.restart()
+    refusal = json.dumps({"__type": code, "message": "canary"}).encode()
+    company.aws_script.answer_next(operation("GetSecretValue"), Refusal.json(400, refusal))
+    assert outcome(company, job) == ("deferred", "credentials_missing")
+    assert code in company.log_lines()[-1]["detail"]
+    message = company.deferred()
+    assert company.deliver(message["body"], attributes=message["attributes"]) == []
+    assert company.content(default_key(job)) == b"x"
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (400, "ThrottlingException"),
+        (400, "LimitExceededException"),
+        (429, "TooManyRequestsException"),
+        (500, "InternalServiceError"),
+        (503, "ServiceUnavailable"),
+    ],
+)
+def test_a_secrets_manager_that_is_busy_or_broken_is_no_missing_secret(
+    company: Company, status: int, code: str
+) -> None:
+    """Nobody has to mend the secret then, and no alarm says so."""
+    job = company.vendor.add_job(b"x")
+    company.runtime.restart()
+    refusal = Refusal.json(status, json.dumps({"__type": code}).encode())
+    company.aws_script.answer_next(operation("GetSecretValue"), refusal, times=3)
+    company.deliver_job(job)
+    assert company.outcomes()[-1][1] == "aws_error"
+    assert code in company.log_lines()[-1]["detail"]
+
+
+def test_a_binary_secret_with_a_byte_order_mark_is_read(fresh_company: Company) -> None:
+    """As an editor on Windows writes a file, and `--secret-binary fileb://` takes it."""
+    company = fresh_company
+    fields = {"client_id": company.vendor.client_id, "client_secret": company.vendor.client_secret}
+    company.people.client("secretsmanager").put_secret_value(
+        SecretId=company.secret_arn, SecretBinary=json.dumps(fields).encode("utf-8-sig")
+    )
+    assert company.archive(company.vendor.add_job(b"x")) == b"x"
+
+
 UNUSABLE_SECRETS = [
     "canary-password",
     '{"client_secret": "canary-cut',

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -51,13 +52,13 @@ def check_message(case: Case, archiver: Assembled, answer: Any) -> str:  # noqa:
         _check_letter(case, world.letters[0], reason)
     elif outcome == "Deferred":
         assert ends == (0, 1, []), ends
-        _check_copy(case, world.copies[0])
+        _check_copy(case, world.copies[0], world.now())
     elif outcome == "Failed":
         assert ends == (0, 0, [case.record["messageId"]]), ends
     else:
         assert ends == (0, 0, []), ends
     if outcome == "Failed":
-        assert last == (read_sqs_record(case.record).receive_count >= MAX_RECEIVES)
+        assert last == (read_sqs_record(case.record, world.now()).receive_count >= MAX_RECEIVES)
     if outcome == "Archived":
         _check_archived(case, archiver)
     if reason:
@@ -115,17 +116,16 @@ def _check_letter(case: Case, letter: dict[str, Any], reason: str) -> None:
     _check_body(case, letter["MessageBody"])
 
 
-def _check_copy(case: Case, copy: dict[str, Any]) -> None:
+def _check_copy(case: Case, copy: dict[str, Any], now: datetime) -> None:
     attributes = {name: one["StringValue"] for name, one in copy["MessageAttributes"].items()}
-    before = read_sqs_record(case.record)
+    before = read_sqs_record(case.record, now)
     assert attributes["deferrals"] == str(before.deferrals + 1)
     as_record = {"body": copy["MessageBody"], "attributes": case.record["attributes"]}
     as_record["messageAttributes"] = {
         name: {"stringValue": value} for name, value in attributes.items()
     }
-    assert (
-        abs((read_sqs_record(as_record).first_seen_at - before.first_seen_at).total_seconds()) < 1
-    )
+    after = read_sqs_record(as_record, now)
+    assert abs((after.first_seen_at - before.first_seen_at).total_seconds()) < 1
     assert requested_job_id(copy["MessageBody"]) == requested_job_id(case.record["body"])
     _check_body(case, copy["MessageBody"])
 
@@ -205,7 +205,8 @@ class Truth:
         return self.case.state == "taken"
 
     def _waited_too_long(self) -> bool:
-        waited = self.world.now() - read_sqs_record(self.case.record).first_seen_at
+        now = self.world.now()
+        waited = now - read_sqs_record(self.case.record, now).first_seen_at
         return waited > MAX_WAIT and any(self.of(reason) for reason in Deferral.reasons)
 
     def _not_finished(self) -> bool:

@@ -43,10 +43,12 @@ def requested_job_id(body: str) -> str | None:
         value = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    detail = value.get("detail", value) if isinstance(value, dict) else None
-    found = detail.get("job_id") if isinstance(detail, dict) else None
-    given = found.strip().lower() if isinstance(found, str) else None
-    return given if is_canonical(given) else None
+    for asked in (value, value.get("detail") if isinstance(value, dict) else None):
+        found = asked.get("job_id") if isinstance(asked, dict) else None
+        given = found.strip().lower() if isinstance(found, str) else None
+        if is_canonical(given):
+            return given
+    return None
 
 
 def check_shown(texts: Iterable[str]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -80,11 +81,11 @@ def literal(job: Job, *, prefix: str, template: str) -> str:
     return object_key(job, prefix=prefix, template=template)
 
 
-def believing(record: dict[str, Any]) -> Message:
+def believing(record: dict[str, Any], now: datetime) -> Message:
     """Believe any count of receives."""
     attributes = record.get("attributes")
     count = attributes.get("ApproximateReceiveCount", 1) if isinstance(attributes, dict) else 1
-    return replace(read_sqs_record(record), receive_count=int(count))
+    return replace(read_sqs_record(record, now), receive_count=int(count))
 
 
 @pytest.mark.parametrize(

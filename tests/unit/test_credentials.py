@@ -23,12 +23,12 @@ TOKEN = "canary"
 class Secrets:
     """Secrets Manager with one secret."""
 
-    text: str
+    value: str | bytes
 
-    def get_secret_value(self, **asked: Any) -> dict[str, str]:  # noqa: ANN401 - boto3's own
+    def get_secret_value(self, **asked: Any) -> dict[str, str | bytes]:  # noqa: ANN401 - boto3's own
         """Return it."""
         assert asked["SecretId"] == "arn"
-        return {"SecretString": self.text}
+        return {"SecretString" if isinstance(self.value, str) else "SecretBinary": self.value}
 
 
 @pytest.mark.parametrize(
@@ -39,10 +39,12 @@ class Secrets:
         json.dumps({"client_id": "id", "client_secret": f"{TOKEN}\ud800"}),
         '{"access_token": ' + "[" * 100_000,
         f'"{TOKEN}"',
+        f"\udcff{TOKEN}",
+        f"{TOKEN}\xff".encode("latin-1"),
     ],
-    ids=["line break", "no ASCII", "surrogate", "deep", "text"],
+    ids=["line break", "no ASCII", "surrogate", "deep", "text", "no Unicode", "no UTF-8"],
 )
-def test_a_secret_that_cannot_be_sent_counts_as_missing(text: str) -> None:
+def test_a_secret_that_cannot_be_sent_counts_as_missing(text: str | bytes) -> None:
     """http.client and urlencode refuse it, and http.client's refusal quotes it."""
     credentials = SecretCredentials(cast("SecretsManagerClient", Secrets(text)), "arn", NoSteps())
     with pytest.raises(Deferral) as deferred:
@@ -50,3 +52,23 @@ def test_a_secret_that_cannot_be_sent_counts_as_missing(text: str) -> None:
     assert deferred.value.reason == "credentials_missing"
     shown = "".join(traceback.format_exception(deferred.value))
     assert TOKEN not in shown.replace("TOKEN", "")
+
+
+GOOD = json.dumps({"client_id": "id", "client_secret": TOKEN})
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        GOOD,
+        "\ufeff" + GOOD,
+        GOOD.encode(),
+        *(GOOD.encode(encoding) for encoding in ("utf-8-sig", "utf-16", "utf-16-le", "utf-32")),
+    ],
+    ids=["text", "text with a mark", "bytes", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"],
+)
+def test_a_secret_is_read_however_it_was_written(value: str | bytes) -> None:
+    """Editors begin a file with a mark, PowerShell writes UTF-16, and fileb:// makes it binary."""
+    credentials = SecretCredentials(cast("SecretsManagerClient", Secrets(value)), "arn", NoSteps())
+    read = credentials.read()
+    assert (read.client_id, read.client_secret) == ("id", TOKEN)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,9 +12,18 @@ from hypothesis import strategies as st
 
 from archiver.errors import Rejection
 from archiver.job import strip_callback_url
-from archiver.message import read_request, read_sqs_record, sanitise_body, sendable_body
+from archiver.message import (
+    is_our_own_event,
+    read_request,
+    read_sqs_record,
+    sanitise_body,
+    sendable_body,
+)
 
 JOB_ID = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
+OTHER_ID = "3f2b8c1e-7a54-4d0f-9c66-1d5e0a9b7c42"
+SENT_MS = 1_800_000_000_000
+NOW = datetime.fromtimestamp(SENT_MS / 1000 + 60, UTC)
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: (
@@ -34,6 +43,11 @@ JSON = st.recursive(
         {"job_id": JOB_ID, "status": "succeeded", "property_ids": [1, 2]},
         {"source": "apartmentiq", "detail-type": "Job Completed", "detail": {"job_id": JOB_ID}},
         {"detail": {"job_id": JOB_ID, "report_type": "units", "detail": None}},
+        {"job_id": JOB_ID, "detail": "text"},
+        {"job_id": JOB_ID, "detail": None},
+        {"job_id": JOB_ID, "detail": {"note": "x"}},
+        {"job_id": JOB_ID, "detail": {"job_id": OTHER_ID, "recheck": True}},
+        {"job_id": None, "detail": {"job_id": JOB_ID}},
     ],
 )
 def test_every_accepted_form_yields_the_job_id(body: dict[str, Any]) -> None:
@@ -64,6 +78,8 @@ def test_recheck_must_be_true_and_nothing_like_it() -> None:
         ('{"job_id": "{ed49987b-6539-4e9e-8a63-2bcd811ef0ec}"}', "must be a UUID such as"),
         ('{"job_id": "ed49987b65394e9e8a632bcd811ef0ec"}', "must be a UUID such as"),
         ('{"job_id": "../../oauth"}', "found 'oauth'"),
+        ('{"job_id": "7", "detail": "text"}', "found '7'"),
+        ('{"job_id": "7", "detail": {}}', "found '7'"),
     ],
 )
 def test_every_other_form_is_rejected_with_what_was_looked_for(body: str, said: str) -> None:
@@ -165,16 +181,30 @@ def test_a_long_malformed_body_is_cut_and_stays_malformed(filler: str) -> None:
         read_request(body)
 
 
+def record(
+    *, sent: datetime = NOW, dead_letter_queue_of: str | None = None, **ours: str
+) -> dict[str, Any]:
+    """Return a record with these attributes of ours."""
+    return {
+        "messageId": "m",
+        "receiptHandle": "r",
+        "body": "{}",
+        "attributes": {
+            "ApproximateReceiveCount": "3",
+            "SentTimestamp": str(round(sent.timestamp() * 1000)),
+            **({"DeadLetterQueueSourceArn": dead_letter_queue_of} if dead_letter_queue_of else {}),
+        },
+        "messageAttributes": {
+            name: {"stringValue": value, "dataType": "String"} for name, value in ours.items()
+        },
+    }
+
+
 def test_a_first_sight_after_the_message_was_sent_is_not_believed() -> None:
     """Else a time in the future would keep a message waiting beyond MaxWaitHours."""
-    message = read_sqs_record(
-        {
-            "body": "{}",
-            "attributes": {"SentTimestamp": "1700000000000"},
-            "messageAttributes": {"first_seen_at": {"stringValue": "2999-01-01T00:00:00Z"}},
-        }
-    )
-    assert message.first_seen_at == datetime.fromtimestamp(1_700_000_000, UTC)
+    sent = NOW - timedelta(minutes=1)
+    message = read_sqs_record(record(sent=sent, first_seen_at="2999-01-01T00:00:00Z"), NOW)
+    assert message.first_seen_at == sent
 
 
 def test_a_body_without_one_is_kept_byte_for_byte() -> None:
@@ -186,19 +216,79 @@ def test_a_body_without_one_is_kept_byte_for_byte() -> None:
 def test_our_attributes_carry_on_from_delivery_to_delivery() -> None:
     """First-seen time and deferrals come from the message's own attributes where it has them."""
     message = read_sqs_record(
-        {
-            "messageId": "m",
-            "receiptHandle": "r",
-            "body": "{}",
-            "attributes": {"ApproximateReceiveCount": "3", "SentTimestamp": "1800000000000"},
-            "messageAttributes": {
-                "first_seen_at": {"stringValue": "2026-11-01T00:00:00.000Z", "dataType": "String"},
-                "deferrals": {"stringValue": "4", "dataType": "String"},
-            },
-        }
+        record(
+            first_seen_at="2026-11-01T00:00:00.000Z",
+            deferrals="4",
+            deferred_at=NOW.isoformat(),
+        ),
+        NOW,
     )
     assert message.first_seen_at == datetime(2026, 11, 1, tzinfo=UTC)
     assert (message.deferrals, message.receive_count) == (4, 3)
+
+
+DAYS = timedelta(days=3, hours=1)
+WAITED: dict[str, Any] = {"first_seen_at": "2026-11-01T00:00:00.000Z", "deferrals": "200"}
+
+
+@pytest.mark.parametrize(
+    "letter",
+    [
+        record(sent=NOW - DAYS),
+        record(sent=NOW - DAYS, **WAITED),
+        record(**WAITED, deferred_at=(NOW - DAYS).isoformat()),
+        record(**WAITED, dead_letter_queue_of="arn:aws:sqs:us-east-1:1:q"),
+    ],
+    ids=["as it was sent", "a copy, by its first sending", "a copy, sent anew", "named by SQS"],
+)
+def test_a_letter_that_somebody_redrove_begins_to_wait_anew(letter: dict[str, Any]) -> None:
+    """Whichever queue moves it: it lay, and nothing was waited for meanwhile."""
+    message = read_sqs_record(letter, NOW)
+    assert (message.first_seen_at, message.deferrals) == (NOW, 0)
+
+
+def test_a_message_in_a_backlog_has_waited_since_it_was_sent() -> None:
+    """Five hours of a busy queue are waiting, and so is what its copies waited before."""
+    sent = NOW - timedelta(hours=5)
+    assert read_sqs_record(record(sent=sent), NOW).first_seen_at == sent
+    copy = record(sent=sent, **WAITED, deferred_at=(sent - timedelta(minutes=5)).isoformat())
+    assert read_sqs_record(copy, NOW).deferrals == 200
+
+
+OURS = {"schema_version": "1", "job_id": JOB_ID, "reason": "no_such_job", "detail": "404"}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (
+            {"source": "apartmentiq.archiver", "detail-type": "Export Rejected", "detail": OURS},
+            True,
+        ),
+        ({"source": "apartmentiq.archiver", "detail": {"job_id": JOB_ID}}, True),
+        (OURS, True),
+        ({"schema_version": "1", "job": {}, "object": {}, "source_etag": "x"}, True),
+        ({"source": "apartmentiq", "detail": {"job_id": JOB_ID}}, False),
+        ({"source": "apartmentiq", "detail": {"job_id": JOB_ID, "note": OURS}}, False),
+        ({"job_id": JOB_ID, "detail": "apartmentiq.archiver"}, False),
+        ({"job_id": JOB_ID, "reason": "x", "detail": "y"}, False),
+        ({"job_id": JOB_ID, "schema_version": "1"}, False),
+        (["apartmentiq.archiver"], False),
+        ("apartmentiq.archiver", False),
+    ],
+    ids=str,
+)
+def test_our_own_events_are_known_by_their_source_or_their_form(
+    value: object,
+    expected: bool,  # noqa: FBT001 - a case
+) -> None:
+    """The source is a settled name, and every detail of ours says its schema_version."""
+    assert is_our_own_event(json.dumps(value)) is expected
+
+
+def test_what_cannot_be_read_is_no_event_of_ours() -> None:
+    """It is malformed, and is told so."""
+    assert not is_our_own_event("{apartmentiq.archiver")
 
 
 @pytest.mark.parametrize(
@@ -214,11 +304,14 @@ def test_unreadable_attributes_count_as_absent(nonsense: str) -> None:
     message = read_sqs_record(
         {
             "body": "{}",
-            "attributes": {"SentTimestamp": "1700000000000", "ApproximateReceiveCount": nonsense},
-            "messageAttributes": {"first_seen_at": attribute, "deferrals": attribute},
-        }
+            "attributes": {"SentTimestamp": str(SENT_MS), "ApproximateReceiveCount": nonsense},
+            "messageAttributes": dict.fromkeys(
+                ("first_seen_at", "deferrals", "deferred_at"), attribute
+            ),
+        },
+        NOW,
     )
-    assert message.first_seen_at == datetime.fromtimestamp(1_700_000_000, UTC)
+    assert message.first_seen_at == datetime.fromtimestamp(SENT_MS / 1000, UTC)
     assert (message.deferrals, message.receive_count) == (0, 1)
 
 
@@ -226,6 +319,6 @@ def test_unreadable_attributes_count_as_absent(nonsense: str) -> None:
 def test_a_record_of_any_shape_becomes_a_message(nonsense: object) -> None:
     """Lambda sends no such record; if one came, its body must reach the dead-letter queue."""
     message = read_sqs_record(
-        {"body": nonsense, "attributes": nonsense, "messageAttributes": nonsense}
+        {"body": nonsense, "attributes": nonsense, "messageAttributes": nonsense}, NOW
     )
     assert (message.deferrals, message.receive_count) == (0, 1)

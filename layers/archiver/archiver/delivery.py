@@ -29,7 +29,7 @@ from archiver.errors import (
     Rejection,
 )
 from archiver.job import JobState
-from archiver.message import Message, read_request
+from archiver.message import Message, is_our_own_event, read_request
 from archiver.receipt import Receipt, iso_utc
 from archiver.telemetry import Steps
 
@@ -129,6 +129,9 @@ class Delivery:
 
     def handle(self, message: Message) -> None:
         """Bring one message to its outcome; raises only what SQS is to redeliver."""
+        if is_our_own_event(message.body):
+            self._ignore(message)
+            return
         job_id: str | None = None
         try:
             job_id, recheck = read_request(message.body)
@@ -175,6 +178,9 @@ class Delivery:
 
         Asynchronous invocation gives up after three tries; the queue does not.
         """
+        if is_our_own_event(message.body):
+            self._ignore(message)
+            return
         try:
             job_id, _ = read_request(message.body)
         except Rejection as rejection:
@@ -183,6 +189,15 @@ class Delivery:
         self.queue.send(message.body, {"first_seen_at": iso_utc(message.first_seen_at)})
         self.outcomes.count("Queued")
         self.log.info("queued", **self._story(message, job_id, "queued", then="queued"))
+
+    def _ignore(self, message: Message) -> None:
+        """Let an event of our own go: whatever we emitted about it would come back as well."""
+        self.outcomes.count("OwnEventsIgnored")
+        detail = (
+            "This is an event of the archiver's own. Narrow the rule that brings it here, for "
+            'example to {"source": ["apartmentiq"]}.'
+        )
+        self._close({**self._story(message, None, "ignored", then="deleted"), "detail": detail})
 
     def _tell_archived(self, message: Message, archived: Archived) -> None:
         receipt = archived.receipt
@@ -219,6 +234,7 @@ class Delivery:
         attributes = {
             "first_seen_at": iso_utc(message.first_seen_at),
             "deferrals": str(message.deferrals + 1),
+            "deferred_at": iso_utc(self.now()),
         }
         # Of a job that another run holds, that run says what it does.
         if deferral.reason != "in_progress_elsewhere":

@@ -2,7 +2,7 @@
 
 Accepted (vocabulary, "Trigger"): `{"job_id": "<uuid>"}`, an ApartmentIQ job object (which has a
 `job_id` too), or an EventBridge envelope whose `detail` is either; with `"recheck": true` the
-receipt is compared with the object first.
+receipt is compared with the object first. What we emitted ourselves asks for nothing.
 """
 
 from __future__ import annotations
@@ -11,13 +11,22 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from archiver.errors import Rejection
 from archiver.job import cut_callback_url, parse_job_id, strip_callback_url
 
-__all__ = ["Message", "read_request", "read_sqs_record", "sanitise_body", "sendable_body"]
+__all__ = [
+    "Message",
+    "is_our_own_event",
+    "read_request",
+    "read_sqs_record",
+    "sanitise_body",
+    "sendable_body",
+]
+
+OUR_SOURCE = "apartmentiq.archiver"  # settled: of all events that we emit
 
 _MAX_SHOWN_CHARACTERS = 60
 # What a body may take of SQS's least limit for a message (256 KiB): the rest is for the attributes
@@ -26,6 +35,11 @@ _MAX_BODY_BYTES = (256 - 16) * 1024
 # What SQS API Reference, SendMessage, leaves out of the characters that it takes. The other way
 # round, as there, would take 3 ms of each cold start: a range up to U+10FFFF is dear to compile.
 _REFUSED_BY_SQS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+# On its way a message is silent for 1 h 45 min at most (docs/decisions, "When a message counts as
+# lost"). One that lay for longer was in a dead-letter queue, or in a queue that stood still.
+_LAY = timedelta(hours=6)
+# SQS stamps a copy within seconds of our sending it; an hour is for clocks that differ.
+_SENT_WITHIN = timedelta(hours=1)
 _MAX_DIGITS = 15  # of a count or a time in milliseconds: until the year 33658
 
 
@@ -41,45 +55,76 @@ class Message:
     deferrals: int
 
 
-def read_sqs_record(record: Mapping[str, Any]) -> Message:
+def read_sqs_record(record: Mapping[str, Any], now: datetime) -> Message:
     """Read an SQS record of a Lambda event; its body is not judged here.
 
-    The attributes `first_seen_at` and `deferrals` are ours (vocabulary). Unreadable ones count as
-    absent: they must not keep a job from being archived.
+    The attributes `first_seen_at`, `deferrals` and `deferred_at` are ours (vocabulary). Unreadable
+    ones count as absent: they must not keep a job from being archived.
     """
     attributes = _mapping(record.get("attributes"))
     ours = _mapping(record.get("messageAttributes"))
     body = record.get("body")
+    begins = _begins_to_wait(ours, attributes, now)
     return Message(
         message_id=str(record.get("messageId", "")),
         body=sendable_body(body if isinstance(body, str) else json.dumps(body)),
         receipt_handle=str(record.get("receiptHandle", "")),
         receive_count=_whole_number(attributes.get("ApproximateReceiveCount"), default=1),
-        first_seen_at=_first_seen(ours, attributes),
-        deferrals=_whole_number(_string_value(ours, "deferrals"), default=0),
+        first_seen_at=now if begins else _first_seen(ours, attributes, now),
+        deferrals=0 if begins else _whole_number(_string_value(ours, "deferrals"), default=0),
     )
 
 
 def read_request(body: str) -> tuple[str, bool]:
     """Return the job id that a message's body asks for, and whether it asks for a recheck.
 
-    Raises Rejection("malformed_message") that says what was looked for and what was found.
+    The body's own `job_id` comes first: only an event has it in its `detail`, and others may call
+    something of theirs so. Raises Rejection("malformed_message") that says what was looked for and
+    what was found.
     """
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Rejection("malformed_message", f"The body is not JSON{_position(error)}.") from error
+    value = _parsed(body)
     detail = value.get("detail", value) if isinstance(value, dict) else value
+    for asked in (value, detail):
+        job_id = parse_job_id(asked.get("job_id")) if isinstance(asked, dict) else None
+        if job_id is not None:
+            return job_id, asked.get("recheck") is True
+    if isinstance(value, dict) and "job_id" in value:
+        detail = value
     if not isinstance(detail, dict):
         raise Rejection(
             "malformed_message",
             'The body must be a JSON object such as {"job_id": "<uuid>"}, a job object, or an '
             f"EventBridge event with either in `detail`; found {_kind(detail)}.",
         )
-    job_id = parse_job_id(detail.get("job_id"))
-    if job_id is None:
-        raise Rejection("malformed_message", _describe_missing_id(detail))
-    return job_id, detail.get("recheck") is True
+    raise Rejection("malformed_message", _describe_missing_id(detail))
+
+
+def is_our_own_event(body: str) -> bool:
+    """Tell whether a body is an event that we emitted, or the detail of one.
+
+    A rule that is too wide brings it back. To work with it would emit the next one, without end,
+    and so would its rejection. The detail alone comes by a target's InputPath; nothing of the
+    vendor's has a `schema_version` (apartmentiq-api, "Job object").
+    """
+    if OUR_SOURCE not in body and "schema_version" not in body:
+        return False
+    try:
+        value = _parsed(body)
+    except Rejection:
+        return False
+    if not isinstance(value, dict):
+        return False
+    told = value.keys()
+    return value.get("source") == OUR_SOURCE or (
+        "schema_version" in told and (told >= {"reason", "detail"} or told >= {"job", "object"})
+    )
+
+
+def _parsed(body: str) -> Any:  # noqa: ANN401 - any JSON
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Rejection("malformed_message", f"The body is not JSON{_position(error)}.") from error
 
 
 def sendable_body(body: str) -> str:
@@ -155,15 +200,34 @@ def _whole_number(value: object, *, default: int) -> int:
     return int(text) if usable else default
 
 
-def _first_seen(ours: Mapping[str, Any], attributes: Mapping[str, Any]) -> datetime:
+def _begins_to_wait(ours: Mapping[str, Any], attributes: Mapping[str, Any], now: datetime) -> bool:
+    """Tell whether nobody has waited with this message lately, whatever it carries.
+
+    So it is with a letter that SQS's redrive policy moved and somebody redrove: it has the
+    attributes that the message had. SQS gives it a new enqueue time ("All redriven messages are
+    considered new messages", SQS Developer Guide, "Learn how to configure a dead-letter queue
+    redrive"), long after we sent it; other queues keep the first one, then it lay all that time.
+    """
+    if "DeadLetterQueueSourceArn" in attributes:
+        return True
+    sent_at = _sent_at(attributes) or now
+    deferred_at = _parse_moment(_string_value(ours, "deferred_at"))
+    sent_again = deferred_at is not None and sent_at - deferred_at > _SENT_WITHIN
+    return sent_again or now - sent_at > _LAY
+
+
+def _first_seen(ours: Mapping[str, Any], attributes: Mapping[str, Any], now: datetime) -> datetime:
     """Return when the request was first seen: as carried, but never after the message was sent.
 
     A time that has not come yet would let it wait for ever.
     """
-    sent_ms = _whole_number(attributes.get("SentTimestamp"), default=-1)
-    sent_at = _moment(sent_ms / 1000) if sent_ms >= 0 else None
     carried = _parse_moment(_string_value(ours, "first_seen_at"))
-    return min(filter(None, (carried, sent_at)), default=datetime.now(UTC))
+    return min(filter(None, (carried, _sent_at(attributes))), default=now)
+
+
+def _sent_at(attributes: Mapping[str, Any]) -> datetime | None:
+    sent_ms = _whole_number(attributes.get("SentTimestamp"), default=-1)
+    return _moment(sent_ms / 1000) if sent_ms >= 0 else None
 
 
 def _moment(seconds: float) -> datetime | None:

@@ -6,7 +6,7 @@ No record may touch another: Powertools' batch processor reports each that faile
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.utilities.batch import (
@@ -30,14 +30,14 @@ def receive(event: Any, context: LambdaContext, application: Application) -> Any
     """Handle an SQS batch (answers `batchItemFailures`), or queue an event that came directly."""
     application.begin_invocation(context)
     if not _is_batch(event):
-        application.delivery.enqueue(_as_message(event))
+        application.delivery.enqueue(_as_message(event, application.now()))
         return {"queued": True}
     if not event["Records"]:
         return {"batchItemFailures": []}  # Powertools takes an empty batch for an error
 
     def handle(record: SQSRecord) -> None:
         with application.steps.step("record"):
-            application.delivery.handle(read_sqs_record(record.raw_event))
+            application.delivery.handle(read_sqs_record(record.raw_event, application.now()))
 
     # A batch in which everything failed is answered like any other: an error of the whole
     # invocation would cost the same redelivery and hide which record failed. A processor holds the
@@ -56,13 +56,13 @@ def _is_batch(event: Any) -> bool:  # noqa: ANN401 - any JSON
     )
 
 
-def _as_message(event: object) -> Message:
+def _as_message(event: object, now: datetime) -> Message:
     return Message(
         message_id="",
         body=sendable_body(_as_json(event)),
         receipt_handle="",
         receive_count=1,
-        first_seen_at=datetime.now(UTC),
+        first_seen_at=now,
         deferrals=0,
     )
 

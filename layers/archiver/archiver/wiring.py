@@ -106,6 +106,10 @@ class Application:
         self._remaining_seconds = lambda: context.get_remaining_time_in_millis() / 1000
         self._outside.deadline.begin(self._remaining_seconds)
 
+    def now(self) -> datetime:
+        """Return the date and time."""
+        return self._outside.now()
+
     @cached_property
     def delivery(self) -> Delivery:
         """What takes messages."""

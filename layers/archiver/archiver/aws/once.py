@@ -14,7 +14,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -46,6 +46,10 @@ __all__ = ["Once"]
 
 _PREFIX = "archive"  # settled: another function or alias must meet the same records
 _SECONDS_PER_DAY = 86_400
+# Of the reasons for which DynamoDB cancels a transaction, those that another run is the cause of
+# (DynamoDB API Reference, TransactionCanceledException): the others are throttling, size, a wrong
+# request, and pass or do not pass by themselves.
+_ANOTHER_RUN = frozenset({"ConditionalCheckFailed", "TransactionConflict"})
 
 
 class Once:
@@ -119,9 +123,10 @@ class Once:
             ) from error
         except IdempotencyPersistenceLayerError as error:
             self._let_go(claim)
-            raise Failure(
-                "aws_error", "The idempotency record could not be read or written."
-            ) from error
+            told = "The idempotency record could not be read or written"
+            if isinstance(error.__cause__, ClientError):
+                told += f": {code_of(error.__cause__)}"
+            raise Failure("aws_error", f"{told}.") from error
 
     def _let_go(self, claim: Claim) -> None:
         """Free the job where its record could not be read or written: the retry need not wait.
@@ -242,18 +247,26 @@ class _Transactions:
         except ClientError as error:
             if code_of(error) != "TransactionCanceledException":
                 raise
-            raise _as_condition(error) from error
+            reasons: list[dict[str, Any]] = error.response.get("CancellationReasons") or []  # type: ignore[assignment] # newer than its types
+            if _ANOTHER_RUN.isdisjoint(reason.get("Code") for reason in reasons):
+                raise _because(reasons, error) from error
+            raise _as_condition(reasons) from error
 
 
-def _as_condition(error: ClientError) -> ClientError:
+def _because(reasons: Sequence[Mapping[str, Any]], error: ClientError) -> ClientError:
+    """Name what canceled a transaction, such as ThrottlingError: its own code says nothing."""
+    codes = {str(reason.get("Code") or "None") for reason in reasons} - {"None"}
+    answer: Any = {**error.response, "Error": {"Code": ", ".join(sorted(codes)) or code_of(error)}}
+    return ClientError(answer, "TransactWriteItems")
+
+
+def _as_condition(reasons: Sequence[Mapping[str, Any]]) -> ClientError:
     """Say in the words of a single write, which Powertools understands, that a condition failed.
 
     With the record that stands in the way where that is what failed. Else somebody is changing the
     job's item right now: without a record Powertools looks again, and gives up as "in progress".
     """
-    reasons: Any = error.response.get("CancellationReasons") or [{}]
-    standing_in_the_way = reasons[0].get("Item")
     answer: Any = {"Error": {"Code": "ConditionalCheckFailedException", "Message": "see the cause"}}
-    if standing_in_the_way:
+    if standing_in_the_way := reasons[0].get("Item"):
         answer["Item"] = standing_in_the_way
     return ClientError(answer, "TransactWriteItems")
