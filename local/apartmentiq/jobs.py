@@ -108,7 +108,7 @@ class JobBook:
     """All jobs, safe to use from many threads; a job that is due completes when looked at."""
 
     def __init__(self, now: Callable[[], datetime]) -> None:
-        self._now = now
+        self.now = now
         self._lock = threading.Lock()
         self._jobs: dict[str, Job] = {}
         self._order: dict[str, int] = {}
@@ -116,7 +116,7 @@ class JobBook:
 
     def add(self, order: Order, *, job_id: str | None = None, status: Status = "submitted") -> Job:
         """Enter a new job; its id is made up unless given. Raises ValueError for a known id."""
-        now = self._now()
+        now = self.now()
         job = Job(job_id or str(uuid.uuid4()), order, status, created_at=now, updated_at=now)
         with self._lock:
             if job.job_id in self._jobs:
@@ -138,7 +138,7 @@ class JobBook:
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
         """Replace a job by what `change` makes of it. Raises KeyError for an unknown id."""
         with self._lock:
-            changed = dataclasses.replace(change(self._current(job_id)), updated_at=self._now())
+            changed = dataclasses.replace(change(self._current(job_id)), updated_at=self.now())
             self._jobs[job_id] = changed
             return changed
 
@@ -146,6 +146,11 @@ class JobBook:
         """Return the job as it is now, or None."""
         with self._lock:
             return self._current(job_id) if job_id in self._jobs else None
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job, as a vendor does that keeps them for a while."""
+        with self._lock:
+            del self._jobs[job_id]
 
     def newest_first(self) -> list[Job]:
         """Return all jobs, the latest order first."""
@@ -163,7 +168,7 @@ class JobBook:
 
     def _current(self, job_id: str) -> Job:
         job = self._jobs[job_id]
-        if job.status == "submitted" and job.completes_at and job.completes_at <= self._now():
+        if job.status == "submitted" and job.completes_at and job.completes_at <= self.now():
             job = dataclasses.replace(
                 job, status="succeeded", completes_at=None, updated_at=job.completes_at
             )

@@ -39,6 +39,7 @@ _PATHS: tuple[tuple[Route, re.Pattern[str]], ...] = (
     ("results", re.compile(re.escape(_JOBS) + r"/(?P<job_id>[^/]+)/results")),
     ("job", re.compile(re.escape(_JOBS) + r"/(?P<job_id>[^/]+)")),
 )
+Document = dict[str, object]
 _NOT_FOUND = {"error": "Not Found", "message": "Job with the specified ID does not exist"}
 
 
@@ -65,6 +66,7 @@ class TokenOffice:
         self.access_token = f"canary-access-token-{secrets.token_urlsafe(24)}"
         note_secret("access token", self.access_token)
         self.expires_in_seconds = 7200
+        self.revokes_earlier = False  # as Doorkeeper can be set up: a new token revokes the last
         self._now = now
         self._lock = threading.Lock()
         self._expiry: dict[str, float] = {self.access_token: math.inf}
@@ -110,6 +112,9 @@ class TokenOffice:
         self._note_secret("token", token)
         now = self._now().timestamp()
         with self._lock:
+            if self.revokes_earlier:
+                for earlier in self._expiry.keys() - {self.access_token}:
+                    del self._expiry[earlier]
             self._expiry[token] = now + self.expires_in_seconds
         document = {
             "access_token": token,
@@ -127,6 +132,10 @@ class JobRoutes:
     def __init__(self, jobs: JobBook, tokens: TokenOffice, make_link: Callable[[Job], str]) -> None:
         self.details_status = 200  # 404 or 405: no such page, as some accounts may find
         self.on_order: Callable[[Job], Job] = lambda job: job  # what happens to an order by itself
+        self.on_list: Callable[[int], None] = lambda page: None  # noqa: ARG005 - what moves it then
+        self.tell_job: Callable[[Document], Document] = lambda document: document
+        self.tell_pagination: Callable[[Document], object] = lambda pagination: pagination
+        self.hidden_until: dict[str, datetime] = {}  # jobs that its replica does not know yet
         self._jobs = jobs
         self._tokens = tokens
         self._make_link = make_link
@@ -156,16 +165,21 @@ class JobRoutes:
             return _invalid("page must be at least 1")  # the words are our guess
         if not (per_page.isdecimal() and 1 <= int(per_page) <= 100):
             return _invalid("per_page must be between 1 and 100")  # the words are our guess
-        jobs, size = self._jobs.newest_first(), int(per_page)
+        self.on_list(int(page))
+        jobs, size = list(filter(self._is_known, self._jobs.newest_first())), int(per_page)
         start = (int(page) - 1) * size
-        pagination = {
+        pagination: Document = {
             "current_page": int(page),
             "total_pages": max(1, -(-len(jobs) // size)),
             "total_count": len(jobs),
             "per_page": size,
         }
-        listed = [job.document() for job in jobs[start : start + size]]
-        return json_answer(200, {"jobs": listed, "pagination": pagination})
+        listed = [self.tell_job(job.document()) for job in jobs[start : start + size]]
+        return json_answer(200, {"jobs": listed, "pagination": self.tell_pagination(pagination)})
+
+    def _is_known(self, job: Job) -> bool:
+        until = self.hidden_until.get(job.job_id)
+        return until is None or self._jobs.now() >= until
 
     def _create(self, request: Request) -> Answer:
         try:
@@ -189,8 +203,14 @@ class JobRoutes:
     def _details(self, job_id: str) -> Answer:
         if self.details_status != 200:
             return json_answer(self.details_status, {"error": "Not Found"})
+        job = self._known(job_id)
+        return job if isinstance(job, Answer) else json_answer(200, self.tell_job(job.document()))
+
+    def _known(self, job_id: str) -> Job | Answer:
         job = _uuid_or_answer(job_id, self._jobs)
-        return job if isinstance(job, Answer) else json_answer(200, job.document())
+        if isinstance(job, Job) and not self._is_known(job):
+            return json_answer(404, _NOT_FOUND)
+        return job
 
     def _cancel(self, job_id: str) -> Answer:
         job = _uuid_or_answer(job_id, self._jobs)
@@ -202,7 +222,7 @@ class JobRoutes:
         return json_answer(200, cancelled.document())
 
     def _results(self, job_id: str) -> Answer:
-        job = _uuid_or_answer(job_id, self._jobs)
+        job = self._known(job_id)
         if isinstance(job, Answer):
             return job
         if job.refusal == "empty":

@@ -20,7 +20,14 @@ from local.apartmentiq.links import LONGEST_VALIDITY_SECONDS, LinkMaker, Signing
 from local.apartmentiq.listener import Listener, Reply
 from local.apartmentiq.messages import Answer, Body, Request, json_answer, to_bytes
 from local.apartmentiq.object_store import answer_object, find_job
-from local.apartmentiq.routes import API_PATH, TOKEN_PATH, JobRoutes, TokenOffice, find_route
+from local.apartmentiq.routes import (
+    API_PATH,
+    TOKEN_PATH,
+    Document,
+    JobRoutes,
+    TokenOffice,
+    find_route,
+)
 from local.apartmentiq.script import Journal, JournalEntry, LinkFault, Route, Script
 
 if TYPE_CHECKING:
@@ -240,6 +247,22 @@ class VendorStandIn:
     def switch_job_details(self, status: Literal[200, 404, 405]) -> None:
         """Answer `GET /bulk_api/jobs/{job_id}` for every job so; 200 switches it on again."""
         self._routes.details_status = status
+
+    def tell_jobs_as(self, change: Callable[[Document], Document]) -> None:
+        """Show every job object so, in the list and by itself."""
+        self._routes.tell_job = change
+
+    def tell_pagination_as(self, change: Callable[[Document], object]) -> None:
+        """Show the list's `pagination` so."""
+        self._routes.tell_pagination = change
+
+    def on_list(self, act: Callable[[int], None]) -> None:
+        """Do something before each page of the list is read, as others do at the same time."""
+        self._routes.on_list = act
+
+    def hide_job(self, job_id: str, seconds: float) -> None:
+        """Know nothing of a job for so long: its callback was quicker than the replica."""
+        self._routes.hidden_until[job_id] = self.clock.now() + timedelta(seconds=seconds)
 
     # --- links ---
 

@@ -352,3 +352,21 @@ def test_credentials_are_waited_for(clock: time_machine.Traveller) -> None:
     story.rest()
     assert story.state(job) == "archived"
     assert {run.letter.receives for run in story.runs} == {1}
+
+
+def test_runtimes_that_revoke_each_others_tokens_all_come_through(
+    clock: time_machine.Traveller,
+) -> None:
+    """Each new token revokes the last: nobody is told to check the credentials, and all goes on.
+
+    Thirty jobs that come at once to five runtimes are archived within two minutes.
+    """
+    story = Story(clock, physics={"concurrency": 5})
+    story.world.vendor.revokes_earlier = True
+    jobs = [story.order(700) for _ in range(30)]
+    for job in jobs:
+        story.ask(job)
+    story.rest()
+    assert {story.state(job) for job in jobs} == {"archived"}
+    assert [run.reason for run in story.runs if run.reason] == []
+    assert max(version.at for version in story.versions()) < START + 120

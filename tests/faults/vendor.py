@@ -92,6 +92,7 @@ class Vendor:
         self.longest_retry_after = 86_400  # what it tells at most, however long it is closed
         self.retry_after: tuple[float, float] = (5.0, 120.0)
         self.link_seconds = (20.0, 604_800.0)
+        self.revokes_earlier = False  # a new token revokes the last
         self.knocks = 0
         self._jobs = jobs
         self._chaos = chaos
@@ -204,6 +205,8 @@ class Vendor:
             return _json(401, {"error": "invalid_client"})
         self._count += 1
         token = f"canary-token-{self._count}"
+        if self.revokes_earlier:
+            self.revoke()
         self._tokens[token] = self._chaos.scheduler.now + _TOKEN_SECONDS
         return _json(200, {"access_token": token, "expires_in": _TOKEN_SECONDS})
 

@@ -13,6 +13,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from archiver.apartmentiq import protocol
+from archiver.apartmentiq.job_list import decipher_listing
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.errors import Failure, Rejection
 from archiver.job import Job
@@ -130,7 +131,7 @@ _NOW = datetime.fromtimestamp(1_764_000_060, UTC)  # a minute after most records
 _DECIPHER: dict[str, Callable[[protocol.Answer], object]] = {
     "token": protocol.decipher_token,
     "job": lambda answer: protocol.decipher_job(answer, JOB_ID),
-    "list": protocol.decipher_jobs_page,
+    "list": lambda answer: decipher_listing(answer, 100),
     "results": lambda answer: protocol.decipher_results(answer, "succeeded"),
 }
 

@@ -14,8 +14,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from archiver.errors import Deferral
-from archiver.listing import JobsPage, ListedJob
-from archiver.reconcile import JobRecord, Place, Reconciler
+from archiver.job import Job
+from archiver.listing import JobsPage, ListedJob, Position
+from archiver.reconcile import ENDS, JobRecord, Place, Reconciler
 from archiver.sweep_request import SweepRequest, read_sweep_request
 
 __all__ = ["NOW", "SCHEDULED", "World", "listed"]
@@ -34,7 +35,8 @@ def listed(
 ) -> ListedJob:
     """Return a job of the list: ordered `age` ago, last changed `finished` ago or then, too."""
     job_id = str(uuid.uuid4() if number is None else uuid.UUID(int=number))
-    return ListedJob(job_id, status, report_type, NOW - age, NOW - (finished or age))
+    job = Job(job_id, report_type, status=status)
+    return ListedJob(job, NOW - age, NOW - (finished or age))
 
 
 @dataclass
@@ -47,7 +49,8 @@ class World:
     closed_until: float = 0.0
     now: datetime = NOW
     left_seconds: float = 300.0
-    page_size: int = 100
+    page_size: int = 100  # at the most, whatever is asked for
+    longest_page: float = float("inf")  # jobs that an answer can hold before it is cut
     page_seconds: float = 0.0
     tells_totals: bool = True
     asked: Counter[str] = field(default_factory=Counter)
@@ -97,24 +100,28 @@ class World:
         """Take over what the fleet knows."""
         self.throttled = max(self.throttled, epoch_seconds)
 
-    def jobs_page(self, page: int) -> JobsPage:
-        """Serve one page of the list as it is now."""
+    def jobs_page(self, position: Position) -> JobsPage | None:
+        """Serve one page of the list as it is now; None where it would be too long."""
         left = self.throttled - self.now.timestamp()
         if left > 0:
             self.asked["held back"] += 1
             raise Deferral("rate_limited", "held", wait_seconds=left)
         self.asked["pages"] += 1
-        self.pages.append(page)
-        self.before_page(page)
+        self.pages.append(position.page)
+        self.before_page(position.page)
         self.pass_time(self.page_seconds)
-        start = (page - 1) * self.page_size
+        size = min(self.page_size, position.per_page)
+        start = (position.page - 1) * size
+        jobs = tuple(self.jobs[start : start + size])
+        if len(jobs) > self.longest_page:
+            return None
         told = len(self.jobs) if self.tells_totals else None
         return JobsPage(
-            jobs=tuple(self.jobs[start : start + self.page_size]),
+            jobs=jobs,
             unreadable_count=0,
-            total_pages=max(1, -(-len(self.jobs) // self.page_size)) if self.tells_totals else None,
+            total_pages=max(1, -(-len(self.jobs) // size)) if self.tells_totals else None,
             total_count=told,
-            jobs_per_page=self.page_size,
+            jobs_per_page=size,
         )
 
     # --- the table ---
@@ -135,7 +142,8 @@ class World:
         """UpdateItem with a condition."""
         self.asked["marks"] += 1
         if self.items.get(job_id) == known:
-            self.items[job_id] = JobRecord("queued", at, at.isoformat())
+            taken_up = 0 if known is None else known.taken_up + (known.state in ENDS)
+            self.items[job_id] = JobRecord("queued", at, at.isoformat(), taken_up=taken_up)
 
     def place(self) -> Place | None:
         """GetItem."""
@@ -151,10 +159,17 @@ class World:
         if self.kept is not None and self.kept.started_at == place.started_at:
             self.kept = None
 
-    def know(self, jobs: Sequence[ListedJob], state: str, ago: timedelta = timedelta()) -> None:
+    def know(
+        self,
+        jobs: Sequence[ListedJob],
+        state: str,
+        ago: timedelta = timedelta(),
+        reason: str | None = None,
+    ) -> None:
         """Give jobs an item that was touched some time ago."""
         at = self.now - ago
-        self.items |= {job.job_id: JobRecord(state, at, at.isoformat()) for job in jobs}
+        record = JobRecord(state, at, at.isoformat(), reason=reason)
+        self.items |= dict.fromkeys((job.job_id for job in jobs), record)
 
     # --- the queue ---
 

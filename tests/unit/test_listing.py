@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from archiver.apartmentiq.job_list import decipher_listing
 from archiver.apartmentiq.protocol import Answer
 from archiver.errors import Interruption
-from archiver.listing import JobsPage, ListedJob, Position, Window, read_moment
+from archiver.job import Job
+from archiver.listing import JobsPage, ListedJob, Position, Window
+from archiver.moment import read_moment
 
 JOB_ID = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -33,14 +35,16 @@ JSON = st.recursive(
 )
 
 
-def page(value: object) -> JobsPage:
+def page(value: object) -> JobsPage | None:
     """Decipher a page of this JSON."""
-    return decipher_listing(Answer(200, {}, json.dumps(value).encode()))
+    return decipher_listing(Answer(200, {}, json.dumps(value).encode()), 100)
 
 
 def job(created_at: datetime | None, updated_at: datetime | None) -> ListedJob:
     """Return a completed job with these dates."""
-    return ListedJob(JOB_ID, "succeeded", "units", created_at, updated_at)
+    changed_at = "unknown" if updated_at is None else updated_at.isoformat()
+    described = Job(JOB_ID, "units", status="succeeded", changed_at=changed_at)
+    return ListedJob(described, created_at, updated_at)
 
 
 def test_a_documented_page_is_read_whole() -> None:
@@ -84,6 +88,7 @@ def test_any_page_is_read_or_refused_with_a_reason(value: object) -> None:
         reason = why.reason
     else:
         reason = "vendor_error"
+        assert read is not None
         assert read.jobs_per_page >= 1
     assert reason == "vendor_error"
 
@@ -166,4 +171,4 @@ def test_reading_goes_on_or_back_by_what_the_total_tells(
 
 def test_smaller_pages_are_read_back_by_their_own_size() -> None:
     """The vendor may give fewer a page than it was asked for."""
-    assert Position(9, 900).after(read(800, jobs_per_page=50)) == Position(7, 800)
+    assert Position(9, 900, 50).after(read(800, jobs_per_page=50)) == Position(7, 800, 50)

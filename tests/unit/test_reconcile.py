@@ -6,15 +6,22 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import get_args
 
 import pytest
 
-from archiver.errors import Deferral, Failure, Interruption, Rejection
-from archiver.listing import JobsPage, ListedJob
-from archiver.reconcile import LOST_AFTER, RESERVE_SECONDS
+from archiver.errors import (
+    Deferral,
+    Failure,
+    FailureReason,
+    Interruption,
+    Rejection,
+    RejectionReason,
+)
+from archiver.listing import JobsPage, ListedJob, Position
+from archiver.reconcile import LOST_AFTER, RESERVE_SECONDS, JobRecord
 from tests.unit.sweep_fakes import NOW, World, listed
 
-ENDS = ("archived", "dead_lettered", "ended_at_vendor")
 UNDER_WAY = ("queued", "waiting", "copying", "failing")
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -38,24 +45,105 @@ def test_a_completed_job_that_nobody_knows_is_queued() -> None:
     assert (answer["outcome"], answer["queued"], answer["never_seen"]) == ("finished", 1, 1)
 
 
-@pytest.mark.parametrize("status", ["submitted", "failed", "cancelled", "processing", "unknown"])
+@pytest.mark.parametrize("status", ["submitted", "failed", "cancelled"])
 def test_a_job_without_an_export_is_only_counted(status: str) -> None:
-    """Only `succeeded` is queued, and the table is not even asked for the others."""
+    """The documented words for it are believed, and the table is not even asked for these."""
     world = World([listed(status=status)])
     world.sweep()
     assert world.queued == []
     assert world.asked["batch reads"] == 0
 
 
-@pytest.mark.parametrize("state", ENDS)
+@pytest.mark.parametrize("state", ["archived", "dead_lettered"])
 @pytest.mark.parametrize("ago", [timedelta(), 29 * DAY])
 def test_a_job_that_has_ended_here_is_left_alone_for_good(state: str, ago: timedelta) -> None:
-    """Archived, a person's, or ended at the vendor: its age changes nothing."""
+    """Archived or a person's: its age changes nothing."""
     job = listed(age=29 * DAY)
     world = World([job])
     world.know([job], state, ago)
     world.sweep()
     assert world.queued == []
+
+
+REASONS = get_args(RejectionReason) + get_args(FailureReason)
+
+
+@pytest.mark.parametrize("reason", sorted({*REASONS} - {"no_such_job", "waited_too_long"}))
+def test_a_letter_whose_reason_the_list_says_nothing_of_is_a_persons(reason: str) -> None:
+    """It would only become a second letter."""
+    job = listed()
+    world = World([job])
+    world.know([job], "dead_lettered", reason=reason)
+    assert world.sweep()["dead_lettered"] == 1
+    assert world.queued == []
+
+
+@pytest.mark.parametrize("status", ["succeeded", "done"])
+def test_a_job_that_was_unknown_and_is_listed_is_taken_up(status: str) -> None:
+    """A callback was quicker than the replica, or the secret held another account's client."""
+    job = listed(status=status)
+    world = World([job])
+    world.know([job], "dead_lettered", DAY, reason="no_such_job")
+    answer = world.sweep()
+    assert world.queued_ids() == [job.job_id]
+    assert (answer["taken_up"], answer["unarchived"], answer["dead_lettered"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(("status", "taken_up"), [("succeeded", 1), ("done", 0)])
+def test_a_job_that_had_failed_and_has_succeeded_is_taken_up(status: str, taken_up: int) -> None:
+    """The vendor has changed its mind; a word that nobody knows does not say so."""
+    job = listed(status=status)
+    world = World([job])
+    world.know([job], "ended_at_vendor", DAY, reason="job_failed")
+    assert world.sweep()["taken_up"] == taken_up
+
+
+@pytest.mark.parametrize(("hours", "taken_up"), [(3, 1), (1, 0)])
+def test_what_was_waited_for_too_long_is_taken_up_if_it_came_later(
+    hours: int, taken_up: int
+) -> None:
+    """It completed two hours ago: after its letter, or before, and then that was not the cause."""
+    job = listed(age=100 * HOUR, finished=2 * HOUR)
+    world = World([job])
+    world.know([job], "dead_lettered", hours * HOUR, reason="waited_too_long")
+    assert world.sweep()["taken_up"] == taken_up
+
+
+def test_a_list_that_contradicts_the_answers_makes_three_letters_and_no_more() -> None:
+    """Listed for ever, and 404 whenever it is asked for."""
+    job = listed()
+    world = World([job])
+    taken_up = 0
+    for _ in range(10):
+        at, record = world.now, world.items.get(job.job_id, JobRecord("", None, None))
+        world.items[job.job_id] = replace(
+            record, state="dead_lettered", reason="no_such_job", touched_at=at, updated_at="x"
+        )
+        taken_up += world.sweep()["taken_up"]
+    assert taken_up == 3
+
+
+@pytest.mark.parametrize("status", ["done", "SUCCESS", "", "unknown", "completed"])
+def test_a_status_that_nobody_knows_may_mean_an_export(status: str) -> None:
+    """Whoever archives asks the results endpoint then: the sweep must not say that all is well."""
+    job = listed(status=status)
+    world = World([job])
+    answer = world.sweep()
+    assert world.queued_ids() == [job.job_id]
+    assert (answer["queued"], answer["unarchived"]) == (1, 1)
+    assert answer["jobs"]["other"] == 1
+    assert world.metrics["OldestUnarchivedSeconds"] == HOUR.total_seconds()
+
+
+def test_a_job_that_tells_no_date_is_as_old_as_what_is_known_of_it() -> None:
+    """Else the alarm on the oldest could not ring for it."""
+    job = replace(listed(), created_at=None, updated_at=None)
+    world = World([job])
+    assert world.sweep()["oldest_unarchived_seconds"] == 0
+    world.items[job.job_id] = JobRecord(
+        "waiting", world.now, world.now.isoformat(), first_seen_at=world.now - 9 * HOUR
+    )
+    assert world.sweep()["oldest_unarchived_seconds"] == 9 * HOUR.total_seconds()
 
 
 @pytest.mark.parametrize("state", UNDER_WAY)
@@ -207,6 +295,7 @@ def test_no_job_that_stays_is_missed_however_the_list_moves(seed: int) -> None:
     """Orders and removals at random between any two reads; page sizes small, so that many cross."""
     chance = random.Random(seed)  # noqa: S311 - a test's own
     world = World(ordered(chance.randint(0, 60)), page_size=chance.randint(1, 7))
+    world.longest_page = chance.choice([1, 3, 100])
     staying = list(world.jobs)
     moves = chance.randint(0, 25)
 
@@ -230,12 +319,58 @@ def test_no_job_that_stays_is_missed_however_the_list_moves(seed: int) -> None:
     assert len(world.queued) == len(set(world.queued))
 
 
+@pytest.mark.parametrize("page_size", [100, 40])
+def test_pages_too_long_to_be_read_are_read_by_fewer_jobs(page_size: int) -> None:
+    """Also where the vendor gives fewer than were asked for, and where they are long later on."""
+    world = World(ordered(250), page_size=page_size)
+    world.longest_page = 9
+    assert world.sweep()["outcome"] == "finished"
+    assert set(world.queued_ids()) == {job.job_id for job in world.jobs}
+    assert len(world.queued) == 250
+    assert world.asked["pages"] < 60
+
+
+def test_a_sweep_of_long_pages_goes_on_where_it_ran_out_of_time() -> None:
+    """In the same short pages: none of its jobs is missed or counted twice."""
+    world = World(ordered(120), page_seconds=10)
+    world.longest_page = 30
+    answers = []
+    for _ in range(6):
+        world.left_seconds = RESERVE_SECONDS + 25
+        answers.append(world.sweep())
+    assert [answer["outcome"] for answer in answers].index("finished") == 2
+    assert set(world.queued_ids()) == {job.job_id for job in world.jobs}
+    assert answers[2]["jobs"]["succeeded"] == 120
+
+
+def test_a_job_too_long_to_be_read_alone_is_the_vendors_error() -> None:
+    """Nothing narrower can be asked for; the sweep says so, and does not look healthy."""
+    world = World(ordered(3))
+    world.longest_page = 0
+    answer = world.sweep()
+    assert (answer["outcome"], answer["reason"]) == ("unfinished", "vendor_error")
+
+
+def test_a_list_that_says_the_same_on_every_page_is_given_up() -> None:
+    """A page number that is ignored, and no totals: else only the time would end it."""
+
+    class Stuck(World):
+        def jobs_page(self, position: Position) -> JobsPage | None:
+            return super().jobs_page(replace(position, page=1))
+
+    stuck = Stuck(ordered(100), tells_totals=False)
+    answer = stuck.sweep()
+    assert (answer["reason"], answer["queued"]) == ("vendor_error", 100)
+    assert stuck.asked["pages"] < 20
+
+
 def test_totals_that_go_up_and_down_for_ever_do_not_hold_a_sweep() -> None:
     """Two copies of the list that disagree by one: the sweep comes to its end all the same."""
 
     class Wavering(World):
-        def jobs_page(self, page: int) -> JobsPage:
-            told = super().jobs_page(page)
+        def jobs_page(self, position: Position) -> JobsPage:
+            told = super().jobs_page(position)
+            assert told is not None
             return replace(told, total_count=300 - self.asked["pages"] % 2)
 
     wavering = Wavering(ordered(300))
@@ -257,8 +392,10 @@ def test_a_page_of_nothing_readable_is_not_the_end() -> None:
     job = listed()
 
     class Odd(World):
-        def jobs_page(self, page: int) -> JobsPage:
-            return JobsPage((), 100, None, None, 100) if page == 1 else super().jobs_page(page - 1)
+        def jobs_page(self, position: Position) -> JobsPage | None:
+            if position.page == 1:
+                return JobsPage((), 100, None, None, 100)
+            return super().jobs_page(replace(position, page=position.page - 1))
 
     odd = Odd([job], tells_totals=False)
     answer = odd.sweep()
@@ -270,8 +407,10 @@ def test_an_empty_page_before_the_last_is_an_error_and_not_the_end() -> None:
     """A hiccup of the vendor's must not look like a window in which all is archived."""
 
     class Hollow(World):
-        def jobs_page(self, page: int) -> JobsPage:
-            return replace(super().jobs_page(page), jobs=())
+        def jobs_page(self, position: Position) -> JobsPage:
+            told = super().jobs_page(position)
+            assert told is not None
+            return replace(told, jobs=())
 
     hollow = Hollow(ordered(200))
     answer = hollow.sweep()

@@ -9,21 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
 from archiver.apartmentiq.link import Link
 from archiver.claim import Claim, KnownJob
-from archiver.errors import Deferral, Failure
+from archiver.errors import Deferral, Failure, Rejection
 from archiver.job import Job
-from archiver.object_key import object_key
+from archiver.object_key import is_of_unknowns, object_key
 from archiver.receipt import Receipt, StoredObject, bare_etag, iso_utc
 from archiver.telemetry import Steps
 from archiver.transfer.contract import Checkpoint, Found, Upload
 from archiver.transfer.copier import Destination
 
 __all__ = ["Archived", "ExportArchiver", "Request"]
+
+# So long a 404 may be a callback that was quicker than the vendor's replica, and is no verdict.
+_REPLICAS_LAG = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +142,19 @@ class ExportArchiver:
         with request.hold():  # from the start: a run may be killed before it has read anything
             try:
                 return self._archive(request)
+            except Rejection as rejection:
+                if rejection.reason != "no_such_job" or not self._is_young(request):
+                    raise
+                raise Deferral("no_such_job", rejection.detail) from rejection
             except Failure as failure:
                 if self.seconds_left() > 0:
                     raise
                 raise Deferral(
                     "out_of_time", f"The invocation's time was up. The last thing: {failure.detail}"
                 ) from failure
+
+    def _is_young(self, request: Request) -> bool:
+        return self.now() - request.first_seen_at < _REPLICAS_LAG
 
     def give_up(self, job_id: str) -> None:
         """Abort what attempts at a job have left unfinished: nobody will go on with it."""
@@ -163,9 +173,18 @@ class ExportArchiver:
 
     def _archive_now(self, request: Request, known: KnownJob) -> Archived:
         job = self.vendor.describe(request.job_id)
+        key = object_key(job, prefix=self.key_prefix, template=self.key_template)
+        instead_of = known.key if self._takes_anew(request, known.key, key) else None
+        link = None
+        if known.key is None or instead_of is not None:
+            # The claim fixes the key for good: one of unknowns only for a job that has an export.
+            link = self.vendor.link(job) if job.is_vague else None
+        else:
+            key = known.key
         claim = Claim(
             job_id=job.job_id,
-            key=known.key or object_key(job, prefix=self.key_prefix, template=self.key_template),
+            key=key,
+            instead_of=instead_of,
             attempt=known.attempts + 1,
             first_seen_at=iso_utc(request.first_seen_at),
             claimed_at=iso_utc(self.now()),
@@ -176,19 +195,38 @@ class ExportArchiver:
         now: list[Receipt] = []
 
         def attempt() -> Receipt:
-            now.append(self._attempt(job, claim, known.checkpoint))
+            checkpoint = known.checkpoint if instead_of is None else None
+            now.append(self._attempt(job, link, claim, checkpoint))
             return now[0]
 
         return Archived(self.once.run(claim, attempt), now=bool(now))
 
-    def _attempt(self, job: Job, claim: Claim, checkpoint: Checkpoint | None) -> Receipt:
-        """Link, copy, emit. The caller stores the receipt.
+    def _takes_anew(self, request: Request, fixed: str | None, key: str) -> bool:
+        """Tell whether a recheck gives its job a better key than the one that is fixed.
+
+        That is one of unknowns, which versions before this one fixed before they had a link; at it
+        lies nothing, and nobody is about to put something there.
+        """
+        if not request.recheck or fixed is None or fixed == key:
+            return False
+        if not is_of_unknowns(fixed, prefix=self.key_prefix) or self.store.find(fixed) is not None:
+            return False
+        if self.once.is_held(request.job_id):
+            raise Deferral("in_progress_elsewhere", "Another run is archiving this job right now.")
+        for upload in self.store.uploads_at(fixed):
+            self.store.abort_upload(upload)
+        return True
+
+    def _attempt(
+        self, job: Job, link: Link | None, claim: Claim, checkpoint: Checkpoint | None
+    ) -> Receipt:
+        """Link, unless there is one, copy, emit. The caller stores the receipt.
 
         In this order, so that a crash in between emits again rather than never; consumers
         deduplicate (vocabulary, "Event").
         """
         started_at = self.now()
-        link = self.vendor.link(job)
+        link = link or self.vendor.link(job)
         with self.steps.step("copy"):
             stored = self.copier.copy(
                 link,

@@ -23,6 +23,7 @@ class Claim:
     first_seen_at: str
     claimed_at: str  # so that whoever finds the job "copying" can tell whether anybody still is
     request: str
+    instead_of: str | None = None  # the key that was fixed before, where this one takes its place
 
 
 @dataclass(frozen=True, slots=True)

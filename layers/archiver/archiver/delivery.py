@@ -38,6 +38,7 @@ __all__ = ["Delivery", "Outcomes"]
 _MAX_DELAY_SECONDS = 900  # SQS's limit on a delay; longer waits are chained
 # The first wait in seconds, doubled with each deferral up to SQS's limit.
 _FIRST_WAIT_SECONDS = {
+    "no_such_job": 10,  # of a message that is minutes old: the vendor's replica may lag
     "not_finished": 30,
     "rate_limited": 30,
     "in_progress_elsewhere": 5,

@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 DeferralReason = Literal[
+    "no_such_job",
     "not_finished",
     "rate_limited",
     "in_progress_elsewhere",

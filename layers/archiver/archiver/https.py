@@ -241,7 +241,8 @@ class UrllibClient:
         lower: dict[str, str] = {}
         for name, value in response.headers.items():
             lower.setdefault(name.lower(), value)  # the first counts, as for bytes
-        return Answer(response.status, lower, data, unread=unread)
+        is_cut = len(data) >= self._most_bytes
+        return Answer(response.status, lower, data, is_cut=is_cut, unread=unread)
 
     def _ask(
         self, method: str, url: str, headers: Mapping[str, str], body: str | None

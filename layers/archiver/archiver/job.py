@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any, Literal
 
 from archiver.errors import redact
+from archiver.moment import read_vendor_moment
 
 __all__ = [
     "UNKNOWN",
@@ -29,6 +30,9 @@ __all__ = [
 JobState = Literal["waiting", "failing", "dead_lettered", "ended_at_vendor"]
 
 UNKNOWN = "unknown"  # settled: what a field reads when the vendor does not tell it
+# The documented words for a job that has no export, or none yet (apartmentiq-api, "Job object").
+# Whatever else a status says, the results endpoint knows better.
+_WITHOUT_EXPORT = frozenset({"submitted", "failed", "cancelled"})
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _UUID_ANYWHERE = re.compile(f"(?=({_UUID.pattern}))")  # two may overlap
@@ -82,33 +86,36 @@ class Job:
             return value if isinstance(value, str) and value == redact(value) else UNKNOWN
 
         message = fields.get("error_message")
+        changed_at = read_vendor_moment(fields.get("updated_at"))
         return cls(
             job_id=job_id,
             report_type=text("report_type"),
             output_format=text("output_format"),
-            start_date=_date(text("start_date")),
-            end_date=_date(text("end_date")),
-            status=text("status"),
+            start_date=_date(fields.get("start_date")),
+            end_date=_date(fields.get("end_date")),
+            status=text("status").strip().lower(),
             error_message=message if isinstance(message, str) else "",
-            changed_at=_moment(text("updated_at")),
+            changed_at=UNKNOWN if changed_at is None else changed_at.isoformat(),
         )
 
+    @property
+    def may_have_export(self) -> bool:
+        """Tell whether the results endpoint is to be asked; a status that nobody knows may be."""
+        return self.status not in _WITHOUT_EXPORT
 
-def _date(value: str) -> str:
+    @property
+    def is_vague(self) -> bool:
+        """Tell whether something that a key is made of is not known."""
+        return UNKNOWN in {self.report_type, self.output_format, self.start_date, self.end_date}
+
+
+def _date(value: object) -> str:
     """Return a date as YYYY-MM-DD, also out of a timestamp; what is no date reads "unknown"."""
     try:
-        return date.fromisoformat(value[:10]).isoformat()
+        return date.fromisoformat(value[:10] if isinstance(value, str) else "").isoformat()
     except ValueError:
-        return UNKNOWN
-
-
-def _moment(value: str) -> str:
-    """Return a moment in ISO 8601 with its zone, UTC if it names none; else "unknown"."""
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        return UNKNOWN
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+        moment = read_vendor_moment(value)
+        return UNKNOWN if moment is None else moment.date().isoformat()
 
 
 def strip_callback_url(value: Any) -> Any:  # noqa: ANN401 - any JSON in, the same JSON out

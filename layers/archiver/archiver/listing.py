@@ -1,4 +1,6 @@
-"""The vendor's job list: what a page says, which jobs a sweep means, and where it reads on. Pure.
+"""The vendor's job list: what a page says, which jobs a sweep means, and how it is walked. Pure.
+
+The sweep walks it, and so does who looks for one job that has no page of its own.
 
 The list is newest first, in pages, and it moves while it is read. A new job pushes others to later
 pages: they are seen twice, which costs nothing. A job that vanishes pulls others forward, and one
@@ -8,23 +10,29 @@ when that can have happened, and reads back (docs/decisions, "The sweep reads ba
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
+from archiver.errors import Failure
 from archiver.job import Job, parse_job_id
+from archiver.moment import read_vendor_moment
 
-__all__ = ["JobsPage", "ListedJob", "Position", "Window", "read_moment"]
+__all__ = ["MOST_PER_PAGE", "JobsPage", "ListedJob", "Position", "Walk", "Window", "whole"]
+
+MOST_PER_PAGE = 100  # the API's maximum
+# A list from which jobs vanish fifty times in five minutes is none; its totals are guesses, and who
+# walks it comes to its end all the same.
+_MOST_STEPS_BACK = 50
+_MOST_REPEATS = 10  # of a page; orders push one page's jobs to the next, but not all the time
 
 
 @dataclass(frozen=True, slots=True)
 class ListedJob:
     """One job of the list; a date that cannot be read is None and excludes nothing."""
 
-    job_id: str
-    status: str
-    report_type: str
+    job: Job
     created_at: datetime | None
     updated_at: datetime | None
 
@@ -34,14 +42,16 @@ class ListedJob:
         job_id = parse_job_id(fields.get("job_id"))
         if job_id is None:
             return None
-        job = Job.from_vendor(job_id, fields)
         return cls(
-            job_id=job_id,
-            status=job.status,
-            report_type=job.report_type,
-            created_at=read_moment(fields.get("created_at")),
-            updated_at=read_moment(fields.get("updated_at")),
+            Job.from_vendor(job_id, fields),
+            created_at=read_vendor_moment(fields.get("created_at")),
+            updated_at=read_vendor_moment(fields.get("updated_at")),
         )
+
+    @property
+    def job_id(self) -> str:
+        """Its id."""
+        return self.job.job_id
 
     @property
     def completed_at(self) -> datetime | None:
@@ -58,6 +68,11 @@ class JobsPage:
     total_pages: int | None
     total_count: int | None
     jobs_per_page: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Tell whether nothing is on it; a page of nothing readable is not empty."""
+        return not self.jobs and not self.unreadable_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +103,22 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a sweep reads next, and how many jobs there were when it read last."""
+    """Where to read next, in pages of so many jobs, and how many there were at the last read."""
 
     page: int = 1
     total_count: int | None = None
+    per_page: int = MOST_PER_PAGE
+
+    def narrower(self) -> Position:
+        """Return the same place in pages half as long, for one that is too long to be read.
+
+        Where the halves do not meet, some jobs are read again, and none is missed.
+        """
+        if self.per_page == 1:
+            raise Failure("vendor_error", "A single job of the list is too long to be read.")
+        per_page = self.per_page // 2
+        jobs_before = (self.page - 1) * self.per_page
+        return Position(jobs_before // per_page + 1, self.total_count, per_page)
 
     def after(self, read: JobsPage) -> Position:
         """Return where to read on after this page.
@@ -105,18 +132,82 @@ class Position:
         if self.total_count is not None and read.total_count is not None:
             fallen = self.total_count - read.total_count
         total_count = self.total_count if read.total_count is None else read.total_count
+        # A vendor that gives fewer than were asked for counts its pages by what it gives.
+        given = max(read.jobs_per_page, len(read.jobs) + read.unreadable_count)
+        per_page = min(self.per_page, given)
         if fallen > 0 and self.page > 1:
             pages_back = -(-fallen // read.jobs_per_page)
-            return Position(max(1, self.page - pages_back), total_count)
-        return Position(self.page + 1, total_count)
+            return Position(max(1, self.page - pages_back), total_count, per_page)
+        return Position(self.page + 1, total_count, per_page)
+
+    def is_last(self, read: JobsPage) -> bool:
+        """Tell whether nothing comes after this page; what the list does not tell, it shows."""
+        if read.is_empty:
+            return True
+        if read.total_pages is None or self.page < read.total_pages:
+            return False
+        return read.total_count is None or self.page * read.jobs_per_page >= read.total_count
 
 
-def read_moment(value: object) -> datetime | None:
-    """Return an ISO 8601 moment (UTC where it names no zone), or None for anything else."""
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.fromisoformat(value.strip())
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return None
+class Walk:
+    """One reading of the list from a position on: forward, back where it moved, and narrower.
+
+    `read` returns the page at a position, or None for one that is too long to be read. `position`
+    is that of the page which is being worked on, and after that of the next.
+    """
+
+    def __init__(
+        self, read: Callable[[Position], JobsPage | None], start: Position | None = None
+    ) -> None:
+        """Prepare to read from a position on, or from the beginning."""
+        self.position = start or Position()
+        self._read = read
+        self._steps_back = 0
+
+    def pages(self, is_behind: Callable[[JobsPage], bool] = lambda _: False) -> Iterator[JobsPage]:
+        """Read up to the end of the list, or to a page behind which nothing matters.
+
+        Raises Failure("vendor_error") for a list that says the same on every page.
+        """
+        before: JobsPage | None = None
+        repeats = 0
+        while True:
+            page = self._page()
+            yield page
+            read, self.position = self.position, self._after(page)
+            if self.position.page <= read.page:
+                before = None
+                continue
+            if read.is_last(page) or is_behind(page):
+                return
+            repeats = repeats + 1 if page == before else 0
+            if repeats >= _MOST_REPEATS:
+                told = f"Page {read.page} of the job list is the same as those before it."
+                raise Failure("vendor_error", told)
+            before = page
+
+    def _page(self) -> JobsPage:
+        while True:
+            page = self._read(self.position)
+            if page is not None:
+                return page
+            self.position = self.position.narrower()
+
+    def _after(self, page: JobsPage) -> Position:
+        """Return where to read on; a total that goes up and down all the time is not followed."""
+        position = self.position.after(page)
+        if position.page <= self.position.page:
+            self._steps_back += 1
+            if self._steps_back > _MOST_STEPS_BACK:
+                return replace(position, page=self.position.page + 1)
+        return position
+
+
+def whole(page: JobsPage | None, position: Position) -> JobsPage | None:
+    """Return a page, unless it is empty though the list goes on: that would look like its end."""
+    if page is None or not page.is_empty or page.total_pages is None:
+        return page
+    if position.page < page.total_pages:
+        told = f"Page {position.page} of {page.total_pages} of the job list is empty."
+        raise Failure("vendor_error", told)
+    return page

@@ -16,6 +16,7 @@ from typing import Any
 
 from archiver.errors import Rejection
 from archiver.job import cut_callback_url, parse_job_id, strip_callback_url
+from archiver.moment import read_moment
 
 __all__ = [
     "Message",
@@ -211,7 +212,7 @@ def _begins_to_wait(ours: Mapping[str, Any], attributes: Mapping[str, Any], now:
     if "DeadLetterQueueSourceArn" in attributes:
         return True
     sent_at = _sent_at(attributes) or now
-    deferred_at = _parse_moment(_string_value(ours, "deferred_at"))
+    deferred_at = read_moment(_string_value(ours, "deferred_at"))
     sent_again = deferred_at is not None and sent_at - deferred_at > _SENT_WITHIN
     return sent_again or now - sent_at > _LAY
 
@@ -221,7 +222,7 @@ def _first_seen(ours: Mapping[str, Any], attributes: Mapping[str, Any], now: dat
 
     A time that has not come yet would let it wait for ever.
     """
-    carried = _parse_moment(_string_value(ours, "first_seen_at"))
+    carried = read_moment(_string_value(ours, "first_seen_at"))
     return min(filter(None, (carried, _sent_at(attributes))), default=now)
 
 
@@ -234,12 +235,4 @@ def _moment(seconds: float) -> datetime | None:
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, ValueError):  # beyond the year 9999
-        return None
-
-
-def _parse_moment(text: str | None) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text or "")
-        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except (OverflowError, ValueError):  # its zone can carry it out of the years 1 to 9999
         return None

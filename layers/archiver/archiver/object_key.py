@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from archiver.job import UNKNOWN, Job
 
-__all__ = ["DEFAULT_KEY_TEMPLATE", "check_key_template", "object_key"]
+__all__ = ["DEFAULT_KEY_TEMPLATE", "check_key_template", "is_of_unknowns", "object_key"]
 
 DEFAULT_KEY_TEMPLATE = (
     "report_type={report_type}/format={output_format}"
@@ -41,6 +41,12 @@ def object_key(job: Job, *, prefix: str, template: str) -> str:
         job_id=job.job_id,
         extension=job.output_format if job.output_format in _EXTENSIONS else "bin",
     )
+
+
+def is_of_unknowns(key: str, *, prefix: str) -> bool:
+    """Tell whether a key was made for a job that the vendor had not described, by any template."""
+    made = key.removeprefix(prefix)
+    return UNKNOWN in made or made.endswith(".bin")
 
 
 def check_key_template(prefix: str, template: str) -> None:

@@ -1,8 +1,9 @@
 """The use case behind the callbacks: find completed jobs that nobody told us of, and queue them.
 
 A sweep reads the vendor's list page by page, newest first, and asks the table once a page what
-became of the completed jobs. It queues those of which nothing is known, and those whose message
-must be lost; it archives nothing itself and asks the vendor nothing but the list.
+became of the completed jobs. It queues those of which nothing is known, those whose message must be
+lost, and those whose end here the list disproves; it archives nothing itself and asks the vendor
+nothing but the list.
 
 It must cost next to nothing when nothing is missing, and must never be the only one who knows
 something: a sweep that is killed anywhere is simply done again. It knows neither boto3 nor HTTP.
@@ -12,17 +13,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
 from archiver.errors import Deferral, Failure, Interruption, Rejection
-from archiver.listing import JobsPage, ListedJob, Position
+from archiver.listing import JobsPage, ListedJob, Position, Walk, whole
 from archiver.receipt import iso_utc
 from archiver.sweep_request import SweepRequest
 from archiver.tally import Tally
 
-__all__ = ["JobRecord", "Place", "Reconciler", "why_queue"]
+__all__ = ["ENDS", "JobRecord", "Place", "Reconciler", "end_of", "why_queue"]
 
 # A job under way touches its item at least as often as its message comes round: a delay is at most
 # 15 minutes (SQS), a killed run's message is back after the queue's visibility of 90. An item that
@@ -38,15 +39,15 @@ RESERVE_SECONDS = 45.0
 _MESSAGES_PER_REQUEST = 10  # SQS's limit for SendMessageBatch
 _TRIES_A_PAGE = 3
 _FIRST_PAUSE_SECONDS = 1.0  # doubled with each try
-# A list from which jobs vanish fifty times in five minutes is none; its totals are guesses, and the
-# next sweep reads all of it again.
-_MOST_STEPS_BACK = 50
 _NEEDS_MORE_TIME = frozenset({"out_of_time", "rate_limited"})
 _WAITS_A_PAGE = 5  # a vendor that says "later" oftener than this is left alone until the next sweep
 # Nothing is queued again of a job with one of these: a dead letter is a person's (RedriveCommand).
-_ENDS = frozenset({"archived", "dead_lettered", "ended_at_vendor"})
+# Unless the list itself disproves what the letter says; and if that ends so again, three times: a
+# vendor whose list and whose answers contradict each other must not make a letter an hour.
+ENDS = frozenset({"archived", "dead_lettered", "ended_at_vendor"})
+_MOST_TAKEN_UP = 3
 
-Why = Literal["unknown", "lost"]
+Why = Literal["unknown", "lost", "disproved"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,9 @@ class JobRecord:
     updated_at: str | None  # as it stands there, to notice that somebody else was quicker
     key: str | None = None  # fixed by the first claim
     upload_id: str | None = None  # of the copy that was last begun
+    reason: str | None = None  # why it waits or ended so
+    first_seen_at: datetime | None = None
+    taken_up: int = 0  # so often a sweep queued it although it had its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,8 @@ class Vendor(Protocol):
     def keep_away_until(self, epoch_seconds: float) -> None:
         """Ask nothing before then."""
 
-    def jobs_page(self, page: int) -> JobsPage:
-        """Return one page; raises an Interruption."""
+    def jobs_page(self, position: Position) -> JobsPage | None:
+        """Return one page, None for one too long to be read; raises an Interruption."""
 
 
 class Items(Protocol):
@@ -134,12 +138,11 @@ class _Sweep:
     """One sweep on its way."""
 
     request: SweepRequest
-    position: Position
+    walk: Walk
     started_at: datetime
     tally: Tally
     seen: set[str] = field(default_factory=set)  # in this invocation; a job may come twice
     queued_count: int = 0  # in this invocation
-    steps_back: int = 0  # likewise
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,39 +187,30 @@ class Reconciler:
 
     def _begin(self, request: SweepRequest, kept: Place | None) -> _Sweep:
         if kept is None:
-            return _Sweep(request, request.start, self.now(), Tally())
-        return _Sweep(
-            request.reaching_back_to(kept.since), kept.position, kept.started_at, kept.tally
-        )
+            return _Sweep(request, Walk(self._read, request.start), self.now(), Tally())
+        walk = Walk(self._read, kept.position)
+        return _Sweep(request.reaching_back_to(kept.since), walk, kept.started_at, kept.tally)
 
     # --- reading ---
 
     def _walk(self, sweep: _Sweep) -> None:
         """Read pages from the sweep's position until the window is behind it."""
-        while True:
-            read, page = sweep.position, self._read(sweep.position.page)
+        window = sweep.request.window
+
+        def is_behind(page: JobsPage) -> bool:
+            return bool(page.jobs) and all(window.is_after(job) for job in page.jobs)
+
+        for page in sweep.walk.pages(is_behind):
             self._settle(page, sweep)
-            sweep.position = self._after(page, sweep)
-            if sweep.position.page > read.page and _is_last(page, read, sweep.request):
-                return
 
-    def _after(self, page: JobsPage, sweep: _Sweep) -> Position:
-        """Return where to read on; a total that goes up and down all the time is not followed."""
-        position = sweep.position.after(page)
-        if position.page <= sweep.position.page:
-            sweep.steps_back += 1
-            if sweep.steps_back > _MOST_STEPS_BACK:
-                return replace(position, page=sweep.position.page + 1)
-        return position
-
-    def _read(self, number: int) -> JobsPage:
+    def _read(self, position: Position) -> JobsPage | None:
         """Read one page: waiting where the vendor asks for it, trying again where it stumbles."""
         tries = waits = 0
         while True:
             self._check_time(0.0)
             try:
                 self.vendor.keep_away_until(self.items.vendor_closed_until())
-                return _whole(self.vendor.jobs_page(number), number)
+                return whole(self.vendor.jobs_page(position), position)
             except Deferral as deferral:
                 waits += 1
                 if deferral.wait_seconds is None or waits > _WAITS_A_PAGE:
@@ -242,7 +236,7 @@ class Reconciler:
             for job in page.jobs
             if job.job_id not in sweep.seen and sweep.request.means(job)
         }
-        completed = [job for job in new.values() if job.status == "succeeded"]
+        completed = [job for job in new.values() if job.job.may_have_export]
         records = self.items.records([job.job_id for job in completed]) if completed else {}
         missing = _missing(completed, records, self.now())
         if not sweep.request.dry_run:
@@ -250,7 +244,9 @@ class Reconciler:
         # Counted when all of it is done: a page that failed half-way is read again.
         sweep.seen |= new.keys()
         for job in new.values():
-            sweep.tally.add(job, _end_of(records.get(job.job_id)))
+            record = records.get(job.job_id)
+            known_since = None if record is None else record.first_seen_at or record.touched_at
+            sweep.tally.add(job, end_of(job, record), known_since)
         sweep.tally.add_missing(missing)
         sweep.tally.add_page(page.unreadable_count)
 
@@ -284,7 +280,7 @@ class Reconciler:
         """
         if why is not None and why.reason in _NEEDS_MORE_TIME:
             since = sweep.request.window.since
-            place = Place(sweep.position, since, sweep.started_at, sweep.tally)
+            place = Place(sweep.walk.position, since, sweep.started_at, sweep.tally)
             with suppress(Failure):  # then the next sweep begins at the first page
                 self.items.keep_place(place)
         elif kept is not None:
@@ -319,47 +315,45 @@ class Reconciler:
             return answer
         answer |= {"reason": why.reason, "detail": why.detail}
         if not isinstance(why, Rejection):
-            answer["continue_with"] = request.payload_from(sweep.position)
+            answer["continue_with"] = request.payload_from(sweep.walk.position)
         self.log.warning("swept", **answer)
         return answer
 
 
-def why_queue(record: JobRecord | None, now: datetime) -> Why | None:
-    """Return why a completed job is to be queued, or None where it has its end or its message."""
+def why_queue(job: ListedJob, record: JobRecord | None, now: datetime) -> Why | None:
+    """Return why a job is to be queued, or None where it has its end or its message."""
     if record is None:
         return "unknown"
-    if record.state in _ENDS:
-        return None
+    if record.state in ENDS:
+        return "disproved" if end_of(job, record) is None else None
     if record.touched_at is None or now - record.touched_at > LOST_AFTER:
         return "lost"
     return None
+
+
+def end_of(job: ListedJob, record: JobRecord | None) -> str | None:
+    """Return a job's end here; None where it has none, or one that the list disproves.
+
+    What is in the list exists; what is called succeeded has neither failed nor been cancelled; and
+    what completed after its letter was written, is no longer waited for.
+    """
+    if record is None or record.state not in ENDS:
+        return None
+    if record.state == "archived" or record.taken_up >= _MOST_TAKEN_UP:
+        return record.state
+    has_succeeded = job.job.status == "succeeded"
+    if record.state == "ended_at_vendor":
+        return None if has_succeeded else record.state
+    if record.reason == "waited_too_long" and has_succeeded:
+        completed_at = job.completed_at
+        later = completed_at and record.touched_at and completed_at > record.touched_at
+        return None if later else record.state
+    return None if record.reason == "no_such_job" else record.state
 
 
 def _missing(
     completed: Sequence[ListedJob], records: Mapping[str, JobRecord], now: datetime
 ) -> list[tuple[ListedJob, Why]]:
     """Return the completed jobs that are to be queued, each with the reason."""
-    reasons = [(job, why_queue(records.get(job.job_id), now)) for job in completed]
+    reasons = [(job, why_queue(job, records.get(job.job_id), now)) for job in completed]
     return [(job, why) for job, why in reasons if why is not None]
-
-
-def _end_of(record: JobRecord | None) -> str | None:
-    return record.state if record is not None and record.state in _ENDS else None
-
-
-def _whole(page: JobsPage, number: int) -> JobsPage:
-    """Return a page, unless it is empty though the list goes on: that would look like its end."""
-    empty = not page.jobs and not page.unreadable_count
-    if empty and page.total_pages is not None and number < page.total_pages:
-        told = f"Page {number} of {page.total_pages} of the job list is empty."
-        raise Failure("vendor_error", told)
-    return page
-
-
-def _is_last(page: JobsPage, read: Position, request: SweepRequest) -> bool:
-    """Tell whether nothing that matters comes after a page."""
-    if page.total_pages is not None and read.page >= page.total_pages:
-        return True
-    if not page.jobs:
-        return not page.unreadable_count  # a page that merely holds nothing readable is not the end
-    return all(request.window.is_after(job) for job in page.jobs)

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from archiver.listing import ListedJob, Position, Window, read_moment
+from archiver.listing import MOST_PER_PAGE, ListedJob, Position, Window
+from archiver.moment import read_moment
 from archiver.receipt import iso_utc
 
 __all__ = ["REPORT_TYPES", "RequestRefused", "SweepRequest", "read_sweep_request"]
@@ -44,7 +45,7 @@ class SweepRequest:
     def means(self, job: ListedJob) -> bool:
         """Tell whether a job is one that this sweep is about."""
         return self.window.holds(job) and (
-            self.report_types is None or job.report_type in self.report_types
+            self.report_types is None or job.job.report_type in self.report_types
         )
 
     def reaching_back_to(self, since: datetime) -> SweepRequest:
@@ -61,6 +62,8 @@ class SweepRequest:
         if self.dry_run:
             payload["dry_run"] = True
         payload["continue_from"] = {"page": position.page, "total_count": position.total_count}
+        if position.per_page != MOST_PER_PAGE:
+            payload["continue_from"]["per_page"] = position.per_page
         return payload
 
 
@@ -152,10 +155,14 @@ def _is_date(text: str) -> bool:
 def _is_position(value: object) -> bool:
     if value is None:
         return True
-    if not isinstance(value, Mapping) or value.keys() - {"page", "total_count"}:
+    if not isinstance(value, Mapping) or value.keys() - {"page", "total_count", "per_page"}:
         return False
     page, total = value.get("page"), value.get("total_count")
-    return _is_whole(page, 1, _MAX_PAGE) and (total is None or _is_whole(total, 0, 10**12))
+    return (
+        _is_whole(page, 1, _MAX_PAGE)
+        and (total is None or _is_whole(total, 0, 10**12))
+        and _is_whole(value.get("per_page", MOST_PER_PAGE), 1, MOST_PER_PAGE)
+    )
 
 
 def _is_whole(value: object, least: int, most: int) -> bool:
@@ -163,7 +170,10 @@ def _is_whole(value: object, least: int, most: int) -> bool:
 
 
 def _position(value: Mapping[str, Any] | None) -> Position:
-    return Position() if value is None else Position(value["page"], value.get("total_count"))
+    if value is None:
+        return Position()
+    per_page = value.get("per_page", MOST_PER_PAGE)
+    return Position(value["page"], value.get("total_count"), per_page)
 
 
 def _shown(value: object) -> str:

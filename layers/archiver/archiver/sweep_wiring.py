@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 
 from archiver.abandoned_uploads import AbandonedUploads
-from archiver.apartmentiq.job_list import JobList
+from archiver.apartmentiq.client import ApartmentIq
 from archiver.apartmentiq.link import TrustedHosts
 from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.aws.credentials import SecretCredentials
@@ -48,7 +48,7 @@ _S3_CONFIG = _CONFIG.merge(
 )
 _NEVER_ENDING_SECONDS = 900.0
 # A job object names its properties, at 10 bytes each: 100 jobs of 8,000 properties are a page.
-# Parsed, that is some 60 MB.
+# Parsed, that is some 60 MB. Of longer ones fewer jobs are asked for at a time.
 _MOST_LIST_BYTES = 8 << 20
 
 
@@ -144,7 +144,7 @@ class Sweeper:
     def _reconciler(self) -> Reconciler:
         settings, world = self._settings, self._world
         return Reconciler(
-            vendor=self._job_list(JobTable(self._dynamodb, settings.table_name).close_vendor),
+            vendor=self._vendor(JobTable(self._dynamodb, settings.table_name).close_vendor),
             items=self._items,
             queue=Queue(world.client("sqs", _CONFIG), settings.queue_url),
             gauges=self._gauges,
@@ -154,9 +154,9 @@ class Sweeper:
             remaining_seconds=self._time_left,
         )
 
-    def _job_list(self, close_vendor: Callable[[float], None]) -> JobList:
+    def _vendor(self, close_vendor: Callable[[float], None]) -> ApartmentIq:
         settings, world = self._settings, self._world
-        return JobList(
+        return ApartmentIq(
             ThrottledHttp(world.http, close_vendor, world.now),
             SecretCredentials(
                 world.client("secretsmanager", _CONFIG),
@@ -167,7 +167,7 @@ class Sweeper:
             token_url=settings.token_url,
             trusted_hosts=TrustedHosts(),  # a sweep asks for no link
             steps=self._steps,
-            now=world.now,
+            pause=world.pause,
         )
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from archiver.listing import ListedJob, read_moment
+from archiver.listing import ListedJob
+from archiver.moment import read_moment
 from archiver.receipt import iso_utc
 
 __all__ = ["Tally"]
@@ -36,18 +37,22 @@ class Tally:
     failed: list[str] = field(default_factory=list)
     missing: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, job: ListedJob, end: str | None) -> None:
-        """Count a job; `end` says which end its item tells of, None that it has none yet."""
+    def add(self, job: ListedJob, end: str | None, known_since: datetime | None) -> None:
+        """Count a job; `end` says which end its item tells of, None that it has none yet.
+
+        A job that tells no date is as old as what we know of it (`known_since`), at the least.
+        """
         # A name that is not documented is not kept: it would be somebody else's text in our table.
-        self.by_status[job.status if job.status in _STATUSES else _OTHER] += 1
-        if job.status == "failed" and len(self.failed) < _MOST_FAILED_LISTED:
+        status = job.job.status
+        self.by_status[status if status in _STATUSES else _OTHER] += 1
+        if status == "failed" and len(self.failed) < _MOST_FAILED_LISTED:
             self.failed.append(job.job_id)
-        if job.status != "succeeded":
+        if not job.job.may_have_export:
             return
         if end is not None:
             self.by_end[end] += 1
             return
-        completed_at = job.completed_at
+        completed_at = job.completed_at or known_since
         if completed_at is not None:
             oldest = self.oldest_completed_at or completed_at
             self.oldest_completed_at = min(oldest, completed_at)
@@ -65,7 +70,7 @@ class Tally:
                 self.missing.append(
                     {
                         "job_id": job.job_id,
-                        "report_type": job.report_type,
+                        "report_type": job.job.report_type,
                         "completed_at": job.completed_at and iso_utc(job.completed_at),
                         "why": why,
                     }
@@ -73,8 +78,11 @@ class Tally:
 
     @property
     def unarchived(self) -> int:
-        """How many completed jobs have no end here: not archived, and not a person's either."""
-        return self.by_status["succeeded"] - self.by_end.total()
+        """How many jobs with an export have no end here: not archived, and not a person's either.
+
+        A status that nobody knows may mean one.
+        """
+        return self.by_status["succeeded"] + self.by_status[_OTHER] - self.by_end.total()
 
     def oldest_seconds(self, now: datetime) -> float:
         """Return for how long the oldest of them has been complete; 0 when there is none."""
@@ -99,6 +107,7 @@ class Tally:
             "oldest_unarchived_seconds": self.oldest_seconds(now),
             "never_seen": self.by_why["unknown"],
             "lost": self.by_why["lost"],
+            "taken_up": self.by_why["disproved"],
             "queued": self.queued_count,
             "refused_by_the_queue": self.refused_count,
             "failed_at_vendor": self.failed,

@@ -71,7 +71,7 @@ _S3_CONFIG = _COMMON.merge(
 _CONFIG = _COMMON.merge(Config(read_timeout=20))
 _NEVER_ENDING_SECONDS = 900.0
 # A page of the job list: 100 jobs that name 4,000 properties each. Parsed, that is some 30 MB,
-# which the smallest function still has.
+# which the smallest function still has. Of longer ones fewer jobs are asked for at a time.
 _MOST_LIST_BYTES = 4 << 20
 _BEATS_PER_LEASE = 3  # two may fail before a lease is lost
 
@@ -162,7 +162,7 @@ class Application:
                 token_url=settings.token_url,
                 trusted_hosts=settings.trusted_hosts,
                 steps=self.steps,
-                now=self._outside.now,
+                pause=self._outside.pause,
             ),
             jobs=self._jobs,
             once=self._once,

@@ -1,22 +1,22 @@
 """Asks the vendor: one method per question of the use case.
 
 The HTTP client never follows a redirect, never repeats a request by itself (SQS does, with growing
-delays), reads at most 1 MiB of an answer, and asks nothing while the vendor's throttle holds. The
-token is added to requests to the API's base alone.
+delays), reads no answer that is longer than its limit, and asks nothing while the vendor's throttle
+holds. The token is added to requests to the API's base alone.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 
+from archiver.apartmentiq.job_list import decipher_listing
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.apartmentiq.protocol import (
     Answer,
     Credentials,
     decipher_job,
-    decipher_jobs_page,
     decipher_results,
     ended_at_vendor,
     job_path,
@@ -27,12 +27,17 @@ from archiver.apartmentiq.protocol import (
 from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.apartmentiq.token import CredentialsSource, TokenCache
 from archiver.errors import Deferral
-from archiver.job import Job, parse_job_id
+from archiver.job import Job
+from archiver.listing import JobsPage, Position, Walk, whole
 from archiver.telemetry import Steps
 
 __all__ = ["ApartmentIq"]
 
-_MAX_LIST_PAGES = 10  # 1,000 jobs, newest first: a job that has just completed is on the first
+# A token that the API refuses though it is seconds old was revoked by another runtime's, where the
+# vendor lets each new one revoke the last. That runtime is let work for a moment before it loses
+# its own: growing waits, jittered, so that all of them come through. A client that really is
+# refused costs these eight seconds and six tokens once, and then a quarter second a message.
+_RACE_PAUSES_SECONDS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
 class ApartmentIq:
@@ -47,14 +52,15 @@ class ApartmentIq:
         token_url: str,
         trusted_hosts: TrustedHosts,
         steps: Steps,
-        now: Callable[[], datetime],
+        pause: Callable[[float], None],
     ) -> None:
         self._http = http
         self._api_base_url = api_base_url
         self._token_url = token_url
         self._trusted_hosts = trusted_hosts
         self._steps = steps
-        self._tokens = TokenCache(credentials, self._request_token, now)
+        self._pause = pause
+        self._tokens = TokenCache(credentials, self._request_token, http.now)
 
     def keep_away_until(self, epoch_seconds: float) -> None:
         """Ask nothing before then: somebody in the fleet was told to wait."""
@@ -67,11 +73,11 @@ class ApartmentIq:
         never have an export, and what the API's errors mean.
         """
         job = self._describe_now(job_id)
-        if job.status == "submitted":
-            raise Deferral("not_finished", "The job has not finished at the vendor yet.")
         ended = ended_at_vendor(job)
         if ended is not None:
             raise ended
+        if not job.may_have_export:
+            raise Deferral("not_finished", "The job has not finished at the vendor yet.")
         return job
 
     def link(self, job: Job) -> Link:
@@ -86,35 +92,58 @@ class ApartmentIq:
                 status_now = self.describe(job.job_id).status
             return read_link(decipher_results(answer, status_now), self._trusted_hosts)
 
+    def jobs_page(self, position: Position) -> JobsPage | None:
+        """Return one page of the job list, newest first; None for one too long to be read.
+
+        Raises what the API's errors mean.
+        """
+        with self._steps.step("list"):
+            answer = self._get(jobs_page_path(position.page, position.per_page))
+            return whole(decipher_listing(answer, position.per_page), position)
+
     def _describe_now(self, job_id: str) -> Job:
         job = decipher_job(self._get(job_path(job_id)), job_id)
         return job or self._look_in_list(job_id) or Job(job_id)
 
     def _look_in_list(self, job_id: str) -> Job | None:
-        page = pages = 1
-        while page <= min(pages, _MAX_LIST_PAGES):
-            jobs, pages = decipher_jobs_page(self._get(jobs_page_path(page)))
-            for fields in jobs:
-                if parse_job_id(fields.get("job_id")) == job_id:
-                    return Job.from_vendor(job_id, fields)
-            page += 1
+        """Look on all pages; a list that tells no totals, and so hides its moves, is read twice."""
+        for _ in range(2):
+            hides_moves = False
+            for number, page in enumerate(Walk(self.jobs_page).pages()):
+                for listed in page.jobs:
+                    if listed.job_id == job_id:
+                        return listed.job
+                hides_moves = number > 0 and (hides_moves or page.total_count is None)
+            if not hides_moves:
+                break
         return None
 
     def _get(self, path: str) -> Answer:
-        """GET below the API's base; a 401 drops the token and tries once more with another."""
-        answer, token = self._get_with_token(path)
-        if answer.status != 401:
-            return answer
-        self._tokens.drop(token)
-        answer, token = self._get_with_token(path)
-        if answer.status == 401:
-            self._tokens.drop(token)
-            raise Deferral(
-                "credentials_rejected",
-                "The API refuses a fresh token (401). Check the credentials in the secret and the "
-                "client's permissions; the job goes on by itself.",
-            )
-        return answer
+        """GET below the API's base; a 401 drops the token and tries again with another.
+
+        At once where the token was old; where it is seconds old, after a wait that lets others work
+        (`_RACE_PAUSES_SECONDS`). Raises Deferral("credentials_rejected") where all are refused.
+        """
+        pauses = iter(_RACE_PAUSES_SECONDS if self._tokens.were_good else _RACE_PAUSES_SECONDS[:1])
+        renewed = False
+        while True:
+            answer, token = self._get_with_token(path)
+            if answer.status != 401:
+                self._tokens.were_good = True
+                return answer
+            is_young = self._tokens.drop(token)
+            seconds = next(pauses, None) if is_young else None
+            if seconds is not None:
+                self._pause(random.uniform(seconds / 2, seconds))  # noqa: S311 - no secret depends on it
+            elif is_young or renewed:
+                break
+            renewed = True
+        self._tokens.were_good = False
+        raise Deferral(
+            "credentials_rejected",
+            "The API refuses a fresh token (401). Check the credentials in the secret and the "
+            "client's permissions; the job goes on by itself.",
+        )
 
     def _get_with_token(self, path: str) -> tuple[Answer, str]:
         token = self._tokens.current()

@@ -24,7 +24,6 @@ __all__ = [
     "body_decides",
     "decipher_job",
     "decipher_jobs_and_pagination",
-    "decipher_jobs_page",
     "decipher_results",
     "decipher_token",
     "ended_at_vendor",
@@ -36,7 +35,6 @@ __all__ = [
     "token_form",
 ]
 
-JOBS_PER_PAGE = 100  # the API's maximum
 _OK = 200
 _REDIRECTS = frozenset({302, 303, 307})  # the contract says 302; the others would mean the same
 _DETAILS_UNAVAILABLE = frozenset({404, 405})
@@ -81,6 +79,7 @@ class Answer:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
+    is_cut: bool = False
     unread: str = ""
 
 
@@ -114,9 +113,9 @@ def job_path(job_id: str) -> str:
     return f"/bulk_api/jobs/{job_id}"
 
 
-def jobs_page_path(page: int) -> str:
+def jobs_page_path(page: int, per_page: int) -> str:
     """Return the path of one page of the job list, newest first; pages count from 1."""
-    return f"/bulk_api/jobs?page={page}&per_page={JOBS_PER_PAGE}"
+    return f"/bulk_api/jobs?page={page}&per_page={per_page}"
 
 
 def results_path(job_id: str) -> str:
@@ -165,19 +164,16 @@ def decipher_job(answer: Answer, job_id: str) -> Job | None:
     return Job.from_vendor(job_id, fields)
 
 
-def decipher_jobs_page(answer: Answer) -> tuple[list[Mapping[str, Any]], int]:
-    """Read one page of the list: its job objects, and how many pages there are."""
-    jobs, pagination = decipher_jobs_and_pagination(answer)
-    pages = pagination.get("total_pages")
-    return jobs, pages if isinstance(pages, int) else 1
-
-
 def decipher_jobs_and_pagination(
     answer: Answer,
 ) -> tuple[list[Mapping[str, Any]], Mapping[str, Any]]:
-    """Read one page of the list: its job objects, and its `pagination` as the vendor tells it."""
+    """Read one page of the list: its job objects, and its `pagination` as the vendor tells it.
+
+    A list that is not there says nothing of a job: its 404 is the vendor's error.
+    """
     if answer.status != _OK:
-        check_status(answer, "the job list")
+        if answer.status != 404:
+            check_status(answer, "the job list")
         raise _unexpected(answer, "the job list")
     fields = _json_object(answer, "the job list")
     jobs, pagination = fields.get("jobs"), fields.get("pagination")

@@ -15,6 +15,8 @@ from archiver.errors import Deferral
 
 __all__ = ["CredentialsSource", "TokenCache"]
 
+# Up to this age a refused token was not used up: somebody revoked it. A slow answer is within it.
+_YOUNG_SECONDS = 30.0
 _RENEW_BEFORE_SECONDS = 60.0  # never start a request with a token that could expire on its way
 
 
@@ -37,6 +39,7 @@ class TokenCache:
         self._credentials = credentials
         self._request_token = request_token
         self._now = now
+        self.were_good = True  # until the API has refused all that were asked for
         self._token: Token | None = None
         self._asked_at: datetime | None = None
 
@@ -48,21 +51,29 @@ class TokenCache:
         """
         if self._token is None or not self._will_do(self._token):
             asked_at = self._now()
-            self._token, self._asked_at = self._obtain(), asked_at
+            self._token = self._obtain()
+            self._asked_at = None if self._token.lifetime_seconds is None else asked_at
         return self._token.value
 
-    def drop(self, value: str) -> None:
-        """Forget a token that the API refused; the next one is made of credentials read anew."""
+    def drop(self, value: str) -> bool:
+        """Forget a token that the API refused; the next one is made of credentials read anew.
+
+        Tells whether it had only just been asked for. One that was made by hand has no age.
+        """
+        is_young = self._is_younger(_YOUNG_SECONDS)
         if self._token is not None and self._token.value == value:
             self._token = None
             self._credentials.read(again=True)
+        return is_young
 
     def _will_do(self, token: Token) -> bool:
         lifetime = token.lifetime_seconds
         if lifetime is None:  # made by hand at the vendor: good until it is refused
             return True
-        good_seconds = lifetime - min(_RENEW_BEFORE_SECONDS, lifetime / 2)
-        return is_within(good_seconds, self._asked_at, self._now())
+        return self._is_younger(lifetime - min(_RENEW_BEFORE_SECONDS, lifetime / 2))
+
+    def _is_younger(self, seconds: float) -> bool:
+        return is_within(seconds, self._asked_at, self._now())
 
     def _obtain(self) -> Token:
         credentials = self._credentials.read()

@@ -130,7 +130,8 @@ class JobTable:
                 Key=job_item_key(job_id),
                 UpdateExpression=(
                     "SET #state = :state, reason = :reason, detail = :detail, "
-                    "updated_at = :at, job_id = :job_id" + next_try
+                    "updated_at = :at, job_id = :job_id, "
+                    "first_seen_at = if_not_exists(first_seen_at, :at)" + next_try
                 ),
                 ConditionExpression="attribute_not_exists(#state) OR #state <> :archived",
                 ExpressionAttributeNames={"#state": "state"},
@@ -183,15 +184,20 @@ def claim_update(table_name: str, claim: Claim) -> UpdateTypeDef:
     before: dict[str, AttributeValueTypeDef] = (
         {} if first else {":before": {"N": str(claim.attempt - 1)}}
     )
+    key_as_read, forgotten = "attribute_not_exists(#key) OR #key = :key", ""
+    replaced: dict[str, AttributeValueTypeDef] = {}
+    if claim.instead_of is not None:  # what was begun at that key is nothing to go on with
+        key_as_read, replaced = "#key = :replaced", {":replaced": {"S": claim.instead_of}}
+        forgotten = ", " + ", ".join(field.name for field in fields(Checkpoint))
     return {
         "TableName": table_name,
         "Key": job_item_key(claim.job_id),
         "UpdateExpression": (
             "SET #key = :key, #state = :copying, job_id = :job_id, updated_at = :at, "
             "first_seen_at = if_not_exists(first_seen_at, :seen) "
-            "REMOVE reason, detail, next_try_at ADD attempts :one"
+            f"REMOVE reason, detail, next_try_at{forgotten} ADD attempts :one"
         ),
-        "ConditionExpression": f"(attribute_not_exists(#key) OR #key = :key) AND {as_read}",
+        "ConditionExpression": f"({key_as_read}) AND {as_read}",
         "ExpressionAttributeNames": {"#key": "key", "#state": "state"},
         "ExpressionAttributeValues": {
             ":key": {"S": claim.key},
@@ -201,6 +207,7 @@ def claim_update(table_name: str, claim: Claim) -> UpdateTypeDef:
             ":job_id": {"S": claim.job_id},
             ":one": {"N": "1"},
             **before,
+            **replaced,
         },
     }
 

@@ -16,9 +16,10 @@ from botocore.exceptions import ClientError
 from archiver.aws.job_table import job_item_key
 from archiver.aws.translate import code_of, translated
 from archiver.errors import Failure
-from archiver.listing import Position, read_moment
+from archiver.listing import MOST_PER_PAGE, Position
+from archiver.moment import read_moment
 from archiver.receipt import iso_utc
-from archiver.reconcile import PLACE_LIVES, JobRecord, Place
+from archiver.reconcile import ENDS, PLACE_LIVES, JobRecord, Place
 from archiver.tally import Tally
 
 if TYPE_CHECKING:
@@ -81,7 +82,9 @@ class SweepItems:
         """Return the items of one request, and the keys that DynamoDB left over."""
         request: Any = {
             "Keys": keys,
-            "ProjectionExpression": "id, #state, updated_at, first_seen_at, #key, upload_id",
+            "ProjectionExpression": (
+                "id, #state, updated_at, first_seen_at, #key, upload_id, reason, taken_up"
+            ),
             "ExpressionAttributeNames": {"#state": "state", "#key": "key"},
         }
         with translated("Reading the items of jobs"):
@@ -90,17 +93,26 @@ class SweepItems:
         return answer.get("Responses", {}).get(self._table_name, []), left.get("Keys", [])
 
     def mark_queued(self, job_id: str, known: JobRecord | None, at: datetime) -> None:
-        """Write down that a job was queued, unless its item has changed since it was read."""
+        """Write down that a job was queued, unless its item has changed since it was read.
+
+        And how often one was that had its end here.
+        """
+        taken_up = 0 if known is None else known.taken_up + (known.state in ENDS)
         values: dict[str, AttributeValueTypeDef] = {
             ":queued": {"S": _QUEUED},
             ":at": {"S": iso_utc(at)},
             ":job_id": {"S": job_id},
+            **({":taken_up": {"N": str(taken_up)}} if taken_up else {}),
         }
         with translated("Writing down that a job is queued"), _unless_somebody_was_quicker():
             self._client.update_item(
                 TableName=self._table_name,
                 Key=job_item_key(job_id),
-                UpdateExpression="SET #state = :queued, updated_at = :at, job_id = :job_id",
+                UpdateExpression=(
+                    "SET #state = :queued, updated_at = :at, job_id = :job_id, "
+                    "first_seen_at = if_not_exists(first_seen_at, :at)"
+                    + (", taken_up = :taken_up" if taken_up else "")
+                ),
                 ConditionExpression=_unchanged(known, values),
                 ExpressionAttributeNames={"#state": "state"},
                 ExpressionAttributeValues=values,
@@ -168,9 +180,16 @@ def _unchanged(known: JobRecord | None, values: dict[str, AttributeValueTypeDef]
 
 def _record(item: Mapping[str, Any]) -> JobRecord:
     updated_at = _text(item, "updated_at") or None
-    touched_at = read_moment(updated_at or _text(item, "first_seen_at"))
-    key, upload_id = _text(item, "key") or None, _text(item, "upload_id") or None
-    return JobRecord(_text(item, "state"), touched_at, updated_at, key, upload_id)
+    return JobRecord(
+        _text(item, "state"),
+        read_moment(updated_at or _text(item, "first_seen_at")),
+        updated_at,
+        key=_text(item, "key") or None,
+        upload_id=_text(item, "upload_id") or None,
+        reason=_text(item, "reason") or None,
+        first_seen_at=read_moment(_text(item, "first_seen_at")),
+        taken_up=int(_text(item, "taken_up", "N") or 0),
+    )
 
 
 def _text(item: Mapping[str, Any], name: str, kind: str = "S") -> str:
@@ -178,9 +197,14 @@ def _text(item: Mapping[str, Any], name: str, kind: str = "S") -> str:
 
 
 def _fields(place: Place) -> dict[str, Any]:
+    position = place.position
+    # A version that knows pages of a hundred alone reads no page here, and begins anew.
+    usual = position.per_page == MOST_PER_PAGE
     return {
-        "page": place.position.page,
-        "total_count": place.position.total_count,
+        "page": position.page if usual else None,
+        "narrow_page": None if usual else position.page,
+        "per_page": position.per_page,
+        "total_count": position.total_count,
         "since": iso_utc(place.since),
         "started_at": iso_utc(place.started_at),
         "tally": place.tally.to_fields(),
@@ -191,5 +215,7 @@ def _place(fields: Mapping[str, Any]) -> Place:
     since, started_at = read_moment(fields["since"]), read_moment(fields["started_at"])
     if since is None or started_at is None:
         raise ValueError("a place without its dates")
-    position = Position(int(fields["page"]), fields["total_count"])
+    page = fields["page"] if fields.get("narrow_page") is None else fields["narrow_page"]
+    per_page = int(fields.get("per_page", MOST_PER_PAGE))
+    position = Position(int(page), fields["total_count"], per_page)
     return Place(position, since, started_at, Tally.from_fields(fields["tally"]))
