@@ -10,8 +10,8 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from archiver.apartmentiq.job_list import decipher_listing
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.apartmentiq.protocol import (
     Answer,
@@ -28,8 +28,10 @@ from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.apartmentiq.token import CredentialsSource, TokenCache
 from archiver.errors import Deferral
 from archiver.job import Job
-from archiver.listing import JobsPage, Position, Walk, whole
 from archiver.telemetry import Steps
+
+if TYPE_CHECKING:
+    from archiver.listing import JobsPage, Position
 
 __all__ = ["ApartmentIq"]
 
@@ -97,9 +99,13 @@ class ApartmentIq:
 
         Raises what the API's errors mean.
         """
+        from archiver.apartmentiq.job_list import (  # noqa: PLC0415 - as in _look_in_list
+            decipher_listing,
+        )
+
         with self._steps.step("list"):
             answer = self._get(jobs_page_path(position.page, position.per_page))
-            return whole(decipher_listing(answer, position.per_page), position)
+            return decipher_listing(answer, position.per_page)
 
     def _describe_now(self, job_id: str) -> Job:
         job = decipher_job(self._get(job_path(job_id)), job_id)
@@ -107,9 +113,15 @@ class ApartmentIq:
 
     def _look_in_list(self, job_id: str) -> Job | None:
         """Look on all pages; a list that tells no totals, and so hides its moves, is read twice."""
+        # Loaded only now: few jobs are looked for, and a cold start of all others would pay 5 ms.
+        from archiver.listing import Walk, whole  # noqa: PLC0415
+
+        def read(position: Position) -> JobsPage | None:
+            return whole(self.jobs_page(position), position)
+
         for _ in range(2):
             hides_moves = False
-            for number, page in enumerate(Walk(self.jobs_page).pages()):
+            for number, page in enumerate(Walk(read).pages()):
                 for listed in page.jobs:
                     if listed.job_id == job_id:
                         return listed.job
