@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
+from archiver.deadline import Deadline
 from archiver.receipt import Receipt
 from archiver.reception import receive
 from archiver.wiring import Application
@@ -37,7 +38,10 @@ class Invocation(Run):
     job_id: str | None = None
     outcome: str | None = None
     reason: str | None = None
-    how: str = ""  # it ended: done, failed, raised, died, timed out
+    detail: str = ""
+    committed_at: float | None = None
+    how: str = ""  # it ended: done, failed, raised, died
+    timed_out: bool = False  # then Lambda ended it
     aborts: list[Any] = field(default_factory=list)
 
 
@@ -74,6 +78,7 @@ class Journal:
         if isinstance(run, Invocation) and "outcome" in fields:
             run.outcome, run.reason = fields["outcome"], fields.get("reason")
             run.job_id = fields.get("job_id") or run.job_id
+            run.detail = fields.get("detail") or ""
             self.chaos.note(f"== {run.outcome} {run.reason or ''} {fields.get('detail', '')}")
 
 
@@ -119,6 +124,7 @@ class _Context:
 @dataclass
 class _Runtime:
     application: Application
+    patience: Deadline
     closed_until: float = 0.0
 
 
@@ -129,8 +135,9 @@ class Fleet:
         self,
         chaos: Chaos,
         queues: Queues,
-        make_application: Callable[[], Application],
+        make_application: Callable[[Deadline], Application],
         *,
+        make_deadline: Callable[[], Deadline],
         timeout_seconds: float,
         concurrency: int,
         loop_allowed: bool,
@@ -142,6 +149,7 @@ class Fleet:
         self._chaos = chaos
         self._queues = queues
         self._make_application = make_application
+        self._make_deadline = make_deadline
         self._timeout_seconds = timeout_seconds
         self._concurrency = concurrency
         self._loop_allowed = loop_allowed
@@ -171,6 +179,7 @@ class Fleet:
         invocation = Invocation(
             name=f"i{self._begun}",
             deadline=scheduler.now + self._timeout_seconds,
+            patience=runtime.patience,
             letter=letter,
             began_at=scheduler.now,
             closed_until=runtime.closed_until,
@@ -187,7 +196,8 @@ class Fleet:
         if self._warm and self._chaos.random.random() < 0.8:
             return self._warm.pop(self._chaos.random.randrange(len(self._warm)))
         self.cold_starts += 1
-        return _Runtime(self._make_application())
+        patience = self._make_deadline()
+        return _Runtime(self._make_application(patience), patience)
 
     def _work(self, invocation: Invocation, runtime: _Runtime, event: dict[str, Any]) -> None:
         context = cast("Any", _Context(self._chaos, invocation))
@@ -221,7 +231,8 @@ class Fleet:
     def _time_out(self, invocation: Invocation) -> None:
         if invocation.ended_at is None:
             self._chaos.trace_for(invocation, "TIMED OUT")
-            self._chaos.injected["invocation timed out"] += 1
+            self._chaos.injected["(met: invocation timed out)"] += 1
+            invocation.timed_out = True
             invocation.dead = True
             self._died(invocation)
 
@@ -261,6 +272,8 @@ def make_run_workers(chaos: Chaos) -> Any:  # noqa: ANN401 - archiver.outside.Ru
                 scheduler.wake(waiter.task)
 
         running = [scheduler.start(partial(guarded, task), owner) for task in tasks]
+        for started in running:
+            started.role = "worker"
         until = scheduler.now + max(0.0, seconds_left())
         _wait(chaos, running, waiter, until, lambda: bool(errors))
         if any(not task.done for task in running):
@@ -303,6 +316,7 @@ def make_every(chaos: Chaos) -> Any:  # noqa: ANN401 - archiver.outside.Every
                 chaos.sleep(seconds)
 
         task = chaos.scheduler.start(beat, chaos.run())
+        task.role = "beat"
         try:
             yield
         finally:

@@ -12,6 +12,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
+from archiver.deadline import TELL_SECONDS
 from tests.faults.fleet import Invocation
 from tests.faults.objects import Upload, Version
 from tests.faults.queues import Letter
@@ -37,10 +38,13 @@ _KINDS = {
 }
 # A killed job is to be back this soon after the kill: the lease, and the beat that set it.
 _BACK_WITHIN_SECONDS = 50.0
+# After a commit: four or five requests, and a beat that is under way is waited for for 2 s.
+_TAIL_SECONDS = 10.0
 # What faults can delay a job by: a runtime that dies before its first beat leaves the message
 # hidden for the queue's own visibility, 5,400 s, at each of at most six receives.
 _LONGEST_FAULTS_SECONDS = 6 * 5_400 + 3_600
 _FOREIGN = b"somebody else's"
+_OUT_OF_TIME = "The invocation's time was up. The last thing:"  # a wait was clipped, or hung up on
 
 
 class Judge:
@@ -85,7 +89,9 @@ class Judge:
 
     def _on_commit(self, version: Version) -> None:
         """No reader ever sees a partial or a wrong object, or a second one."""
-        job = self._job_of(version.key)
+        job, run = self._job_of(version.key), self.world.chaos.run()
+        if isinstance(run, Invocation):
+            run.committed_at = version.at
         if job is None:
             raise self._violate(f"an object at a key of no job: {version.key}")
         told = version.metadata.get("source-etag")
@@ -155,13 +161,24 @@ class Judge:
             self._violate(f"{run.name}'s deferral used up a receive")
         if run.how == "died":
             self._check_comes_back(run)
+        self._check_in_time(run)
         self._check_aborts(run)
+
+    def _check_in_time(self, run: Invocation) -> None:
+        """Whatever is waited for, a run ends by itself, and nobody waits for its heartbeat."""
+        if run.timed_out and run.frozen_until < run.deadline - TELL_SECONDS:
+            self._violate(f"Lambda ended {run.name}, which waited for too long: {run.faults}")
+        only_beats = run.blames("beat") and {cause for cause, _ in run.faults} <= {"beat", "time"}
+        told = run.reason == "out_of_time" and _OUT_OF_TIME in run.detail
+        lasted = 0.0 if run.committed_at is None else self.world.now - run.committed_at
+        if only_beats and (told or (run.outcome == "archived" and lasted > _TAIL_SECONDS)):
+            self._violate(f"{run.name} waited for its heartbeat: {run.reason}, {lasted:.1f} s")
 
     def _check_comes_back(self, run: Invocation) -> None:
         """Let no killed job stay away for longer than a minute, if its beats were heard."""
         letter, now = run.letter, self.world.now
         lived = now - run.began_at
-        if lived < 5.0 or run.blames("aws", "freeze") or letter.deleted or run.frozen_until:
+        if lived < 5.0 or run.blames("aws", "beat", "freeze") or letter.deleted or run.frozen_until:
             return
         if self.world.chaos.profile.slow > 1.0:
             return  # a beat itself may take most of a lease here
@@ -276,7 +293,7 @@ class Judge:
             self._violate(f"a message was redriven that nobody received: {letter}")
         elif last.how == "died":
             self.excused["redriven without a reason: the runtime died on the last receive"] += 1
-        elif last.blames("aws"):
+        elif "sqs" in last.sides:
             self.excused["redriven without a reason: the letter could not be sent"] += 1
         elif last.blames("freeze"):
             self.excused["redriven without a reason: frozen past its lease, as good as dead"] += 1
@@ -361,9 +378,11 @@ class Judge:
                 self._violate(f"{archiver.name} archived and left {upload.upload_id} behind")
             elif any(run.how == "died" for run in runs):
                 self.excused["upload left to the lifecycle rule: a runtime died"] += 1
-            elif any(run.blames("aws") for run in runs):
+            elif any(run.blames("aws", "time") for run in runs):
                 self.excused["upload left to the lifecycle rule: S3 or the table failed"] += 1
-            elif creator is not None and any(run.frozen_until for run in runs):
+            elif creator is not None and any(
+                run.frozen_until or run.blames("beat") for run in runs
+            ):
                 self.excused["upload left to the lifecycle rule: a runtime was overtaken"] += 1
             else:
                 self._violate(f"an orphan upload: {upload.upload_id} of {upload.key}")

@@ -14,10 +14,12 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import time_machine
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from archiver.apartmentiq.protocol import Answer
 from archiver.claim import Claim
+from archiver.deadline import Deadline
 from archiver.errors import Deferral, Failure
 from archiver.outside import Outside
 from archiver.receipt import Receipt
@@ -28,7 +30,7 @@ from tests.faults.scheduler import START
 from tests.faults.vendor import EXPORT_HOST
 from tests.faults.world import Mutation, Physics
 
-__all__ = ["MUTANTS", "Found", "hunt"]
+__all__ = ["LOCKED_BEATS", "MUTANTS", "Found", "hunt"]
 
 _FIRST_SEED = 1_000_000
 _MAX_SCHEDULES = 3_000
@@ -148,6 +150,7 @@ def _blind_put_events(real: Any, **call: Any) -> Any:  # noqa: ANN401 - boto3's 
 
 def _emitting_after_the_receipt(outside: Outside) -> Outside:
     late: list[dict[str, Any]] = []
+    bus: Any = None
 
     def put_events(real: Any, **call: Any) -> Any:  # noqa: ANN401 - boto3's own
         if call["Entries"][0]["DetailType"] != "Export Archived":
@@ -159,11 +162,13 @@ def _emitting_after_the_receipt(outside: Outside) -> Outside:
         answer = real.transact_write_items(**call)
         with suppress(ClientError, BotoCoreError):
             while late:
-                outside.client("events", None).put_events(**late.pop())
+                bus.put_events(**late.pop())
         return answer
 
     def client(name: str, config: Any) -> Any:  # noqa: ANN401 - any client
+        nonlocal bus
         real = outside.client(name, config)
+        bus = real if name == "events" else bus
         worse = {
             "events": {"put_events": put_events},
             "dynamodb": {"transact_write_items": transact},
@@ -283,6 +288,70 @@ def _acknowledging_failures(application: Application) -> None:
     cast("Any", application).__dict__["delivery"] = SimpleNamespace(handle=handle)
 
 
+# --- waiting ---
+
+
+class _Unclipped(Deadline):
+    """Waits for as long as it would."""
+
+    def clip(self, seconds: float) -> float:
+        """Return so much patience."""
+        return seconds
+
+
+class _Silent(Deadline):
+    """An alarm clock that rings and hangs up on nobody."""
+
+    def _hang_up(self) -> None:
+        pass
+
+
+class _Greedy(Deadline):
+    """Gives all that is left to whoever asks first."""
+
+    def clip(self, seconds: float) -> float:
+        """Return so much patience, or what is left."""
+        super().clip(seconds)
+        return min(seconds, self.left())
+
+
+def _waiting(deadline: type[Deadline]) -> Mutation:
+    return Mutation(physics=lambda physics: replace(physics, deadline=deadline))
+
+
+def _patient(outside: Outside) -> Outside:
+    def client(name: str, config: Any) -> Any:  # noqa: ANN401 - any client
+        return outside.client(name, config.merge(Config(read_timeout=20)))
+
+    return replace(outside, client=client)
+
+
+def _locked_beats(application: Application) -> None:
+    """Let the run's own writes wait while the heartbeat asks the table."""
+    transactions = cast("Any", application._once)._transactions
+    extend, held = transactions.extend, False
+
+    def locked(seconds: float) -> None:
+        nonlocal held
+        held = True
+        try:
+            extend(seconds)
+        finally:
+            held = False
+
+    def after_it(call: Override) -> Override:
+        def late(**statement: Any) -> Any:  # noqa: ANN401 - boto3's own
+            while held:
+                application._outside.pause(0.1)
+            return call(**statement)
+
+        return late
+
+    transactions.extend = locked
+    for name in ("put_item", "update_item", "delete_item"):
+        setattr(transactions, name, after_it(getattr(transactions, name)))
+
+
 def _loop_detection(physics: Physics) -> Physics:
     return replace(physics, loop_allowed=False)
 
@@ -321,8 +390,16 @@ MUTANTS: dict[str, Mutation] = {
     "the Lambda context is not registered": Mutation(application=_without_context),
     "a deferral is stored as completed": Mutation(application=_storing_deferrals),
     "failures are acknowledged": Mutation(application=_acknowledging_failures),
+    "waits are not clipped": _waiting(_Unclipped),
+    "nobody is hung up on": _waiting(_Silent),
+    "the first to be told gets all the time": _waiting(_Greedy),
+    "AWS is given 20 s for each answer": Mutation(outside=_patient),
     "RecursiveLoop is not set": Mutation(physics=_loop_detection),
 }
+
+
+# A rare moment: schedules would have to be drawn for long. test_scenarios.py makes it.
+LOCKED_BEATS = Mutation(application=_locked_beats)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -17,8 +18,8 @@ from typing import Any
 from awscrt import checksums
 
 from tests.addresses import addressing_client
-from tests.faults.aws_errors import client_error, service_faults
-from tests.faults.chaos import COPY_WEIGHT, Chaos, Fault
+from tests.faults.aws_calls import call_aws, client_error, service_faults
+from tests.faults.chaos import COPY_WEIGHT, FOREVER_SECONDS, Chaos, Fault, Stall
 
 __all__ = ["ARCHIVE", "S3_HOST", "SOURCE", "Objects", "Source", "Upload", "Version", "encode_crc"]
 
@@ -76,6 +77,51 @@ def _md5(body: bytes) -> str:
     return hashlib.md5(body, usedforsecurity=False).hexdigest()
 
 
+def _minutes(draw: random.Random) -> float:
+    return draw.choice([draw.uniform(1.0, 60.0), draw.uniform(60.0, 400.0)])
+
+
+# S3 goes on with a commit whether or not anybody waits. While it assembles an object it sends white
+# space to keep the connection, then says what became of it (API Reference,
+# CompleteMultipartUpload).
+_LATE_COMMITS = (
+    Fault(
+        "commit takes long in silence",
+        1,
+        None,
+        "aws",
+        stall=lambda draw, _: Stall(before=_minutes(draw), late=True),
+    ),
+)
+_DRIPPING_COMMITS = (
+    *[
+        Fault(
+            "complete drips, then it is done",
+            1,
+            None,
+            "aws",
+            stall=lambda draw, _: Stall(before=_minutes(draw), late=True, drips=True),
+        )
+    ]
+    * 2,
+    Fault(
+        "complete drips, then an error",
+        0,
+        lambda: client_error("InternalError", 500, "CompleteMultipartUpload"),
+        "aws",
+        stall=lambda draw, _: Stall(before=_minutes(draw), drips=True),
+        retried=True,
+    ),
+    Fault(
+        "complete drips for ever",
+        0,
+        lambda: TimeoutError("timed out"),
+        "aws",
+        stall=lambda *_: Stall(before=FOREVER_SECONDS / 2, drips=True),
+    ),
+)
+
+
 class Objects:
     """A client's methods, and what is behind them."""
 
@@ -103,7 +149,9 @@ class Objects:
     def put_object(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
         """Commit an object at once."""
         conflict = Fault("put answered 409", 0, lambda: _conflict("PutObject"), "aws")
-        return self._call("PutObject", lambda: self._put(call), conflict, weight=_COMMIT_WEIGHT)
+        return self._call(
+            "PutObject", lambda: self._put(call), conflict, *_LATE_COMMITS, weight=_COMMIT_WEIGHT
+        )
 
     def create_multipart_upload(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
         """Begin an upload."""
@@ -141,9 +189,12 @@ class Objects:
                     0,
                     lambda: client_error("InternalError", 500, operation),
                     "aws",
+                    retried=True,
                 )
             ]
             * 3,
+            *_LATE_COMMITS,
+            *_DRIPPING_COMMITS,
             weight=_COMMIT_WEIGHT,
         )
 
@@ -188,8 +239,13 @@ class Objects:
         *more: Fault,
         weight: float = COPY_WEIGHT,
     ) -> dict[str, Any]:
-        answer: dict[str, Any] = self._chaos.call(
-            f"s3 {name}", act, (*_FAULTS, *more), weight=weight
+        answer: dict[str, Any] = call_aws(
+            self._chaos,
+            f"s3 {name}",
+            act,
+            (*_FAULTS, *more),
+            weight=weight,
+            locked=False,
         )
         return answer
 

@@ -30,6 +30,8 @@ _SIGNATURE = re.compile(
 class PartSite:
     """Takes parts into the store."""
 
+    side = "parts"
+
     def __init__(self, chaos: Chaos, objects: Objects) -> None:
         self._chaos = chaos
         self._objects = objects

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.aws_errors import client_error, service_faults
+from tests.faults.aws_calls import call_aws, client_error, service_faults
 from tests.faults.chaos import Chaos
 
 __all__ = ["DEAD_LETTERS", "QUEUE", "Letter", "Queues"]
@@ -78,7 +78,7 @@ class Queues:
             return {"MessageId": letter.message_id}
 
         to = "dead letters" if call["QueueUrl"] == DEAD_LETTERS else "queue"
-        return self._chaos.call_alone(f"sqs SendMessage to {to}", act, _FAULTS)
+        return call_aws(self._chaos, f"sqs SendMessage to {to}", act, _FAULTS)
 
     def change_message_visibility(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
         """Hide a message for some seconds from now on."""
@@ -91,7 +91,7 @@ class Queues:
             return {}
 
         name = f"sqs ChangeMessageVisibility {call['VisibilityTimeout']}"
-        return self._chaos.call_alone(name, act, _FAULTS)
+        return call_aws(self._chaos, name, act, _FAULTS)
 
     # --- what others do ---
 

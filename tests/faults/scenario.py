@@ -7,7 +7,7 @@ import random
 import uuid
 from collections import Counter
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.faults.chaos import Profile
 from tests.faults.judge import Judge
@@ -100,7 +100,7 @@ class Schedule:
         world = self.world
         if world.chaos.violations:
             return
-        world.chaos.left = 0
+        world.chaos.end()
         world.fill_secret()
         world.chaos.note("-- people redrive the dead letters --")
         world.queues.redrive()
@@ -116,7 +116,7 @@ class Schedule:
         draw = self.random
         probability = draw.choice([0.0, 0.01, 0.03, 0.06, 0.12, 0.25])
         function_seconds, bytes_per_second, slow = draw.choice(_PACES)
-        focus = draw.choice(["everything", "copy", "zombies"])
+        focus: Any = draw.choice(["everything", "copy", "zombies", "waits", "waits"])
         return Physics(
             profile=Profile(
                 probability=probability,

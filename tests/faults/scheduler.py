@@ -30,6 +30,7 @@ class Task:
         self.owner = owner
         self.done = False
         self.busy = False  # for whoever wants to say so
+        self.role = ""  # likewise: "worker", "beat"
         self.turn = 0  # how often it has run; who was to wake it from an earlier sleep is too late
         self.error: BaseException | None = None
         self._work = work

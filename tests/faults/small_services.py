@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tests.faults.aws_errors import client_error, service_faults
+from tests.faults.aws_calls import call_aws, client_error, service_faults
 from tests.faults.chaos import Chaos
 
 __all__ = ["EventBus", "Secrets"]
@@ -32,7 +32,7 @@ class EventBus:
             self.events.append((entry["DetailType"], detail, json.dumps(entry)))
             return {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]}
 
-        return self._chaos.call_alone(f"events PutEvents {entry['DetailType']}", act, _FAULTS)
+        return call_aws(self._chaos, f"events PutEvents {entry['DetailType']}", act, _FAULTS)
 
 
 class Secrets:
@@ -50,4 +50,4 @@ class Secrets:
                 raise client_error("ResourceNotFoundException", 400, "GetSecretValue")
             return {"SecretString": self.value}
 
-        return self._chaos.call_alone("secretsmanager GetSecretValue", act, _FAULTS)
+        return call_aws(self._chaos, "secretsmanager GetSecretValue", act, _FAULTS)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.aws_errors import client_error, service_faults
+from tests.faults.aws_calls import call_aws, client_error, service_faults
 from tests.faults.chaos import Chaos, Fault, Run
 from tests.faults.expressions import Names, condition_holds, updated
 
@@ -81,12 +81,12 @@ class Table:
                 done.append(True)
             return {}
 
-        return self._chaos.call_alone("dynamodb TransactWriteItems", act, (*_FAULTS, _CONFLICT))
+        return call_aws(self._chaos, "dynamodb TransactWriteItems", act, (*_FAULTS, _CONFLICT))
 
     # --- what it does ---
 
     def _call(self, name: str, act: Any) -> Item:  # noqa: ANN401 - a closure over a statement
-        answer: Item = self._chaos.call_alone(f"dynamodb {name}", act, _FAULTS)
+        answer: Item = call_aws(self._chaos, f"dynamodb {name}", act, _FAULTS)
         return answer
 
     def _get(self, statement: Mapping[str, Any]) -> Item:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import random
 import uuid
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from archiver.transfer.plan import PartPlan
-from tests.faults.chaos import Profile
+from tests.faults.chaos import Fault, Profile, Stall, silences
 from tests.faults.fleet import Invocation
 from tests.faults.judge import Judge
+from tests.faults.mutants import LOCKED_BEATS
 from tests.faults.objects import Upload, Version
 from tests.faults.queues import Letter
 from tests.faults.scheduler import START
 from tests.faults.vendor import ExportJob
-from tests.faults.world import Physics, World
+from tests.faults.world import NO_MUTATION, Mutation, Physics, World
 
 if TYPE_CHECKING:
     import time_machine
@@ -26,6 +28,7 @@ HOUR = 3_600.0
 DAY = 24 * HOUR
 NO_FAULTS = Profile(probability=0.0, budget=0)
 GIB_IN_MIB = 1_024
+SILENCE = silences("somebody", "aws", retried=True)[0]
 
 
 @dataclass
@@ -34,11 +37,12 @@ class Story:
 
     clock: time_machine.Traveller
     physics: dict[str, Any] = field(default_factory=dict)
+    mutation: Mutation = NO_MUTATION
 
     def __post_init__(self) -> None:
         """Make the world."""
         physics = Physics(profile=NO_FAULTS, **self.physics)
-        self.world = World("story", physics, self.clock)
+        self.world = World("story", physics, self.clock, self.mutation)
         self.judge = Judge(self.world)
         self.world.fill_secret()
         self.random = random.Random("story")  # noqa: S311 - no secret
@@ -53,6 +57,15 @@ class Story:
     def ask(self, job: ExportJob) -> None:
         """Put a message on the queue."""
         self.world.queues.put(f'{{"job_id": "{job.job_id}"}}')
+
+    def meets(self, which: Callable[[str, Sequence[Fault]], Fault | None]) -> None:
+        """Choose which fault a request meets, by the side that it asks and what it could meet."""
+        chaos = self.world.chaos
+
+        def pick(side: str, _cause: str, faults: Sequence[Fault], _weight: float = 1.0) -> Any:  # noqa: ANN401 - a Fault or None
+            return which(side, faults)
+
+        chaos.pick = pick  # type: ignore[assignment,method-assign] # this world's weather
 
     def rest(self, *, days: float = 4) -> None:
         """Run until nothing happens any more; every invariant must hold."""
@@ -339,6 +352,78 @@ def test_an_upload_of_a_job_that_is_cancelled_meanwhile_is_aborted(
     assert len(aborted) == 1
     assert story.told("Export Failed At Vendor") == 1
     assert story.versions() == []
+
+
+@pytest.mark.parametrize("silent", ["vendor", "secretsmanager", "events", "s3", "parts", "link"])
+def test_whoever_is_silent_the_run_ends_in_time(clock: time_machine.Traveller, silent: str) -> None:
+    """For half an hour: the job waits without a dead letter, Lambda ends no run, and it goes on."""
+    story = Story(clock, {"function_seconds": 60.0, "max_receives": 20})
+
+    def which(side: str, _faults: Sequence[Fault]) -> Fault | None:
+        return SILENCE if side == silent and story.world.now < START + HOUR / 2 else None
+
+    story.meets(which)
+    job = story.order(5_000)
+    story.ask(job)
+    story.rest()
+    assert story.state(job) == "archived"
+    assert len(story.runs) > 1
+    assert {run.how for run in story.runs} <= {"done", "failed"}
+    longest = max((run.ended_at or 0.0) - run.began_at for run in story.runs)
+    assert longest <= 60.0 - 3.0  # nothing is asked in the last three seconds
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_commit_that_outlasts_the_run_is_found_by_the_next(
+    clock: time_machine.Traveller,
+    drips: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """S3 assembles for minutes, in silence or with white space, after we had to leave."""
+    story = Story(clock, {"function_seconds": 60.0})
+    late: list[Fault] = []
+
+    def which(_side: str, faults: Sequence[Fault]) -> Fault | None:
+        found = [fault for fault in faults if fault.name == "complete drips, then it is done"]
+        if late or not found:
+            return None
+        stall = Stall(before=100.0, late=True, drips=drips)
+        late.append(replace(found[0], stall=lambda *_: stall))
+        return late[0]
+
+    story.meets(which)
+    job = story.order(5_000)
+    story.ask(job)
+    story.rest()
+    assert len(late) == 1
+    assert (story.runs[0].outcome, story.runs[0].reason) == ("deferred", "out_of_time")
+    assert len(story.versions()) == 1
+    assert story.state(job) == "archived"
+    assert story.dead == []
+
+
+@pytest.mark.parametrize(("mutation", "waits"), [(NO_MUTATION, False), (LOCKED_BEATS, True)])
+def test_nobody_waits_for_a_heartbeat(
+    clock: time_machine.Traveller,
+    mutation: Mutation,
+    waits: bool,  # noqa: FBT001 - a parameter of the test
+) -> None:
+    """The table answers no beat: the run stores its receipt meanwhile, unless a lock is held."""
+    story = Story(clock, {"bytes_per_second": 200.0}, mutation)
+    scheduler = story.world.scheduler
+
+    def which(side: str, _faults: Sequence[Fault]) -> Fault | None:
+        beat = scheduler.current is not None and scheduler.current.role == "beat"
+        return SILENCE if beat and side == "dynamodb" else None
+
+    story.meets(which)
+    job = story.order(18_000)  # committed between a beat and its last try
+    story.ask(job)
+    came_to_rest = story.world.run(until=story.world.now + DAY, max_steps=2_000_000)
+    story.world.close()
+    assert came_to_rest != waits  # the judge stops the world
+    caught = [broken for broken in story.world.chaos.violations if "its heartbeat" in broken]
+    assert bool(caught) == waits
+    assert story.state(job) == "archived"
 
 
 def test_credentials_are_waited_for(clock: time_machine.Traveller) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -18,7 +18,7 @@ from urllib.parse import parse_qs
 
 from archiver.apartmentiq.protocol import Answer
 from archiver.errors import Failure
-from tests.faults.chaos import Chaos, Fault, Run
+from tests.faults.chaos import FOREVER_SECONDS, Chaos, Fault, Line, Run, Stall, silences
 from tests.faults.objects import SOURCE, Source, encode_crc
 from tests.faults.wires import Refusal, Reply, Request, network_faults
 
@@ -29,6 +29,9 @@ TOKEN_URL = "https://api.apartmentiq.example/oauth/token"
 EXPORT_HOST = "s3.us-west-2.amazonaws.com"
 _ROUTE = re.compile(r"/bulk_api/jobs(?:/([0-9a-f-]{36})(/results)?|\?page=(\d+)&per_page=(\d+))")
 _TOKEN_SECONDS = 7_200
+_CONNECT_SECONDS = 5.0
+_READ_SECONDS = 20.0
+_DRIPS = Stall(after=FOREVER_SECONDS / 2, drips=True)
 
 
 @dataclass
@@ -118,18 +121,31 @@ class Vendor:
         if run is not None:
             self._check_patience(run, now)
         name = f"vendor {method} {url.removeprefix(API)[:70]}"
+        fault = self._chaos.pick("vendor", "network", self._faults())
 
         def act() -> Answer:
             return self._answer(method, url, headers, body)
 
         try:
-            answer = self._chaos.call_alone(name, act, self._faults())
+            with self._chaos.alone():
+                answer = self._exchange(name, act, fault)
         except Refusal as refusal:
             answer = Answer(refusal.reply.status, dict(refusal.reply.headers), refusal.reply.body)
+        except OSError as error:  # as https.UrllibClient says it
+            raise Failure(
+                "network", f"api.apartmentiq.example did not answer: {type(error).__name__}."
+            ) from error
         if answer.status == 429 and "retry-after" in answer.headers and run is not None:
             until = self._chaos.scheduler.now + float(answer.headers["retry-after"])
             run.closed_until = max(run.closed_until, until)
             self.told.append((self._chaos.scheduler.now, until, run))
+        return answer
+
+    def _exchange(self, name: str, act: Callable[[], Answer], fault: Fault | None) -> Answer:
+        connect, read = self._chaos.clip(_CONNECT_SECONDS), self._chaos.clip(_READ_SECONDS)
+        patience = connect if fault is not None and fault.connects else read
+        answer = self._chaos.exchange(name, act, fault, Line(self._chaos), patience)
+        self._chaos.clip(0.0)  # what is heard after the end is not believed
         return answer
 
     def _check_patience(self, run: Run, now: float) -> None:
@@ -151,9 +167,6 @@ class Vendor:
                 )
 
     def _faults(self) -> tuple[Fault, ...]:
-        def lost() -> Exception:
-            return Failure("network", "api.apartmentiq.example did not answer: TimeoutError.")
-
         def refusal(status: int) -> Fault:
             body = (
                 b'{"error": "Internal", "message": "at https://x.example/?canary"}'
@@ -163,8 +176,10 @@ class Vendor:
             return Fault(f"vendor {status}", 0, lambda: Refusal(Reply(status, {}, body)), "vendor")
 
         return (
-            Fault("vendor lost", 0, lost, "network"),
-            Fault("vendor answer lost", 1, lost, "network"),
+            Fault("vendor lost", 0, lambda: ConnectionRefusedError("refused"), "network"),
+            Fault("vendor answer lost", 1, lambda: ConnectionResetError("reset"), "network"),
+            *silences("vendor", "network"),
+            Fault("vendor drips", 1, None, "network", stall=lambda *_: _DRIPS),
             refusal(500),
             refusal(503),
             Fault("vendor closes for a while", 1, None, "vendor", self._close),
@@ -249,6 +264,8 @@ class Vendor:
 
 class ExportHost:
     """The S3 that the vendor's links point to."""
+
+    side = "link"
 
     def __init__(self, chaos: Chaos, vendor: Vendor) -> None:
         self.ignores_if_match = False

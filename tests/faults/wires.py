@@ -10,7 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from tests.faults.chaos import COPY_WEIGHT, Chaos, Fault
+from tests.faults.chaos import COPY_WEIGHT, Chaos, Fault, Line, silences
+
+_CONNECT_SECONDS = 5.0
+_BYTES_SECONDS = 60.0
 
 __all__ = ["Answered", "Headers", "Refusal", "Reply", "Site", "Wire", "network_faults"]
 
@@ -46,7 +49,9 @@ class Refusal(Exception):  # noqa: N818 - carried to where it becomes an answer
 
 
 class Site(Protocol):
-    """A host."""
+    """A host. `side`: what it is called where the world is judged."""
+
+    side: str
 
     def faults(self, request: Request) -> tuple[Fault, ...]:
         """Return what can go wrong with a request to it."""
@@ -76,21 +81,21 @@ def network_faults(side: str, cause: str) -> tuple[Fault, ...]:
     return (
         Fault(f"{side} reset before", 0, lambda: ConnectionResetError("reset"), cause),
         Fault(f"{side} done, then reset", 1, lambda: ConnectionResetError("reset"), cause),
-        Fault(f"{side} done, then timeout", 1, lambda: TimeoutError("timed out"), cause),
+        *(fault for fault in silences(side, cause) if not fault.connects),
     )
 
 
-class Wire:
+class Wire(Line):
     """One connection, as archiver.https.ByteConnection is one."""
 
     def __init__(
         self, chaos: Chaos, host: str, site: Site, rate: Callable[[], float], chunk_bytes: int
     ) -> None:
+        super().__init__(chaos)
         self.host = host
-        self.broken = False
         self.chunk_bytes = chunk_bytes
-        self.chaos = chaos
         self.site = site
+        self._patience = _BYTES_SECONDS
         self._rate = rate
         self._request: Request | None = None
 
@@ -98,7 +103,9 @@ class Wire:
         """Connect if need be, and send a request's head."""
         self.chaos.check()
         self.broken = False
+        self.allow(self.chaos.clip(_CONNECT_SECONDS))
         self._may_break("connect")
+        self.allow(self.chaos.clip(_BYTES_SECONDS))
         self._request = Request(method, target, Headers(headers))
 
     def send(self, data: bytes | memoryview) -> None:
@@ -112,36 +119,33 @@ class Wire:
         """Let the request take effect, and return the answer."""
         request = self._request
         assert request is not None
-        name = f"{self.host.partition('.')[0]} {request.method} {request.target[:60]}"
+        name = f"{self.site.side} {request.method} {request.target[:60]}"
 
         def act() -> Reply:
             return self.site.reply(request)
 
+        self.chaos.check()
+        faults = self.site.faults(request)
+        fault = self.chaos.pick(self.site.side, "network", faults, COPY_WEIGHT)
+        self._patience = self.chaos.clip(_BYTES_SECONDS)
         try:
-            reply = self.chaos.call(name, act, self.site.faults(request), weight=COPY_WEIGHT)
+            reply = self.chaos.exchange(name, act, fault, self, self._patience)
         except Refusal as refusal:
             reply = refusal.reply
         self.check()
+        self.chaos.clip(0.0)  # what is heard after the end is not believed
         self.site.delivered(request, reply)
         return Answered(self, reply)
-
-    def interrupt(self) -> None:
-        """Make whatever is under way fail."""
-        self.broken = True
 
     def close(self) -> None:
         """Close; a half-sent request is withdrawn."""
         self._request = None
 
-    def check(self) -> None:
-        """Fail if somebody interrupted this connection."""
-        if self.broken:
-            raise ConnectionAbortedError("interrupted")
-
     def pace(self, size_bytes: int) -> None:
-        """Take the time that these bytes need."""
-        self.chaos.sleep(size_bytes / self._rate())
-        self.check()
+        """Take the time that these bytes need, or more; raises TimeoutError."""
+        self.allow(self._patience)
+        self.sleep(size_bytes / self._rate())
+        self._may_stall("read")
 
     def _may_break(self, doing: str) -> None:
         self.check()
@@ -151,6 +155,13 @@ class Wire:
             raise (
                 BrokenPipeError("broken") if doing == "send" else ConnectionRefusedError("refused")
             )
+        self._may_stall(doing)
+
+    def _may_stall(self, doing: str) -> None:
+        seconds = self.chaos.stalls()
+        if seconds:
+            self.chaos.count("network", f"connection stalled at {doing}")
+            self.wait(seconds)
 
 
 class Answered:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -72,6 +71,7 @@ class Physics:
     plan: PartPlan = SCALED_PLAN
     least_part_bytes: int = LEAST_PART_BYTES
     server_side: bool = True  # SOURCE_BUCKETS lists the vendor's bucket
+    deadline: type[Deadline] = Deadline
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,7 @@ class World:
             self.chaos,
             self.queues,
             self._make_application,
+            make_deadline=lambda: physics.deadline(self.chaos.ring_after),
             timeout_seconds=physics.function_seconds,
             concurrency=physics.concurrency,
             loop_allowed=physics.loop_allowed,
@@ -176,6 +177,10 @@ class World:
             "secretsmanager": self.secrets,
         }
 
+        def client(service: str, config: Any) -> Any:  # noqa: ANN401 - any client
+            self.chaos.configs[service] = config
+            return clients[service]
+
         def connect(host: str, port: int, *, tls: bool = True) -> Any:  # noqa: ANN401 - a Connection
             if port != 443 or not tls or host not in self._sites:
                 raise chaos.violate(f"a connection to {host}:{port}, tls {tls}")
@@ -191,7 +196,7 @@ class World:
 
         credentials = Credentials("AKIDEXAMPLE", "canary-role-secret")
         return Outside(
-            client=lambda service, _config: clients[service],
+            client=client,
             credentials=lambda: credentials,
             http=self.vendor,
             connect=connect,
@@ -200,16 +205,16 @@ class World:
             pause=chaos.sleep,
             run_workers=make_run_workers(chaos),
             every=make_every(chaos),
-            deadline=Deadline(_rings_never),
+            deadline=Deadline(chaos.ring_after),  # each runtime gets one of its own
         )
 
-    def _make_application(self) -> Application:
+    def _make_application(self, deadline: Deadline) -> Application:
         application = Application(
             self._settings,
             log=self.journal,
             outcomes=self.outcomes,
             steps=NoSteps(),
-            outside=replace(self._outside, deadline=Deadline(_rings_never)),
+            outside=replace(self._outside, deadline=deadline),
             plan=self.physics.plan,
         )
         self._mutation.application(application)
@@ -227,10 +232,6 @@ class World:
     def _on_error(self, task: Task, error: BaseException) -> None:
         if not isinstance(error, Killed) and not self.chaos.violations:
             self.chaos.violate(f"a task of {getattr(task.owner, 'name', '-')} raised {error!r}")
-
-
-def _rings_never(_seconds: float, _act: Callable[[], None]) -> AbstractContextManager[None]:
-    return nullcontext()
 
 
 def _settings(physics: Physics) -> Settings:

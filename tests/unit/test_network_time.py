@@ -192,6 +192,21 @@ def test_nothing_is_begun_that_there_is_no_time_for(authority: CertificateAuthor
         look(network, 1)
 
 
+def test_who_is_silent_while_the_outcome_is_told_leaves_half_of_the_time(
+    network: Network, start: Start
+) -> None:
+    """And is not asked again: a table that says nothing must not cost the dead letter's reason."""
+    end = time.monotonic() + 5.0
+    network.deadline.begin(lambda: end - time.monotonic())
+    with network.deadline.working():
+        pass
+    before = network.deadline.left()
+    port = start(say_nothing, tls=True)
+    with pytest.raises(Failure, match="Timeout"):
+        look(network, port)
+    assert 0.3 * before < network.deadline.left() <= 0.5 * before
+
+
 def test_work_leaves_the_time_that_telling_takes() -> None:
     """Within the block less is left than beyond it; what is asked for is never more than that."""
     deadline = Deadline()
@@ -200,7 +215,11 @@ def test_work_leaves_the_time_that_telling_takes() -> None:
     with deadline.working():
         assert deadline.clip(60.0) == 22.0
         assert deadline.clip(5.0) == 5.0
-    assert deadline.left() == 27.0
+    # And no more of the 30 s: the message is not kept hidden any longer.
+    assert deadline.left() == TELL_SECONDS
+    assert deadline.clip(60.0) == TELL_SECONDS / 2  # for somebody else is asked next
+    deadline.begin(lambda: 5.0)
+    assert deadline.clip(60.0) == 2.0
 
 
 def test_a_kept_connection_that_lay_idle_is_opened_anew(

@@ -7,6 +7,10 @@ the time for work is over. Three reserves, counted back from the invocation's en
     10 s  no part is worth being waited for any more (transfer/pace.py, LEAVE_SECONDS)
      8 s  the work is over, whatever it waits for: what follows tells the outcome (TELL_SECONDS)
      3 s  nothing is asked any more: what did not get through by now, SQS delivers again
+
+Telling takes no longer than that even where much more is left: no heartbeat keeps the message
+hidden meanwhile. And none of its waits takes more than half of what is left, for somebody else is
+asked next: a table that is silent must not cost the message that says why.
 """
 
 from __future__ import annotations
@@ -49,23 +53,25 @@ class Deadline:
         self._run_after = run_after
         self._remaining_seconds: Callable[[], float] = lambda: _LONGEST_INVOCATION_SECONDS
         self._reserve_seconds = _END_SECONDS
+        self._share = 1.0  # of what is left: the most that one wait may take
         self._lock = threading.Lock()
         self._watched: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
     def begin(self, remaining_seconds: Callable[[], float]) -> None:
         """Learn when this invocation ends."""
         self._remaining_seconds = remaining_seconds
+        self._reserve_seconds, self._share = _END_SECONDS, 1.0
 
     def left(self) -> float:
         """Return for how many seconds anything may still be waited for; 0 or less: no more."""
         return self._remaining_seconds() - self._reserve_seconds
 
     def clip(self, seconds: float) -> float:
-        """Return so much patience, or what is left if that is less; raises TimeIsUp."""
+        """Return so much patience, or what may be had if that is less; raises TimeIsUp."""
         left = self.left()
         if left <= 0:
             raise TimeIsUp("The invocation's time is up.")
-        return min(seconds, left)
+        return min(seconds, left * self._share)
 
     def check(self) -> None:
         """Raise TimeIsUp for an answer that came after the end.
@@ -81,13 +87,14 @@ class Deadline:
 
     @contextmanager
     def working(self) -> Iterator[None]:
-        """Keep the time that it takes to tell the outcome free of the work in this block."""
-        self._reserve_seconds = TELL_SECONDS
+        """Keep the time that it takes to tell the outcome, which follows, free of this block."""
+        self._reserve_seconds, self._share = TELL_SECONDS, 1.0
         try:
             with self._run_after(self.left(), self._hang_up):
                 yield
         finally:
-            self._reserve_seconds = _END_SECONDS
+            beyond_telling = self._remaining_seconds() - TELL_SECONDS
+            self._reserve_seconds, self._share = max(_END_SECONDS, beyond_telling), 0.5
 
     def _hang_up(self) -> None:
         with self._lock:

@@ -68,7 +68,9 @@ _S3_CONFIG = _COMMON.merge(
         read_timeout=120,  # S3 may take minutes to assemble 10,000 parts before it answers Complete
     )
 )
-_CONFIG = _COMMON.merge(Config(read_timeout=20))
+# These answer in milliseconds. One that is silent holds a beat up for 18 s at most (three tries and
+# two pauses), so that the other hears the next beat before its lease of 45 s is over.
+_CONFIG = _COMMON.merge(Config(read_timeout=5))
 _NEVER_ENDING_SECONDS = 900.0
 # A page of the job list: 100 jobs that name 4,000 properties each. Parsed, that is some 30 MB,
 # which the smallest function still has. Of longer ones fewer jobs are asked for at a time.

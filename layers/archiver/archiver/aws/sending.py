@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 from botocore.awsrequest import AWSResponse
 from botocore.exceptions import HTTPClientError
 from botocore.utils import get_environ_proxies
+from urllib3.exceptions import TimeoutError  # noqa: A004 - of connecting and of reading
 
+from archiver.deadline import TimeIsUp
 from archiver.https import NETWORK_ERRORS
 
 if TYPE_CHECKING:
@@ -44,8 +46,9 @@ def proxy_for(url: str) -> str | None:
 def send_by(network: Network, client: Any) -> Any:  # noqa: ANN401 - of any service
     """Let a client's requests go out by this network, and return the client.
 
-    Its time-outs are the longest that is waited for. A request for which no time is left raises
-    deadline.TimeIsUp, which is not tried again.
+    Its time-outs are the longest that is waited for. A request for which no time is left, or that
+    got less than its time-outs and had no answer by then, raises deadline.TimeIsUp, which is not
+    tried again: the time that is left is somebody else's.
     """
     config = client.meta.config
 
@@ -56,12 +59,19 @@ def send_by(network: Network, client: Any) -> Any:  # noqa: ANN401 - of any serv
         try:
             answer = _send(network, request, timeout)
         except NETWORK_ERRORS as error:
+            whole = (config.connect_timeout, config.read_timeout)
+            if isinstance(error, TimeoutError) and _seconds(timeout) != whole:
+                raise TimeIsUp("The time that was left brought no answer.") from error
             raise HTTPClientError(error=type(error).__name__) from error
         network.deadline.check()
         return answer
 
     client.meta.events.register("before-send", send)
     return client
+
+
+def _seconds(timeout: urllib3.Timeout) -> tuple[object, object]:
+    return timeout.connect_timeout, timeout.read_timeout
 
 
 def _send(network: Network, request: AWSPreparedRequest, timeout: urllib3.Timeout) -> AWSResponse:

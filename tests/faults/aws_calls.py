@@ -1,0 +1,102 @@
+"""How boto3 calls a service: three tries, their pauses and time-outs; and what can go wrong.
+
+As archiver/aws/sending.py sends: each try waits for no longer than the invocation has left, what
+breaks off is botocore's HTTPClientError and tried again, and no time at all is deadline.TimeIsUp,
+which is not. The pauses are those of botocore's standard mode (retries/standard.py,
+ExponentialBackoff): a random part of 1 s, then of 2 s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any, TypeVar
+
+from botocore.exceptions import ClientError, HTTPClientError
+
+from archiver.deadline import TimeIsUp
+from tests.faults.chaos import Chaos, Fault, Line, silences
+
+__all__ = ["call_aws", "client_error", "service_faults"]
+
+_T = TypeVar("_T")
+
+_TRIES = 3
+_MEETING = (1, 1, 2, 3, 3, 3, 3)  # how many of them meet a fault: then it passes, or does not
+
+
+def client_error(code: str, status: int, operation: str, **extra: Any) -> ClientError:  # noqa: ANN401 - botocore's
+    """Return a service's refusal as botocore raises it."""
+    response: Any = {
+        "Error": {"Code": code, "Message": f"{code} in {operation}"},
+        "ResponseMetadata": {"HTTPStatusCode": status},
+        **extra,
+    }
+    return ClientError(response, operation)
+
+
+def service_faults(*, throttle: str = "ThrottlingException", status: int = 400) -> Sequence[Fault]:
+    """Return what can go wrong with any call of a service, at each of its tries."""
+
+    def fault(name: str, effect: int, error: Callable[[], Exception]) -> Fault:
+        return Fault(name, effect, error, "aws", retried=True)
+
+    def refusal(name: str, code: str, status: int) -> Fault:
+        return fault(name, 0, lambda: client_error(code, status, "Call"))
+
+    return (
+        fault("aws lost: no connection", 0, lambda: ConnectionRefusedError("refused")),
+        fault("aws done, answer lost: reset", 1, lambda: ConnectionResetError("reset")),
+        refusal("aws 500", "InternalError", 500),
+        refusal("aws 503", "ServiceUnavailable" if throttle != "SlowDown" else "SlowDown", 503),
+        refusal("aws throttled", throttle, status),
+        *silences("aws", "aws", retried=True),
+    )
+
+
+def call_aws(
+    chaos: Chaos,
+    name: str,
+    act: Callable[[], _T],
+    faults: Sequence[Fault],
+    *,
+    weight: float = 1.0,
+    locked: bool = True,
+) -> _T:
+    """Carry out a call; `locked`: a worker may hold its lock over it.
+
+    Its time-outs are those that the application gave its client. Raises what boto3 raises: the
+    service's ClientError, HTTPClientError, deadline.TimeIsUp.
+    """
+    side = name.partition(" ")[0]
+    chaos.check()
+    drawn = chaos.pick(side, "aws", faults, weight)
+    meeting = chaos.random.choice(_MEETING)
+    with chaos.alone() if locked else nullcontext():
+        for number in range(1, _TRIES + 1):
+            fault = drawn if number <= meeting else chaos.pick(side, "aws", ())
+            try:
+                return _try(chaos, name, act, fault)
+            except HTTPClientError:
+                if number == _TRIES:
+                    raise
+            except ClientError:
+                if number == _TRIES or fault is None or not fault.retried:
+                    raise
+            chaos.sleep(chaos.random.random() * 2 ** (number - 1))
+    raise AssertionError  # the loop returns or raises
+
+
+def _try(chaos: Chaos, name: str, act: Callable[[], _T], fault: Fault | None) -> _T:
+    config = chaos.configs[name.partition(" ")[0]]
+    connects = fault is not None and fault.connects
+    whole = float(config.connect_timeout if connects else config.read_timeout)
+    patience = chaos.clip(whole)
+    try:
+        answer = chaos.exchange(name, act, fault, Line(chaos), patience)
+    except OSError as error:
+        if isinstance(error, TimeoutError) and patience < whole:
+            raise TimeIsUp("The time that was left brought no answer.") from error
+        raise HTTPClientError(error=type(error).__name__) from error
+    chaos.clip(0.0)  # what is heard after the end is not believed
+    return answer
