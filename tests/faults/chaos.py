@@ -237,6 +237,8 @@ class Chaos:
         """Decide whether something goes wrong now; counts against the budget when it does."""
         if self.profile.focus == "copy" and weight < COPY_WEIGHT:
             weight *= 0.1
+        if self.scheduler.current is not None and self.scheduler.current.role == "beat":
+            weight *= 0.3  # there are many of these, and they are not to use the budget up
         if self.left <= 0 or self.random.random() >= self.profile.probability * weight:
             return False
         self.left -= 1

@@ -116,7 +116,7 @@ class Schedule:
         draw = self.random
         probability = draw.choice([0.0, 0.01, 0.03, 0.06, 0.12, 0.25])
         function_seconds, bytes_per_second, slow = draw.choice(_PACES)
-        focus: Any = draw.choice(["everything", "copy", "zombies", "waits", "waits"])
+        focus: Any = draw.choice(["everything", "copy", "zombies", "waits"])
         return Physics(
             profile=Profile(
                 probability=probability,

@@ -47,6 +47,9 @@ def test_a_seed_makes_the_same_schedule_again(clock: time_machine.Traveller) -> 
         "FailedEntryCount is ignored",
         "failures are acknowledged",
         "no heartbeat",
+        "waits are not clipped",
+        "nobody is hung up on",
+        "the first to be told gets all the time",
     ],
 )
 def test_a_deliberate_breakage_is_caught(name: str, clock: time_machine.Traveller) -> None:
