@@ -147,12 +147,12 @@ def test_a_part_that_breaks_off_ends_no_streak() -> None:
     host = ShortLivedLinks(answers=1, most_bytes=3)
     source = host.source()
     reader = source.reader()
-    for _ in range(4):
+    for _ in range(5):
         with pytest.raises(Transient, match="bytes missing of the range: 2"):
             list(reader.read(0, PART_BYTES, HEAD))
     with pytest.raises(Failure, match="refuses every fresh link"):
         list(reader.read(0, PART_BYTES, HEAD))
-    assert host.given == 4
+    assert host.given == 5
 
 
 def test_readers_refused_with_the_same_link_ask_for_one_between_them() -> None:
@@ -165,3 +165,13 @@ def test_readers_refused_with_the_same_link_ask_for_one_between_them() -> None:
     for reader in readers:
         list(reader.read(PART_BYTES, PART_BYTES, HEAD))
     assert host.given == 2
+
+
+def test_readers_that_begin_at_once_may_each_need_a_link_of_their_own() -> None:
+    """Each link is good for one answer, and no part is finished before all eight have begun."""
+    host = ShortLivedLinks(answers=1)
+    source = host.source()
+    parts = [source.reader().read(n * PART_BYTES, PART_BYTES, HEAD) for n in range(8)]
+    begun = [bytes(next(part)) for part in parts]
+    assert b"".join(begun) == EXPORT[: 8 * PART_BYTES]
+    assert host.given == 8

@@ -35,7 +35,9 @@ _WEAK = "W/"
 _MAX_HEADER_CHARACTERS = 200  # of what is stored beside the bytes; S3 takes 2 KB of metadata
 _OK, _PARTIAL, _EMPTY_RANGE, _CHANGED = 200, 206, 416, 412
 _REFUSED = frozenset({400, 401, 403})
-_MAX_RENEWALS = 3  # in a row, without a part that was read to its end between them
+# In a row, without a part that was read to its end between them; and one more for each reader that
+# began a part meanwhile: eight that begin at once may each find that the others' link has died.
+_MAX_RENEWALS = 3
 # S3 API Reference, "Error responses", the list of codes: those with a 400 or 403 that are about the
 # object, its key or the accounts, so that no fresh link to it fares better. (What is wrong with a
 # link has codes too, AccessDenied among them: "Request has expired"; so one that is unknown here is
@@ -96,6 +98,7 @@ class ExportSource:
         self._lock = threading.Lock()
         self._generation = 0
         self._renewals = 0  # since a part was last read to its end
+        self._beginners: set[LinkReader] = set()  # who began one since
 
     def reader(self) -> LinkReader:
         """Return a reader with a connection and a buffer of its own; one for each worker."""
@@ -120,16 +123,22 @@ class ExportSource:
         with self._lock:
             if self._generation != refused_generation:
                 return  # another reader has already asked
-            if self._renewals >= _MAX_RENEWALS:
+            if self._renewals >= _MAX_RENEWALS + len(self._beginners):
                 raise Failure("vendor_error", f"The link's host refuses every fresh link: {told}.")
             self._link = self._ask_for_link()
             self._generation += 1
             self._renewals += 1
 
+    def part_was_begun(self, reader: LinkReader) -> None:
+        """Note that a link was good for this reader; that it will be for the part is not known."""
+        with self._lock:
+            self._beginners.add(reader)
+
     def part_was_read(self) -> None:
         """End a streak of refusals: the links are good, they only do not last."""
         with self._lock:
             self._renewals = 0
+            self._beginners.clear()
 
 
 class LinkReader:
@@ -168,6 +177,7 @@ class LinkReader:
             self.close()
         if size_bytes:
             answer = self._renewing(lambda: self._open_range(start, size_bytes, head))
+            self._source.part_was_begun(self)
             yield from self._pieces(answer, size_bytes)
         self._source.part_was_read()
 
