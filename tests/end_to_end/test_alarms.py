@@ -23,6 +23,7 @@ from tests.functional.aws_script import AwsScript, Refusal, operation
 FUNCTIONS = ("ArchiveExportFunction", "ReceiveCallbackFunction", "ReconcileExportsFunction")
 ARCHIVE, CALLBACK, SWEEP = FUNCTIONS
 UNKNOWN_JOB = "0d6bfb3c-3a9a-4a3e-9df0-b0d2f7d0ad4e"
+LONG_AGO = {"first_seen_at": "2026-01-01T00:00:00Z"}  # else a 404 is no verdict yet
 PATIENCE_SECONDS = 60
 HOUR = 3600.0
 DENIED = Refusal.json(400, b'{"__type": "AccessDeniedException", "message": "not allowed"}')
@@ -124,7 +125,7 @@ def test_a_dead_letter_rings_at_once_and_once_more_before_it_expires(
     url = cloud.dead_letter_queue_url
     now = time.time()
     assert not judge(alarm(cloud, "DeadLettersAlarm"), queue_over(cloud, url, [now]), now)
-    cloud.send({"job_id": UNKNOWN_JOB})
+    cloud.send({"job_id": UNKNOWN_JOB}, LONG_AGO)
     wait_for(cloud, lambda: bool(cloud.dead_letters()))
     now = time.time()
     assert judge(alarm(cloud, "DeadLettersAlarm"), queue_over(cloud, url, [now]), now)

@@ -15,6 +15,7 @@ from local.cloud import LocalCloud
 EVENTS = Path(__file__).resolve().parents[2] / "events"
 MIB = 1 << 20
 PATIENCE_SECONDS = 60
+LONG_AGO = {"first_seen_at": "2026-01-01T00:00:00Z"}  # else a 404 is no verdict yet
 LEAST_HOPS = {"credentials", "token", "link", "copy", "commit", "emit"}
 
 
@@ -126,7 +127,7 @@ def test_a_rejected_job_is_a_dead_letter_with_its_reason(
     """Nobody's job: told on the bus, in the dead-letter queue, and never tried again."""
     assert vendor.client_id
     job_id = "0d6bfb3c-3a9a-4a3e-9df0-b0d2f7d0ad4e"
-    cloud.send({"job_id": job_id})
+    cloud.send({"job_id": job_id}, LONG_AGO)
     settle(cloud)
     letters = [letter for letter in cloud.dead_letters() if job_id in letter.body]
     assert [letter.attributes["reason"] for letter in letters] == ["no_such_job"]

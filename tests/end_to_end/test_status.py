@@ -14,6 +14,7 @@ from local.cloud import LocalCloud
 
 UNKNOWN_JOB = "7b1c3c58-6a0f-4f6c-8f0f-3a1d4b1c9c99"
 PATIENCE_SECONDS = 60
+LONG_AGO = {"first_seen_at": "2026-01-01T00:00:00Z"}  # else a 404 is no verdict yet
 ENVIRONMENT = (
     "AWS_PROFILE",
     "AWS_ENDPOINT_URL",
@@ -106,7 +107,7 @@ def test_a_dead_letter_is_found_with_its_reason(
 ) -> None:
     """The item's reason and the letter's own; the letter stays where it is."""
     assert vendor.client_id
-    cloud.send({"job_id": UNKNOWN_JOB})
+    cloud.send({"job_id": UNKNOWN_JOB}, LONG_AGO)
     wait_for_state(cloud, UNKNOWN_JOB, "dead_lettered")
     for _ in range(2):
         told = said(UNKNOWN_JOB)

@@ -399,7 +399,7 @@ def test_a_job_without_any_date_grows_old_all_the_same(sweeps: Sweeps) -> None:
     company.people.client("dynamodb").update_item(
         TableName=company.table,
         Key={"id": {"S": f"job#{job.job_id}"}},
-        UpdateExpression="SET first_seen_at = :at",
+        UpdateExpression="SET known_since = :at",
         ExpressionAttributeValues={":at": {"S": hours_ago(9)}},
     )
     assert sweeps.run()["oldest_unarchived_seconds"] > 9 * 3600 - 5

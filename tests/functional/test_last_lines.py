@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.functional.company import LAST_RECEIVE, Company
+from tests.functional.test_sweeps import hours_ago
 from tests.template.resolved import read_template
 
 # What every last line has, whatever the outcome; `reason`, `detail` and `next_try_at` come with it
@@ -60,7 +61,7 @@ def end(company: Company) -> str:
 def reject(company: Company) -> str:
     """Send a job that nobody knows."""
     job_id = "0d6bfb3c-3a9a-4a3e-9df0-b0d2f7d0ad4e"
-    company.deliver({"job_id": job_id})
+    company.deliver({"job_id": job_id}, attributes={"first_seen_at": hours_ago(1)})
     return job_id
 
 

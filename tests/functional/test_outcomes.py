@@ -447,9 +447,10 @@ def test_an_end_that_could_not_be_told_is_told_on_the_retry(
     if status == "cancelled":
         job_id = company.vendor.add_job(None, status="cancelled").job_id
     company.aws_script.answer_next(operation("PutEvents"), NOT_COUNTED)
-    assert len(company.deliver({"job_id": job_id})) == 1
+    long_ago = {"first_seen_at": iso_utc(datetime.now(UTC) - timedelta(hours=1))}
+    assert len(company.deliver({"job_id": job_id}, attributes=long_ago)) == 1
     assert company.dead_letters() == []
-    assert company.deliver({"job_id": job_id}, receive_count=2) == []
+    assert company.deliver({"job_id": job_id}, receive_count=2, attributes=long_ago) == []
     assert len(company.emitted(detail_type)) == 1
 
 

@@ -141,7 +141,7 @@ def test_a_job_that_tells_no_date_is_as_old_as_what_is_known_of_it() -> None:
     world = World([job])
     assert world.sweep()["oldest_unarchived_seconds"] == 0
     world.items[job.job_id] = JobRecord(
-        "waiting", world.now, world.now.isoformat(), first_seen_at=world.now - 9 * HOUR
+        "waiting", world.now, world.now.isoformat(), known_since=world.now - 9 * HOUR
     )
     assert world.sweep()["oldest_unarchived_seconds"] == 9 * HOUR.total_seconds()
 

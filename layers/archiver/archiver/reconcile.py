@@ -60,7 +60,7 @@ class JobRecord:
     key: str | None = None  # fixed by the first claim
     upload_id: str | None = None  # of the copy that was last begun
     reason: str | None = None  # why it waits or ended so
-    first_seen_at: datetime | None = None
+    known_since: datetime | None = None  # of ours, by an item
     taken_up: int = 0  # so often a sweep queued it although it had its end
 
 
@@ -245,7 +245,7 @@ class Reconciler:
         sweep.seen |= new.keys()
         for job in new.values():
             record = records.get(job.job_id)
-            known_since = None if record is None else record.first_seen_at or record.touched_at
+            known_since = None if record is None else record.known_since or record.touched_at
             sweep.tally.add(job, end_of(job, record), known_since)
         sweep.tally.add_missing(missing)
         sweep.tally.add_page(page.unreadable_count)

@@ -131,7 +131,7 @@ class JobTable:
                 UpdateExpression=(
                     "SET #state = :state, reason = :reason, detail = :detail, "
                     "updated_at = :at, job_id = :job_id, "
-                    "first_seen_at = if_not_exists(first_seen_at, :at)" + next_try
+                    "known_since = if_not_exists(known_since, :at)" + next_try
                 ),
                 ConditionExpression="attribute_not_exists(#state) OR #state <> :archived",
                 ExpressionAttributeNames={"#state": "state"},

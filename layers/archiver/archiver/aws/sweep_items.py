@@ -83,7 +83,8 @@ class SweepItems:
         request: Any = {
             "Keys": keys,
             "ProjectionExpression": (
-                "id, #state, updated_at, first_seen_at, #key, upload_id, reason, taken_up"
+                "id, #state, updated_at, first_seen_at, known_since, #key, upload_id, "
+                "reason, taken_up"
             ),
             "ExpressionAttributeNames": {"#state": "state", "#key": "key"},
         }
@@ -110,7 +111,7 @@ class SweepItems:
                 Key=job_item_key(job_id),
                 UpdateExpression=(
                     "SET #state = :queued, updated_at = :at, job_id = :job_id, "
-                    "first_seen_at = if_not_exists(first_seen_at, :at)"
+                    "known_since = if_not_exists(known_since, :at)"
                     + (", taken_up = :taken_up" if taken_up else "")
                 ),
                 ConditionExpression=_unchanged(known, values),
@@ -187,7 +188,7 @@ def _record(item: Mapping[str, Any]) -> JobRecord:
         key=_text(item, "key") or None,
         upload_id=_text(item, "upload_id") or None,
         reason=_text(item, "reason") or None,
-        first_seen_at=read_moment(_text(item, "first_seen_at")),
+        known_since=read_moment(_text(item, "known_since") or _text(item, "first_seen_at")),
         taken_up=int(_text(item, "taken_up", "N") or 0),
     )
 
