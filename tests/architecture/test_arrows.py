@@ -29,6 +29,7 @@ PURE = {
     "archiver.message",
     "archiver.moment",
     "archiver.object_key",
+    "archiver.outage",
     "archiver.receipt",
     "archiver.settings",
     "archiver.sweep_request",

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.functional.aws_script import Refusal, operation
 from tests.functional.company import LAST_RECEIVE, Company
 from tests.functional.test_sweeps import hours_ago
 from tests.template.resolved import read_template
@@ -71,7 +72,17 @@ def fail(company: Company) -> str:
 
 
 def fail_for_good(company: Company) -> str:
-    """Let the vendor answer 500 on the last receive."""
+    """Let the function meet what it never wrote, on the last receive."""
+    job_id = company.vendor.add_job(b"x").job_id
+    item = {"id": {"S": f"job#{job_id}"}, "state": {"S": "archived"}}
+    odd = json.dumps({"Responses": {company.table: [item]}, "UnprocessedKeys": {}}).encode()
+    company.aws_script.answer_next(operation("BatchGetItem"), Refusal.json(200, odd))
+    company.deliver({"job_id": job_id}, receive_count=LAST_RECEIVE)
+    return job_id
+
+
+def wait_out(company: Company) -> str:
+    """Let the vendor answer 500 to the only job, on the last receive."""
     return fail_on_receive(company, LAST_RECEIVE)
 
 
@@ -99,7 +110,8 @@ OUTCOMES = [
     (end, "ended_at_vendor", "job_cancelled", "deleted"),
     (reject, "rejected", "no_such_job", "dead_letter"),
     (fail, "failed", "vendor_error", "comes_back"),
-    (fail_for_good, "failed", "vendor_error", "dead_letter"),
+    (fail_for_good, "failed", "bug", "dead_letter"),
+    (wait_out, "deferred", "vendor_error", "comes_back"),
     (queue, "queued", None, "queued"),
 ]
 

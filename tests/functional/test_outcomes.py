@@ -330,13 +330,14 @@ FAILURES = [
     (break_secrets_manager, "aws_error"),
     (break_our_code, "bug"),
 ]
+OUTAGES = [failure for failure in FAILURES if failure[1] != "bug"]
 
 
 @pytest.mark.parametrize(("go_wrong", "reason"), FAILURES, ids=lambda v: getattr(v, "__name__", v))
-def test_a_failure_comes_back_soon_and_on_its_last_receive_becomes_a_dead_letter(
+def test_a_failure_comes_back_soon(
     company: Company, go_wrong: Callable[[Company, str], None], reason: str
 ) -> None:
-    """SQS redelivers with a growing delay; the last time we set it aside, with the reason."""
+    """SQS redelivers with a growing delay."""
     job = company.vendor.add_job(b"x")
     go_wrong(company, job.job_id)
 
@@ -346,6 +347,39 @@ def test_a_failure_comes_back_soon_and_on_its_last_receive_becomes_a_dead_letter
     failed = company.deliver_job(job, receive_count=2)
     assert 12 <= company.hidden_seconds(failed[0]) <= 30
     assert company.dead_letters() == []
+    assert company.outcomes() == [("failed", reason)] * 2
+
+
+@pytest.mark.parametrize(("go_wrong", "reason"), OUTAGES, ids=lambda v: getattr(v, "__name__", v))
+def test_a_failure_that_may_be_an_outage_s_waits_on_its_last_receive(
+    company: Company, go_wrong: Callable[[Company, str], None], reason: str
+) -> None:
+    """Nobody was archived since: it is sent on, its receives begin anew, no letter is written."""
+    job = company.vendor.add_job(b"x")
+    go_wrong(company, job.job_id)
+    assert company.deliver_job(job, receive_count=LAST_RECEIVE) == []
+    assert company.outcomes() == [("deferred", reason)]
+    assert company.dead_letters() == []
+    assert company.deferred()["attributes"].keys() == {
+        "first_seen_at",
+        "deferrals",
+        "outage_since",
+    }
+
+
+@pytest.mark.parametrize(
+    ("go_wrong", "reason"), [(break_vendor, "vendor_error"), (break_our_code, "bug")]
+)
+def test_a_failure_of_the_job_s_own_becomes_a_dead_letter_on_its_last_receive(
+    company: Company, go_wrong: Callable[[Company, str], None], reason: str
+) -> None:
+    """Another was archived since it began to fail: we set it aside, with the reason."""
+    job = company.vendor.add_job(b"x")
+    go_wrong(company, job.job_id)
+    assert len(company.deliver_job(job)) == 1
+    company.aws_script.clear()
+    assert company.deliver_job(company.vendor.add_job(b"another")) == []
+    go_wrong(company, job.job_id)
 
     assert company.deliver_job(job, receive_count=LAST_RECEIVE) == []
 
@@ -353,7 +387,7 @@ def test_a_failure_comes_back_soon_and_on_its_last_receive_becomes_a_dead_letter
     assert (letter["reason"], letter["job_id"]) == (reason, job.job_id)
     assert letter["detail"]
     assert json.loads(letter["body"]) == {"job_id": job.job_id}
-    assert company.outcomes() == [("failed", reason)] * 3
+    assert company.outcomes()[-1] == ("failed", reason)
 
 
 @pytest.mark.parametrize("receive_count", [0, 2_147_483_648, 999_999_999_999_999])
@@ -366,8 +400,9 @@ def test_a_receive_count_that_no_queue_would_reach_still_has_an_outcome(
 
     failed = company.deliver_job(job, receive_count=receive_count)
 
-    assert company.outcomes() == [("failed", "vendor_error")]
-    assert (len(failed), len(company.dead_letters())) == ((1, 0) if receive_count < 1 else (0, 1))
+    outcome = "failed" if receive_count < 1 else "deferred"
+    assert company.outcomes() == [(outcome, "vendor_error")]
+    assert (len(failed), len(company.waiting())) == ((1, 0) if receive_count < 1 else (0, 1))
     assert company.emitted() == []
     assert company.objects() == {}
 

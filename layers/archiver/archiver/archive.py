@@ -15,9 +15,10 @@ from typing import Any, Protocol
 
 from archiver.apartmentiq.link import Link
 from archiver.claim import Claim, KnownJob
-from archiver.errors import Deferral, Failure, Rejection
+from archiver.errors import Deferral, Failure, Interruption, Rejection
 from archiver.job import Job
 from archiver.object_key import is_of_unknowns, object_key
+from archiver.outage import Outages
 from archiver.receipt import Receipt, StoredObject, bare_etag, iso_utc
 from archiver.telemetry import Steps
 from archiver.transfer.contract import Checkpoint, Found, Upload
@@ -61,7 +62,7 @@ class Jobs(Protocol):
     """The items of jobs (aws/job_table.py)."""
 
     def read(self, job_id: str) -> KnownJob:
-        """Return what is known of a job, and until when the fleet must not ask the vendor."""
+        """Return what is known of a job, and what the fleet knows of the vendor and of outages."""
 
     def save_checkpoint(self, claim: Claim, checkpoint: Checkpoint) -> None:
         """Write an upload down; raises Deferral if the claim is not the newest any more."""
@@ -128,6 +129,7 @@ class ExportArchiver:
     store: Bucket
     copier: Copies
     events: Events
+    outages: Outages
     steps: Steps
     key_prefix: str
     key_template: str
@@ -141,8 +143,9 @@ class ExportArchiver:
         """
         with request.hold():  # from the start: a run may be killed before it has read anything
             try:
-                return self._archive(request)
+                archived = self._archive(request)
             except Rejection as rejection:
+                self.outages.left()
                 if rejection.reason != "no_such_job" or not self._is_young(request):
                     raise
                 raise Deferral("no_such_job", rejection.detail) from rejection
@@ -152,6 +155,12 @@ class ExportArchiver:
                 raise Deferral(
                     "out_of_time", f"The invocation's time was up. The last thing: {failure.detail}"
                 ) from failure
+            except Interruption:
+                self.outages.left()
+                raise
+            if archived.now:
+                self.outages.archived()
+            return archived
 
     def _is_young(self, request: Request) -> bool:
         return self.now() - request.first_seen_at < _REPLICAS_LAG
@@ -168,6 +177,7 @@ class ExportArchiver:
         known = self.jobs.read(request.job_id)
         if known.receipt is not None and not (request.recheck and self._is_gone(known.receipt)):
             return Archived(known.receipt, now=False)
+        self.outages.enter(known.trouble, known.failing_since)
         self.vendor.keep_away_until(known.vendor_closed_until)
         return self._archive_now(request, known)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
+from archiver.outage import Trouble
 from archiver.receipt import Receipt
 from archiver.transfer.contract import Checkpoint
 
@@ -31,7 +33,8 @@ class KnownJob:
     """What the table says before an attempt: nothing, a fixed key, or that it is archived.
 
     `checkpoint` is the upload that an earlier attempt left; `vendor_closed_until` (epoch seconds)
-    is the fleet's: until then nobody may ask the vendor anything.
+    is the fleet's: until then nobody may ask the vendor anything; so is `trouble`. `failing_since`
+    is the job's own: when it last began to fail.
     """
 
     key: str | None = None
@@ -39,3 +42,5 @@ class KnownJob:
     receipt: Receipt | None = None
     checkpoint: Checkpoint | None = None
     vendor_closed_until: float = 0.0
+    trouble: Trouble = field(default_factory=Trouble)
+    failing_since: datetime | None = None

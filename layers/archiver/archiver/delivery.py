@@ -4,7 +4,9 @@
     deferred                     a delayed copy is sent, then acknowledged: no receive is used up
     ended at the vendor          told by an event, acknowledged
     rejected                     told by an event, put into the dead-letter queue with its reason
-    failed                       raised: SQS redelivers; on the last receive, dead-lettered by us
+    failed                       raised: SQS redelivers; on the last receive, dead-lettered by us,
+                                 if another job was archived meanwhile; else it is no job's own
+                                 failure, and the message is deferred
 
 Each message's last log line is written here and says what happened to its job. All of them have
 the fields of `_story`; Powertools leaves out what is None.
@@ -14,11 +16,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast, get_args
 
 from archiver.archive import Archived, Events, Request
 from archiver.errors import (
@@ -26,10 +28,12 @@ from archiver.errors import (
     EndedAtVendor,
     Failure,
     Interruption,
+    OutageReason,
     Rejection,
 )
 from archiver.job import JobState
 from archiver.message import Message, is_our_own_event, read_request
+from archiver.outage import FIRST_WAIT_SECONDS, Blame, Outages
 from archiver.receipt import Receipt, iso_utc
 from archiver.telemetry import Steps
 
@@ -51,6 +55,18 @@ _MAX_WAIT_FOR_OTHERS_SECONDS = 60
 # Over so long a throttled crowd spreads at the most: each of its jobs comes back more rarely, and
 # the last is archived that much later.
 _MAX_SPREAD_SECONDS = 300
+_MAX_OUTAGE_WAIT_SECONDS = 600
+_GROWING_UNTIL_SECONDS = 500.0  # each wait is as long as all before it; with its jitter 600
+# A job that fails where nobody is archived waits for so long at the least, whatever MaxWaitHours
+# is: that it is an outage cannot be told apart from its own fault.
+_LEAST_PATIENCE = timedelta(hours=24)
+# In an outage that the fleet knows of, waiting ends here, so that three jobs that nobody mends in a
+# company that has no others do not go round for ever.
+_LONGEST_OUTAGE = timedelta(days=14)
+# While SQS takes no messages, nothing can be sent on, and each try uses up a receive: they are
+# spread over twelve hours. SQS hides no message longer than that after its receive.
+_SQS_OUTAGE_SECONDS = 12 * 3_600
+_MAX_HIDDEN_SECONDS = _SQS_OUTAGE_SECONDS - 900  # less Lambda's longest run
 _FIRST_REDELIVERY_SECONDS = 10  # after a failure, doubled with each receive
 _JITTER = 0.2  # of the wait, so that a throttled crowd does not come back as one
 
@@ -86,8 +102,9 @@ class Notes(Protocol):
         at: str,
         *,
         next_try_at: str | None = None,
+        fails: Literal["anew", "still"] | None = None,
     ) -> None:
-        """Write it down, and when the job is tried next, if it is."""
+        """Write it down, when the job is tried next, if it is, and whether its failing begins."""
 
 
 class Outcomes(Protocol):
@@ -111,6 +128,10 @@ class Log(Protocol):
     def exception(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401
 
 
+class _SqsIsOut(Failure):
+    """SQS took no message of ours: neither a copy nor a dead letter."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """Handles one message at a time."""
@@ -120,6 +141,7 @@ class Delivery:
     queue: SendsMessages
     dead_letters: SendsMessages
     jobs: Notes
+    outages: Outages
     events: Events
     outcomes: Outcomes
     steps: Steps
@@ -133,6 +155,7 @@ class Delivery:
         if is_our_own_event(message.body):
             self._ignore(message)
             return
+        self.outages.begin()
         job_id: str | None = None
         try:
             job_id, recheck = read_request(message.body)
@@ -147,19 +170,34 @@ class Delivery:
         try:
             act()
         except Failure as failure:
-            if not self._fail(message, job_id, failure):
+            if not self._settle(message, job_id, failure):
                 raise
         except Exception as error:
             bug = Failure("bug", f"An unexpected {type(error).__name__}; see the function's log.")
-            if not self._fail(message, job_id, bug):
+            if not self._settle(message, job_id, bug):
                 raise
+
+    def _settle(self, message: Message, job_id: str | None, failure: Failure) -> bool:
+        """Let the message wait, or set it aside; False if SQS is to redeliver it."""
+        try:
+            return self._fail(message, job_id, failure)
+        except _SqsIsOut as out:
+            self._come_back(message, job_id, out)
+            return False
 
     def _attempt(self, message: Message, job_id: str, recheck: bool) -> None:  # noqa: FBT001 - as read
         try:
             archived = self.archiver.archive(self._request(message, job_id, recheck))
             self._tell_archived(message, archived)
         except Deferral as deferral:
-            self._defer(message, job_id, deferral)
+            failure = deferral.__cause__
+            if deferral.reason in get_args(OutageReason):  # it was not let in
+                wait = _jittered(deferral.wait_seconds or FIRST_WAIT_SECONDS)
+                self._wait_out(message, job_id, deferral, wait, _LONGEST_OUTAGE)
+            elif deferral.reason == "out_of_time" and isinstance(failure, Failure):
+                self._defer_for_silence(message, job_id, deferral, failure)
+            else:
+                self._defer(message, job_id, deferral)
         except EndedAtVendor as ended:
             self._tell_ended(message, job_id, ended)
         except Rejection as rejection:
@@ -187,6 +225,7 @@ class Delivery:
         except Rejection as rejection:
             self._reject(message, None, rejection)
             return
+        # An error here is Lambda's to repeat, for six hours.
         self.queue.send(message.body, {"first_seen_at": iso_utc(message.first_seen_at)})
         self.outcomes.count("Queued")
         self.log.info("queued", **self._story(message, job_id, "queued", then="queued"))
@@ -223,7 +262,8 @@ class Delivery:
         )
 
     def _defer(self, message: Message, job_id: str | None, deferral: Deferral) -> None:
-        waited = self.now() - message.first_seen_at
+        in_outages = min(message.in_outages(self.now()), _LONGEST_OUTAGE)
+        waited = self.now() - message.first_seen_at - in_outages
         # A copy that gets on is not waiting: it ends by itself.
         gets_on = deferral.reason == "out_of_time" and deferral.wait_seconds == 0
         if waited > self.max_wait and not gets_on:
@@ -231,16 +271,74 @@ class Delivery:
             why = f"It waited longer than {hours:g} hours, last because: {deferral.detail}"
             self._reject(message, job_id, Rejection("waited_too_long", why))
             return
-        delay_seconds = _delay(deferral, message.deferrals)
+        seconds = round(in_outages.total_seconds())
+        earlier = {"outage_seconds": str(seconds)} if seconds else {}
+        self._send_later(message, job_id, deferral, _delay(deferral, message.deferrals), earlier)
+
+    def _defer_for_silence(
+        self, message: Message, job_id: str, deferral: Deferral, failure: Failure
+    ) -> None:
+        """Let a job wait whose time was up while somebody did not answer: an outage, too, perhaps.
+
+        The wait counts for MaxWaitHours if others are archived meanwhile.
+        """
+        blame = self.outages.blame()
+        if blame == "own":
+            self._defer(message, job_id, deferral)
+        else:
+            wait = self._growing(message, failure)
+            self._wait_out(message, job_id, deferral, wait, self._patience(blame))
+        self.outages.failed(job_id, failure)
+
+    def _wait_out(
+        self,
+        message: Message,
+        job_id: str | None,
+        deferral: Deferral,
+        delay_seconds: int,
+        patience: timedelta,
+    ) -> None:
+        """Let a job wait for the end of an outage, which MaxWaitHours does not count."""
+        now = self.now()
+        if message.in_outages(now) > patience:
+            hours = patience.total_seconds() / 3600
+            why = f"It waited {hours:g} hours for an outage's end, last because: {deferral.detail}"
+            self._reject(message, job_id, Rejection("waited_too_long", why))
+            return
+        attributes = {"outage_since": iso_utc(message.outage_since or now)}
+        if message.outage_seconds:
+            attributes["outage_seconds"] = str(message.outage_seconds)
+        self._send_later(message, job_id, deferral, delay_seconds, attributes, fails="anew")
+
+    def _growing(self, message: Message, failure: Failure) -> int:
+        """Return how long to wait: as long as so far, and as long as the other side asked for."""
+        so_far = (self.now() - (message.outage_since or self.now())).total_seconds()
+        least = failure.wait_seconds or 0.0
+        seconds = max(FIRST_WAIT_SECONDS, min(so_far, _GROWING_UNTIL_SECONDS), least)
+        return min(_MAX_OUTAGE_WAIT_SECONDS, max(round(least), _jittered(seconds)))
+
+    def _send_later(
+        self,
+        message: Message,
+        job_id: str | None,
+        deferral: Deferral,
+        delay_seconds: int,
+        attributes: Mapping[str, str],
+        *,
+        fails: Literal["anew"] | None = None,
+    ) -> None:
         attributes = {
             "first_seen_at": iso_utc(message.first_seen_at),
             "deferrals": str(message.deferrals + 1),
             "deferred_at": iso_utc(self.now()),
+            **attributes,
         }
+        at = self.now()
+        # First: a table that is silent would take the time for it.
+        self._send(self.queue, message.body, attributes, delay_seconds=delay_seconds)
         # Of a job that another run holds, that run says what it does.
         if deferral.reason != "in_progress_elsewhere":
-            self._note(job_id, "waiting", deferral, next_try_seconds=delay_seconds)
-        self.queue.send(message.body, attributes, delay_seconds=delay_seconds)
+            self._note(job_id, "waiting", deferral, at, delay_seconds, fails=fails)
         self.outcomes.count_reason("Deferred", deferral.reason)
         story = self._story(
             message,
@@ -253,9 +351,10 @@ class Delivery:
         self._close(story)
 
     def _tell_ended(self, message: Message, job_id: str | None, ended: EndedAtVendor) -> None:
-        self.events.emit("Export Failed At Vendor", _detail(job_id, ended))
         self._give_up(job_id)
-        self._note(job_id, "ended_at_vendor", ended)
+        # Before the event: while the table takes nothing, each try would emit it once more.
+        self._note(job_id, "ended_at_vendor", ended, self.now(), must=True)
+        self.events.emit("Export Failed At Vendor", _detail(job_id, ended))
         self.outcomes.count_reason("EndedAtVendor", ended.reason)
         self._close(self._story(message, job_id, "ended_at_vendor", ended, then="deleted"))
 
@@ -268,34 +367,74 @@ class Delivery:
         self._bury(message, job_id, why)
 
     def _fail(self, message: Message, job_id: str | None, failure: Failure) -> bool:
-        """Let the message come back with a growing delay; True if it was its last receive.
+        """Let the message come back with a growing delay, or wait if it may be an outage's failure.
 
-        Then it is dead-lettered here, with the reason: SQS's own redrive would tell none.
+        On its last receive it is dead-lettered here, with the reason: SQS's own redrive would tell
+        none. True if the message is done with.
         """
         is_last = message.receive_count >= self.max_receives
-        delay_seconds = _jittered(_doubled(_FIRST_REDELIVERY_SECONDS, message.receive_count - 1))
+        if isinstance(failure, _SqsIsOut) and not is_last:
+            self._come_back(message, job_id, failure)
+            return False
+        if failure.reason != "bug":
+            blame = self.outages.blame()
+            patience = self._patience(blame)
+            over = message.in_outages(self.now()) > patience
+            # One that waited fails its first receive so; the later ones are tries that count.
+            waits = is_last or (message.outage_since is not None and message.receive_count <= 1)
+            if not over and (blame == "outage" or (blame == "unknown" and waits)):
+                deferral = Deferral(cast("OutageReason", failure.reason), failure.detail)
+                wait = self._growing(message, failure)
+                self._wait_out(message, job_id, deferral, wait, patience)
+                self._tell_fleet(job_id, failure)
+                return True
+            is_last = is_last or over
+        if not is_last:
+            self._come_back(message, job_id, failure)
+            return False
+        self._tell_failed(message, job_id, failure, then="dead_letter")
+        self._give_up(job_id)
+        self._bury(message, job_id, failure)
+        return True
+
+    def _patience(self, blame: Blame) -> timedelta:
+        return _LONGEST_OUTAGE if blame == "outage" else max(self.max_wait, _LEAST_PATIENCE)
+
+    def _come_back(self, message: Message, job_id: str | None, failure: Failure) -> None:
+        """Let SQS redeliver the message after a growing delay."""
+        receives = message.receive_count
+        if isinstance(failure, _SqsIsOut):
+            delay_seconds = _hidden_from_sqs_outage(receives, self.max_receives)
+        else:
+            delay_seconds = _jittered(_doubled(_FIRST_REDELIVERY_SECONDS, receives - 1))
+        self._tell_failed(message, job_id, failure, then="comes_back", seconds=delay_seconds)
+        at = self.now()
+        # If this fails too, the message comes back after the queue's own, longer visibility.
+        with suppress(Failure):
+            self.queue.hide(message.receipt_handle, seconds=delay_seconds)
+        fails: Literal["anew", "still"] = "anew" if receives <= 1 else "still"
+        self._note(job_id, "failing", failure, at, delay_seconds, fails=fails)
+        self._tell_fleet(job_id, failure)
+
+    def _tell_fleet(self, job_id: str | None, failure: Failure) -> None:
+        if job_id is not None and failure.reason != "bug" and not isinstance(failure, _SqsIsOut):
+            self.outages.failed(job_id, failure)
+
+    def _tell_failed(
+        self,
+        message: Message,
+        job_id: str | None,
+        failure: Failure,
+        *,
+        then: Literal["comes_back", "dead_letter"],
+        seconds: float | None = None,
+    ) -> None:
         self.outcomes.count_reason("Failed", failure.reason)
         self.steps.annotate("outcome", "failed")
         self.log.exception(  # noqa: LOG004 - called from the except blocks of `_guarded` alone
             "failed",
-            **self._story(
-                message,
-                job_id,
-                "failed",
-                failure,
-                then="dead_letter" if is_last else "comes_back",
-                next_try_seconds=None if is_last else delay_seconds,
-            ),
+            **self._story(message, job_id, "failed", failure, then=then, next_try_seconds=seconds),
         )
-        if is_last:
-            self._give_up(job_id)
-            self._bury(message, job_id, failure)
-            return True
-        # If this fails too, the message comes back after the queue's own, longer visibility.
-        with suppress(Failure):
-            self.queue.hide(message.receipt_handle, seconds=delay_seconds)
-            self._note(job_id, "failing", failure, next_try_seconds=delay_seconds)
-        return False
 
     def _give_up(self, job_id: str | None) -> None:
         """Abort unfinished uploads; what cannot be aborted now, the sweep takes.
@@ -313,21 +452,39 @@ class Delivery:
             "detail": why.detail,
             "rejected_at": iso_utc(self.now()),
         }
-        self.dead_letters.send(message.body, attributes)
-        with suppress(Failure):  # the letter is there: failing now would only write a second one
-            self._note(job_id, "dead_lettered", why)
+        self._send(self.dead_letters, message.body, attributes)
+        self._note(job_id, "dead_lettered", why, self.now())
+
+    def _send(
+        self,
+        to: SendsMessages,
+        body: str,
+        attributes: Mapping[str, str],
+        *,
+        delay_seconds: int = 0,
+    ) -> None:
+        try:
+            to.send(body, attributes, delay_seconds=delay_seconds)
+        except Failure as failure:
+            raise _SqsIsOut("aws_error", failure.detail) from failure
 
     def _note(
         self,
         job_id: str | None,
         state: JobState,
         why: Interruption,
-        *,
+        at: datetime,
         next_try_seconds: float | None = None,
+        *,
+        fails: Literal["anew", "still"] | None = None,
+        must: bool = False,
     ) -> None:
-        if job_id is not None:
-            next_try_at = self._moment_in(next_try_seconds)
-            self.jobs.note(job_id, state, why, iso_utc(self.now()), next_try_at=next_try_at)
+        """Write it down; a note that cannot be written matters only where it `must`."""
+        if job_id is None:
+            return
+        next_try_at = self._moment_in(next_try_seconds)
+        with nullcontext() if must else suppress(Failure):
+            self.jobs.note(job_id, state, why, iso_utc(at), next_try_at=next_try_at, fails=fails)
 
     def _close(self, story: Mapping[str, Any]) -> None:
         self.steps.annotate("outcome", story["outcome"])
@@ -381,6 +538,13 @@ def _delay(deferral: Deferral, deferrals: int) -> int:
     if deferral.reason == "rate_limited" and deferrals:  # a crowd that comes back as one again
         spread = max(spread, min(_MAX_SPREAD_SECONDS, _doubled(15, deferrals)))
     return min(_MAX_DELAY_SECONDS, least + random.randint(0, spread))  # noqa: S311
+
+
+def _hidden_from_sqs_outage(receives: int, max_receives: int) -> int:
+    """Return for how many seconds: little after the first receive, the rest spread evenly."""
+    if receives <= 1 and max_receives > 2:
+        return 60
+    return min(_MAX_HIDDEN_SECONDS, _SQS_OUTAGE_SECONDS // max(1, max_receives - 2))
 
 
 def _doubled(seconds: int, times: int) -> int:

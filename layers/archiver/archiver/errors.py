@@ -4,7 +4,8 @@
     ├── Deferral                  the message waits and comes back by itself
     ├── EndedAtVendor             nobody here can mend it: the message is deleted, an event tells
     ├── Rejection                 a person must decide: to the dead-letter queue at once
-    └── Failure                   the world may mend it: redelivered with growing delay
+    └── Failure                   the world may mend it: redelivered with growing delay, and put
+        │                         off as a Deferral is where it is an outage's (delivery.py)
         └── Transient             tried again inside the attempt first
 
 Anything else that is raised is a bug, and is treated as a Failure with the reason "bug".
@@ -27,6 +28,7 @@ __all__ = [
     "Failure",
     "FailureReason",
     "Interruption",
+    "OutageReason",
     "Rejection",
     "RejectionReason",
     "Transient",
@@ -35,6 +37,9 @@ __all__ = [
 
 DeferralReason = Literal[
     "no_such_job",
+    "network",
+    "vendor_error",
+    "aws_error",
     "not_finished",
     "rate_limited",
     "in_progress_elsewhere",
@@ -53,6 +58,7 @@ RejectionReason = Literal[
     "vendor_error",
     "waited_too_long",
 ]
+OutageReason = Literal["network", "vendor_error", "aws_error"]  # a failure's, and a deferral's
 FailureReason = Literal["network", "vendor_error", "aws_error", "bug"]
 
 
@@ -103,12 +109,18 @@ class Rejection(Interruption):
 
 
 class Failure(Interruption):
-    """Something that passes by itself, more often than not."""
+    """Something that passes by itself, more often than not.
+
+    `wait_seconds` is the least time to wait if the other side named one (Retry-After).
+    """
 
     reasons = get_args(FailureReason)
 
-    def __init__(self, reason: FailureReason, detail: str) -> None:
+    def __init__(
+        self, reason: FailureReason, detail: str, *, wait_seconds: float | None = None
+    ) -> None:
         super().__init__(reason, detail)
+        self.wait_seconds = wait_seconds
 
 
 class Transient(Failure):

@@ -41,6 +41,7 @@ _REFUSED_BY_SQS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uff
 _LAY = timedelta(hours=6)
 # SQS stamps a copy within seconds of our sending it; an hour is for clocks that differ.
 _SENT_WITHIN = timedelta(hours=1)
+_MOST_SECONDS = 10**9  # some thirty years: a number that a timedelta takes
 _MAX_DIGITS = 15  # of a count or a time in milliseconds: until the year 33658
 
 
@@ -54,13 +55,21 @@ class Message:
     receive_count: int
     first_seen_at: datetime
     deferrals: int
+    outage_since: datetime | None = None  # it waits for the end of an outage, and since when
+    outage_seconds: int = 0  # that it waited so before
+
+    def in_outages(self, now: datetime) -> timedelta:
+        """Return how long it has waited for outages to end, this one included."""
+        since = self.outage_since or now
+        return timedelta(seconds=self.outage_seconds) + max(now - since, timedelta())
 
 
 def read_sqs_record(record: Mapping[str, Any], now: datetime) -> Message:
     """Read an SQS record of a Lambda event; its body is not judged here.
 
-    The attributes `first_seen_at`, `deferrals` and `deferred_at` are ours (vocabulary). Unreadable
-    ones count as absent: they must not keep a job from being archived.
+    The attributes `first_seen_at`, `deferrals`, `deferred_at`, `outage_since` and `outage_seconds`
+    are ours (vocabulary). Unreadable ones count as absent: they must not keep a job from being
+    archived.
     """
     attributes = _mapping(record.get("attributes"))
     ours = _mapping(record.get("messageAttributes"))
@@ -73,6 +82,8 @@ def read_sqs_record(record: Mapping[str, Any], now: datetime) -> Message:
         receive_count=_whole_number(attributes.get("ApproximateReceiveCount"), default=1),
         first_seen_at=now if begins else _first_seen(ours, attributes, now),
         deferrals=0 if begins else _whole_number(_string_value(ours, "deferrals"), default=0),
+        outage_since=None if begins else read_moment(_string_value(ours, "outage_since")),
+        outage_seconds=0 if begins else _outage_seconds(ours),
     )
 
 
@@ -199,6 +210,11 @@ def _whole_number(value: object, *, default: int) -> int:
     text = str(value)
     usable = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
     return int(text) if usable else default
+
+
+def _outage_seconds(ours: Mapping[str, Any]) -> int:
+    told = _whole_number(_string_value(ours, "outage_seconds"), default=0)
+    return min(told, _MOST_SECONDS)
 
 
 def _begins_to_wait(ours: Mapping[str, Any], attributes: Mapping[str, Any], now: datetime) -> bool:

@@ -32,6 +32,7 @@ from archiver.delivery import Delivery, Log, Outcomes
 from archiver.errors import Failure
 from archiver.https import ByteConnection, Network, Spares, UrllibClient
 from archiver.message import Message
+from archiver.outage import Outages
 from archiver.outside import Connection, Outside
 from archiver.settings import Settings
 from archiver.telemetry import Steps
@@ -122,6 +123,7 @@ class Application:
             queue=self._queue,
             dead_letters=Queue(self._sqs, settings.dead_letter_queue_url),
             jobs=self._jobs,
+            outages=self._outages,
             events=self._events,
             outcomes=self._outcomes,
             steps=self.steps,
@@ -171,6 +173,7 @@ class Application:
             store=self._store,
             copier=self._copier,
             events=self._events,
+            outages=self._outages,
             steps=self.steps,
             key_prefix=settings.key_prefix,
             key_template=settings.key_template,
@@ -240,6 +243,10 @@ class Application:
     @cached_property
     def _jobs(self) -> JobTable:
         return JobTable(self._dynamodb, self._settings.table_name)
+
+    @cached_property
+    def _outages(self) -> Outages:
+        return Outages(self._jobs, self._outside.now)
 
     @cached_property
     def _queue(self) -> Queue:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -43,6 +44,7 @@ _MAX_TOKEN_SECONDS = 24 * 3600  # the vendor says 7,200; what is longer is asked
 _MAX_TOLD_ERRORS = 3
 _MAX_QUOTA = 10**12  # what is above is no count of requests
 _DEFAULT_WAIT_SECONDS = 60.0  # for a 429 that names no time
+_MAX_OUTAGE_WAIT_SECONDS = 300.0  # of a 5xx, whose Retry-After is a guess: we look sooner
 _MAX_WAIT_SECONDS = 24 * 3600.0  # a Retry-After beyond a day is taken for a day
 
 
@@ -240,7 +242,9 @@ def check_status(answer: Answer, where: str) -> None:
                 "rate_limited", f"429 from {where}; wait {wait:.0f} s.", wait_seconds=wait
             )
         case status if status >= 500:
-            raise Failure("vendor_error", f"{status} from {where}: {told}")
+            raise Failure(
+                "vendor_error", f"{status} from {where}: {told}", wait_seconds=_asked_wait(answer)
+            )
 
 
 def _explain_bad_request(answer: Answer, status_now: str) -> Exception:
@@ -267,6 +271,21 @@ def _wait_seconds(answer: Answer) -> float:
         if seconds >= 0:
             return min(seconds, _MAX_WAIT_SECONDS)
     return _DEFAULT_WAIT_SECONDS
+
+
+def _asked_wait(answer: Answer) -> float | None:
+    """Return the wait in seconds that a 5xx asks for, within bounds; RFC 9110, 10.2.3.
+
+    A date is compared with the answer's own `Date`, so that nobody's clock matters.
+    """
+    told = answer.headers.get("retry-after", "").strip()
+    if told.isascii() and told.isdigit():
+        return min(float(told[:9]), _MAX_OUTAGE_WAIT_SECONDS)
+    try:
+        until, now = (parsedate_to_datetime(text) for text in (told, answer.headers["date"]))
+        return min(max(0.0, (until - now).total_seconds()), _MAX_OUTAGE_WAIT_SECONDS)
+    except (KeyError, TypeError, ValueError):  # absent, no date, or one without a zone
+        return None
 
 
 def _told(answer: Answer) -> str:

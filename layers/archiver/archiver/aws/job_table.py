@@ -2,7 +2,8 @@
 
 It answers "is it archived?" after the idempotency record has expired, and it fixes a job's key
 before the first byte is copied, so that no retry and no changed template gives one job two keys.
-Beside the jobs lies one item for all of them: until when the vendor must not be asked.
+Beside the jobs lies one item for all of them: until when the vendor must not be asked, and which
+jobs have failed since one was archived (outage.py).
 Powertools' records live in the same table and are none of this module's business (see once.py).
 """
 
@@ -11,8 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, fields
+from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
@@ -21,6 +23,7 @@ from archiver.aws.translate import code_of, translated
 from archiver.claim import Claim, KnownJob
 from archiver.errors import Deferral, Failure, Interruption
 from archiver.job import JobState
+from archiver.outage import Trouble
 from archiver.receipt import Receipt
 from archiver.transfer.contract import Checkpoint
 
@@ -32,6 +35,8 @@ __all__ = ["JobTable", "claim_update", "job_item_key", "receipt_update"]
 
 _ARCHIVED = "archived"
 _COPYING = "copying"
+_FAILING = "failing#"  # the job's id follows; an attribute each, so that none overwrites another
+_MOST_FORGOTTEN = 100  # in one update, whose expression ends at 4 KB; the next one forgets the rest
 _THROTTLE_KEY: dict[str, AttributeValueTypeDef] = {"id": {"S": "throttle#vendor"}}
 
 
@@ -61,8 +66,7 @@ class JobTable:
             item["id"]: item
             for item in map(_plain, answer.get("Responses", {}).get(self._table_name, []))
         }
-        throttle = found.get(_THROTTLE_KEY["id"]["S"], {})
-        return _known(found.get(key["id"]["S"], {}), float(throttle.get("until", 0)))
+        return _known(found.get(key["id"]["S"], {}), found.get(_THROTTLE_KEY["id"]["S"], {}))
 
     def close_vendor(self, until: float) -> None:
         """Tell the fleet to ask the vendor nothing before `until` (epoch seconds)."""
@@ -75,6 +79,95 @@ class JobTable:
                 ExpressionAttributeNames={"#until": "until"},
                 ExpressionAttributeValues={":until": _serialise(round(until, 3))},
             )
+
+    # --- outage.Items ---
+
+    def take_turn(self, now: float, until: float) -> bool:
+        """Let this run try until then (epoch seconds), unless another does."""
+        with translated("Taking a turn"):
+            try:
+                self._client.update_item(
+                    TableName=self._table_name,
+                    Key=_THROTTLE_KEY,
+                    UpdateExpression="SET turn_until = :until ADD turns :one",
+                    ConditionExpression="attribute_not_exists(turn_until) OR turn_until <= :now",
+                    ExpressionAttributeValues={
+                        ":until": _serialise(round(until, 3)),
+                        ":now": _serialise(round(now, 3)),
+                        ":one": {"N": "1"},
+                    },
+                )
+            except ClientError as error:
+                if code_of(error) != "ConditionalCheckFailedException":
+                    raise
+                return False
+        return True
+
+    def end_turn(self, until: float, now: float) -> None:
+        """Let the next one try, unless somebody does already."""
+        with translated("Ending a turn"), _unless_conditional():
+            self._client.update_item(
+                TableName=self._table_name,
+                Key=_THROTTLE_KEY,
+                UpdateExpression="SET turn_until = :now",
+                ConditionExpression="turn_until = :until",
+                ExpressionAttributeValues={
+                    ":until": _serialise(round(until, 3)),
+                    ":now": _serialise(round(now, 3)),
+                },
+            )
+
+    def extend_turn(self, until: float) -> None:
+        """Let nobody try before then (epoch seconds)."""
+        with translated("Extending a turn"), _unless_conditional():
+            self._client.update_item(
+                TableName=self._table_name,
+                Key=_THROTTLE_KEY,
+                UpdateExpression="SET turn_until = :until",
+                ConditionExpression="attribute_not_exists(turn_until) OR turn_until < :until",
+                ExpressionAttributeValues={":until": _serialise(round(until, 3))},
+            )
+
+    def add_failure(self, job_id: str, failure: Failure, now: float, known: Trouble) -> None:
+        """Add a job that failed.
+
+        In an outage no more are added: there are enough to tell it, and items end at 400 KB.
+        """
+        names = {"#until": "until"}
+        changes = "SET #until = if_not_exists(#until, :zero), failed_by = :by"
+        values: dict[str, AttributeValueTypeDef] = {
+            ":zero": {"N": "0"},  # whoever reads the item finds it
+            ":by": {"S": failure.reason},
+        }
+        if not known.is_outage:
+            changes += ", #job = if_not_exists(#job, :now)"
+            names["#job"] = f"{_FAILING}{job_id}"
+            values[":now"] = _serialise(round(now, 3))
+        with translated("Writing down a failure"):
+            self._client.update_item(
+                TableName=self._table_name,
+                Key=_THROTTLE_KEY,
+                UpdateExpression=changes,
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues=values,
+            )
+
+    def add_success(self, known: Trouble, now: float) -> None:
+        """Forget the failures that were known of, and write down that a job was archived since."""
+        forgotten = sorted(known.failing)[:_MOST_FORGOTTEN]
+        names = {f"#job{n}": f"{_FAILING}{job_id}" for n, job_id in enumerate(forgotten)}
+        with translated("Writing down a success"):
+            self._client.update_item(
+                TableName=self._table_name,
+                Key=_THROTTLE_KEY,
+                UpdateExpression=(
+                    f"SET archived_at = :now REMOVE turn_until, turns, {', '.join(names)}"
+                ),
+                ExpressionAttributeNames=names,
+                ExpressionAttributeValues={":now": _serialise(round(now, 3))},
+            )
+
+    # --- jobs ---
 
     def save_checkpoint(self, claim: Claim, checkpoint: Checkpoint) -> None:
         """Write an upload down before its first part.
@@ -115,12 +208,23 @@ class JobTable:
         at: str,
         *,
         next_try_at: str | None = None,
+        fails: Literal["anew", "still"] | None = None,
     ) -> None:
         """Write down why a job is not archived now, and when it is tried next, if it is.
 
-        A job that is archived stays so.
+        `fails` tells whether `failing_since` begins; None ends it. A job that is archived stays so,
+        and so does what was written later than `at`: a run that took the job over must not lose
+        its state.
         """
-        next_try = " REMOVE next_try_at" if next_try_at is None else ", next_try_at = :next_try_at"
+        changes = {
+            "anew": ", failing_since = :at",
+            "still": ", failing_since = if_not_exists(failing_since, :at)",
+            None: "",
+        }[fails]
+        changes += "" if next_try_at is None else ", next_try_at = :next_try_at"
+        absent = ["failing_since"] * (fails is None) + ["next_try_at"] * (next_try_at is None)
+        if absent:
+            changes += f" REMOVE {', '.join(absent)}"
         moment: dict[str, AttributeValueTypeDef] = (
             {} if next_try_at is None else {":next_try_at": {"S": next_try_at}}
         )
@@ -131,9 +235,12 @@ class JobTable:
                 UpdateExpression=(
                     "SET #state = :state, reason = :reason, detail = :detail, "
                     "updated_at = :at, job_id = :job_id, "
-                    "known_since = if_not_exists(known_since, :at)" + next_try
+                    f"known_since = if_not_exists(known_since, :at){changes}"
                 ),
-                ConditionExpression="attribute_not_exists(#state) OR #state <> :archived",
+                ConditionExpression=(
+                    "(attribute_not_exists(#state) OR #state <> :archived) "
+                    "AND (attribute_not_exists(updated_at) OR updated_at <= :at)"
+                ),
                 ExpressionAttributeNames={"#state": "state"},
                 ExpressionAttributeValues={
                     ":state": {"S": state},
@@ -157,9 +264,9 @@ def _unless_conditional() -> Iterator[None]:
             raise
 
 
-def _known(item: dict[str, Any], closed_until: float) -> KnownJob:
+def _known(item: dict[str, Any], fleet: dict[str, Any]) -> KnownJob:
     archived = item.get("state") == _ARCHIVED
-    checkpoint = None
+    checkpoint, since = None, item.get("failing_since")
     if "upload_id" in item and not archived:
         # Versions before this one wrote fewer of its fields.
         named = (field.name for field in fields(Checkpoint))
@@ -169,7 +276,23 @@ def _known(item: dict[str, Any], closed_until: float) -> KnownJob:
         attempts=item.get("attempts", 0),
         receipt=Receipt.from_fields(item) if archived else None,
         checkpoint=checkpoint,
-        vendor_closed_until=closed_until,
+        vendor_closed_until=float(fleet.get("until", 0)),
+        trouble=_trouble(fleet),
+        failing_since=datetime.fromisoformat(since) if since else None,
+    )
+
+
+def _trouble(fleet: dict[str, Any]) -> Trouble:
+    return Trouble(
+        failing={
+            name.removeprefix(_FAILING): float(since)
+            for name, since in fleet.items()
+            if name.startswith(_FAILING)
+        },
+        reason=cast("Any", fleet.get("failed_by", "vendor_error")),
+        archived_at=float(fleet.get("archived_at", 0)),
+        turn_until=float(fleet.get("turn_until", 0)),
+        turns=int(fleet.get("turns", 0)),
     )
 
 
