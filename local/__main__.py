@@ -407,8 +407,8 @@ def _describe_sweep(cloud: LocalCloud, aws: str) -> list[str]:
     if cloud.sweep_function is None:
         return []
     return [
-        f"  {aws} lambda invoke --function-name '{cloud.sweep_function}' \\",
-        """    --cli-binary-format raw-in-base64-out --payload '{"dry_run": true}' /dev/stdout""",
+        f"""  printf '%s' '{{"dry_run": true}}' | {aws} lambda invoke \\""",
+        f"    --function-name '{cloud.sweep_function}' --payload fileb:///dev/stdin /dev/stdout",
     ]
 
 

@@ -1,36 +1,31 @@
 """What `make verify` proves after a deploy and no emulator can: each proof is one line.
 
-The proofs write two small objects beside the archive, under the key prefix, with the caller's own
-permissions, and delete them again. They see the stack as its users do and must not import
-`archiver`.
+What is written is written by the function, which a probe's payload asks for it: the bucket's
+policy takes no write of anybody else's, administrators included. Nothing is left behind. They see
+the stack as its users do and must not import `archiver`.
 """
 
 from __future__ import annotations
 
-import base64
-import uuid
+import json
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
 import boto3
-from awscrt.checksums import crc64nvme
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from local.stack_outputs import StackOutputs
 
-__all__ = ["NEEDS", "PROBE", "Proof", "lacking_at", "prove_deployment", "resources_of"]
+__all__ = ["NEEDS", "Proof", "judge_writes", "lacking_at", "prove_deployment", "resources_of"]
 
-PROBE = b"written by `make verify`; safe to delete\n"
 # An emulator may answer a call that it does not know with a page of HTML.
 _CANNOT_ASK = (BotoCoreError, ClientError, ResponseParserError)
-_FOLDER = "apartmentiq-archiver-verify/"
 
 # What the function's role must be allowed, by the resource. tests/template holds this to the role.
 NEEDS: Mapping[str, tuple[str, ...]] = {
@@ -73,26 +68,24 @@ class Proof:
         return f"{self.result:<9} {self.name}: {self.meaning}"
 
 
-def prove_deployment(outputs: StackOutputs) -> list[Proof]:
-    """Run every proof, clean up, and return the lines in their order; raises what boto3 raises."""
+def prove_deployment(outputs: StackOutputs, job_id: str) -> list[Proof]:
+    """Run every proof and return the lines in their order; raises what boto3 raises.
+
+    `job_id`: of an archived job, whose object a second write is tried on.
+    """
     function = boto3.client("lambda").get_function_configuration(
         FunctionName=outputs["ArchiveExportFunctionName"]
     )
     variables = function.get("Environment", {}).get("Variables", {})
     prefix, kms_key_arn = variables.get("KEY_PREFIX", ""), variables.get("KMS_KEY_ARN", "")
     bucket = outputs["ArchiveBucketName"]
-    probe = _Probe(bucket, f"{prefix}{_FOLDER}{uuid.uuid4()}", kms_key_arn)
-    try:
-        proofs = [
-            _recursion(function["FunctionName"]),
-            _role(function["Role"], resources_of(outputs, function["Role"], prefix)),
-            _region(bucket, function["FunctionArn"].split(":")[3]),
-            _encryption(bucket, kms_key_arn),
-            *probe.prove(),
-        ]
-    finally:
-        left = probe.clean_up()
-    return [*proofs, left]
+    return [
+        _recursion(function["FunctionName"]),
+        _role(function["Role"], resources_of(outputs, function["Role"], prefix)),
+        _region(bucket, function["FunctionArn"].split(":")[3]),
+        _encryption(bucket, kms_key_arn),
+        *_writes(function["FunctionName"], job_id),
+    ]
 
 
 def _recursion(function: str) -> Proof:
@@ -195,107 +188,75 @@ def resources_of(outputs: StackOutputs, role_arn: str, prefix: str) -> dict[str,
     }
 
 
-class _Probe:
-    """Two small objects beside the archive: one written as the function writes, one not."""
-
-    def __init__(self, bucket: str, key: str, kms_key_arn: str) -> None:
-        self._s3 = boto3.client("s3")
-        self._bucket = bucket
-        self._key = key
-        # As the function says it: a bucket's policy may refuse what does not.
-        self._encrypted: dict[str, Any] = (
-            {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key_arn}
-            if kms_key_arn
-            else {"ServerSideEncryption": "AES256"}
+def _writes(function: str, job_id: str) -> list[Proof]:
+    """Let the function try the writes: the bucket's policy takes none of its caller's."""
+    payload = json.dumps({"probe": "writes", "job_id": job_id}).encode()
+    try:
+        invoked: dict[str, Any] = dict(
+            boto3.client("lambda").invoke(FunctionName=function, Payload=payload)
         )
+    except ClientError as error:
+        meaning = f"the function cannot be asked; you may lack lambda:InvokeFunction ({error})"
+        return [Proof("writes", "FAILED", meaning)]
+    told = json.loads(invoked["Payload"].read())
+    if "FunctionError" in invoked:
+        said = told.get("errorMessage", told) if isinstance(told, dict) else told
+        return [Proof("writes", "FAILED", f"the function failed when it was asked: {said}")]
+    if not isinstance(told, dict) or told.get("probe") != "writes":  # it has queued it, as ever
+        return [Proof("writes", "FAILED", "this version of the function cannot tell: deploy anew")]
+    return judge_writes(told, boto3.client("s3").meta.endpoint_url)
 
-    def prove(self) -> Iterable[Proof]:
-        """Write in the ways that matter. The second and third mean nothing if the first fails."""
-        first = self._trailer()
-        yield first
-        if first.result == "FAILED":
-            return
-        yield self._second_write()
-        yield self._unconditional_write()
 
-    def clean_up(self) -> Proof:
-        """Delete every version of the probes, and say so."""
-        versions = self._s3.list_object_versions(Bucket=self._bucket, Prefix=self._key)
-        found = [*versions.get("Versions", []), *versions.get("DeleteMarkers", [])]
-        refused = 0
-        for version in found:
-            try:
-                self._s3.delete_object(
-                    Bucket=self._bucket, Key=version["Key"], VersionId=version["VersionId"]
-                )
-            except ClientError:
-                refused += 1
-        if refused:
-            where = f"s3://{self._bucket}/{self._key}"
-            return Proof(
-                "clean-up",
-                "FAILED",
-                f"you may not delete {refused} versions at {where}: have it done by somebody who "
-                "may (s3:DeleteObjectVersion), or leave them: they are a few bytes",
-            )
-        return Proof("clean-up", "ok", f"{len(found)} small objects were written and deleted")
+def judge_writes(told: Mapping[str, str], endpoint: str) -> list[Proof]:
+    """Say what the function's answer to a probe means (layers/archiver/archiver/probe.py)."""
+    return [
+        _trailer(told["trailer"], endpoint),
+        _second_write(told["second_write"], endpoint),
+        _unconditional_write(told["unconditional_write"], endpoint),
+    ]
 
-    def _put(self, key: str, **arguments: Any) -> Any:  # noqa: ANN401 - boto3's typed dictionaries
-        return self._s3.put_object(
-            Bucket=self._bucket, Key=key, Body=BytesIO(PROBE), **self._encrypted, **arguments
+
+def _trailer(told: str, endpoint: str) -> Proof:
+    if told == "confirmed":
+        return Proof("trailer", "ok", "S3 checks what is streamed, and confirms its CRC64NVME")
+    if told == "unconfirmed":
+        meaning = "S3 took it and told no checksum: exports would be verified by size and ETag only"
+        return lacking_at(endpoint, "trailer", meaning)
+    if told == "refused":
+        meaning = "S3 refuses a checksum in a trailer: copies are buffered, not streamed"
+        return lacking_at(endpoint, "trailer", meaning)
+    return Proof("trailer", "FAILED", f"the function could not write a part: {told}")
+
+
+def _second_write(told: str, endpoint: str) -> Proof:
+    if told == "refused":
+        return Proof("second write", "ok", "S3 refuses to overwrite what is there (412)")
+    if told.startswith("written"):
+        meaning = (
+            "S3 overwrote the job's object: stop the stack, and delete the version that was "
+            f"{told}; the archived one is current again then"
         )
-
-    def _trailer(self) -> Proof:
-        try:
-            answer = self._put(self._key, ChecksumAlgorithm="CRC64NVME", IfNoneMatch="*")
-        except ClientError as error:
-            code = error.response["Error"]["Code"]
-            return Proof(
-                "trailer",
-                "FAILED",
-                f"S3 answered {code} to a conditional write with a checksum trailer. AccessDenied: "
-                "your own permissions do not allow this proof (s3:PutObject, kms:GenerateDataKey). "
-                "Anything else: copies would be buffered, not streamed",
-            )
-        ours = base64.b64encode(crc64nvme(PROBE).to_bytes(8, "big")).decode()
-        if answer.get("ChecksumCRC64NVME") == ours:
-            return Proof("trailer", "ok", "S3 checks what is streamed, and confirms its CRC64NVME")
-        return self._lacking(
-            "trailer",
-            "S3 took the trailer and confirms no checksum: exports would be verified by size and "
-            "ETag only",
+        return lacking_at(endpoint, "second write", meaning)
+    if told == "not tried":
+        meaning = (
+            "not tried: where no versions are kept, the object is another than the receipt's, or "
+            "somebody is writing, it could do harm"
         )
+        return Proof("second write", "not here", meaning)
+    return Proof("second write", "FAILED", f"the function could not try it: {told}")
 
-    def _second_write(self) -> Proof:
-        try:
-            self._put(self._key, IfNoneMatch="*")
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "PreconditionFailed":
-                return Proof("second write", "ok", "S3 refuses to overwrite what is there (412)")
-            raise
-        return self._lacking(
-            "second write", "S3 overwrote an object that was there: stop the stack"
-        )
 
-    def _unconditional_write(self) -> Proof:
-        """Write without If-None-Match; the caller's right to write was proved before."""
-        try:
-            self._put(f"{self._key}-unconditional")
-        except ClientError as error:
-            if error.response["Error"]["Code"] == "AccessDenied":
-                return Proof(
-                    "unconditional write", "ok", "the bucket's own policy refuses it, to anybody"
-                )
-            raise
-        return self._lacking(
-            "unconditional write",
-            "the bucket takes a write without If-None-Match: a bug or a person could overwrite an "
-            "export. Add the statement that refuses it to the bucket's policy (for a bucket that "
-            "you brought: output ExistingBucketPolicy)",
-        )
-
-    def _lacking(self, name: str, meaning: str) -> Proof:
-        return lacking_at(self._s3.meta.endpoint_url, name, meaning)
+def _unconditional_write(told: str, endpoint: str) -> Proof:
+    if told == "AccessDenied":
+        meaning = "the bucket's own policy refuses it, to the function too"
+        return Proof("unconditional write", "ok", meaning)
+    return lacking_at(
+        endpoint,
+        "unconditional write",
+        f"no policy refuses a write without If-None-Match (it ended with {told}): a bug could "
+        "overwrite an export. Add the statement that refuses it to the bucket's policy (for a "
+        "bucket that you brought: output ExistingBucketPolicy)",
+    )
 
 
 def lacking_at(endpoint: str, name: str, meaning: str) -> Proof:

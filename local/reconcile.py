@@ -1,12 +1,14 @@
 """`make reconcile`: sweep the vendor's list by a deployed stack, to its end, and say what it saw.
 
 It invokes the function as a person would, goes on with what an unfinished sweep answers, and waits
-where the vendor asks for it. It sees the stack as its users do and must not import `archiver`.
+for what passes by itself. What only a person can mend ends it at once, with the reason. It sees
+the stack as its users do and must not import `archiver`.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +22,19 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-__all__ = ["run_reconcile"]
+__all__ = ["run_reconcile", "seconds_until_next"]
 
 _LONGEST_INVOCATION_SECONDS = 310  # the function's 300, and the way there and back
 _MOST_INVOCATIONS = 100  # 50,000 pages; beyond that something is wrong
 _SECONDS_BETWEEN = 60.0  # after a sweep that the vendor, or AWS, kept from its end
+_TRIES_AT_A_PLACE = 3  # what an outage of a minute or two takes; longer ones are for later
+_FOR_PEOPLE = frozenset({"credentials_missing", "credentials_rejected"})
+# An AWS service's codes that say the same until somebody changes something (each service's API
+# reference, "Common errors"); the sweep's `detail` ends with the code.
+_REFUSED_FOR_GOOD = re.compile(
+    r"AccessDenied|NotFound|DoesNotExist|NonExistent|NoSuch|Validation|NotAuthorized|Forbidden"
+    r"|Unrecognized|InvalidClientTokenId|OptInRequired|Disabled|KMSInvalidState|DecryptionFailure"
+)
 _COUNTS = ("archived", "dead_lettered", "ended_at_vendor", "unarchived", "never_seen", "lost")
 
 
@@ -49,6 +59,7 @@ def _sweep(function: str, payload: dict[str, Any]) -> int:
         "lambda",
         config=Config(read_timeout=_LONGEST_INVOCATION_SECONDS, retries={"total_max_attempts": 1}),
     )
+    stood_still = 0
     for _ in range(_MOST_INVOCATIONS):
         invoked: dict[str, Any] = dict(
             client.invoke(FunctionName=function, Payload=json.dumps(payload).encode())
@@ -60,12 +71,31 @@ def _sweep(function: str, payload: dict[str, Any]) -> int:
         _report(answer)
         if answer["outcome"] == "finished":
             return 0
-        if "continue_with" not in answer:
+        begun_at, payload = payload.get("continue_from"), answer.get("continue_with", payload)
+        stood_still = stood_still + 1 if payload.get("continue_from") == begun_at else 0
+        seconds = seconds_until_next(answer, stood_still)
+        if seconds is None:
+            print(f"gave up: mend that, and go on with the payload {json.dumps(payload)}")
             return 1
-        payload = answer["continue_with"]
-        time.sleep(0 if answer["reason"] == "out_of_time" else _SECONDS_BETWEEN)
+        time.sleep(seconds)
     print(f"gave up after {_MOST_INVOCATIONS} invocations; the next payload: {json.dumps(payload)}")
     return 1
+
+
+def seconds_until_next(answer: Mapping[str, Any], stood_still: int) -> float | None:
+    """Return how long to wait before an unfinished sweep goes on; None: waiting mends nothing.
+
+    `stood_still`: how many invocations, this one included, have ended where they began.
+    """
+    reason, code = answer["reason"], str(answer["detail"]).rpartition(": ")[2]
+    if "continue_with" not in answer or reason in _FOR_PEOPLE:
+        return None
+    if reason == "rate_limited":  # the vendor says for how long, and keeps its word
+        return _SECONDS_BETWEEN
+    refused = reason == "aws_error" and _REFUSED_FOR_GOOD.search(code)
+    if refused or stood_still >= _TRIES_AT_A_PLACE:
+        return None
+    return 0.0 if reason == "out_of_time" else _SECONDS_BETWEEN
 
 
 def _report(answer: Mapping[str, Any]) -> None:

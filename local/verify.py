@@ -48,7 +48,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
         _send(stack, arguments.job)
         item = _watch(stack, arguments.job, before, arguments.deadline_seconds)
         code = _report(item)
-        proofs = prove_deployment(stack)
+        proofs = prove_deployment(stack, arguments.job)
     except (BotoCoreError, ClientError, LookupError) as error:
         print(f"could not verify: {error}")
         return 1

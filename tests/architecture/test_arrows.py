@@ -64,6 +64,7 @@ USE_CASES = {
     "archiver.archive",
     "archiver.callback_reception",
     "archiver.delivery",
+    "archiver.probe",
     "archiver.reconcile",
 }
 BUILDERS = {"archiver.wiring", "archiver.callback_wiring", "archiver.sweep_wiring"}

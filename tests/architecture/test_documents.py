@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from samcli.commands.deploy import auth_utils, guided_context
+
+from tests.template.resolved import read_template
 
 PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
@@ -35,3 +39,111 @@ def test_every_make_target_that_a_document_names_is_there(document: str, target:
 def test_every_file_that_a_document_names_is_there(document: str, path: str) -> None:
     """And finds what it points to."""
     assert (PROJECT / path).exists(), document
+
+
+def parameters() -> dict[str, Any]:
+    """Return the template's parameters."""
+    found: dict[str, Any] = read_template()["Parameters"]
+    return found
+
+
+def table_of_defaults() -> list[tuple[str, str]]:
+    """Return the README's parameters, each with the default that it says."""
+    text = (PROJECT / "README.md").read_text().partition("## Parameters")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in row.strip("|").split(" | ")]
+        for row in text.splitlines()
+        if row.startswith("| ")
+    ]
+    found = []
+    for names, told, *_ in rows[2:]:
+        each = re.split("[,;] ", told)
+        listed = names.split(", ")
+        found += list(zip(listed, each * len(listed) if len(each) == 1 else each, strict=True))
+    return found
+
+
+def is_default(told: str, default: object) -> bool:
+    """Tell whether words say a default: `empty` and `none` are "", a number may have its unit."""
+    if told in {"empty", "none"}:
+        return default == ""
+    return told.removesuffix(" s").removesuffix(" MB") == str(default)
+
+
+@pytest.mark.parametrize(("name", "told"), table_of_defaults())
+def test_the_readmes_table_has_the_templates_defaults(name: str, told: str) -> None:
+    """Each as the template has it; two refer to where they stand."""
+    elsewhere = {
+        "ApiBaseUrl": "the vendor's",
+        "TokenUrl": "the vendor's",
+        "KeyTemplate": "as above",
+    }
+    assert told == elsewhere.get(name) or is_default(told, parameters()[name]["Default"])
+
+
+def test_the_readmes_table_has_every_parameter() -> None:
+    """And no other."""
+    assert {name for name, _ in table_of_defaults()} == parameters().keys()
+
+
+def test_every_default_in_a_sentence_is_the_templates() -> None:
+    """`MaxWaitHours (72)` is a claim wherever it stands, and so is `ReceiveCallbacks=false`."""
+    names = "|".join(parameters())
+    for path in DOCUMENTS:
+        if "decisions" in path.parts or path.name == "CHANGELOG.md":
+            continue  # what was so on their day
+        text = path.read_text()
+        for name, told in re.findall(rf"\b({names}) \((\d[\d,]*)(?: [a-z]+)?\)", text):
+            assert told.replace(",", "") == str(parameters()[name]["Default"]), (
+                f"{path.name}: {name}"
+            )
+        for name, told in re.findall(rf"\b({names})=([A-Za-z0-9]+(?:\([^)]*\))?)", text):
+            parameter = parameters()[name]
+            assert told in parameter.get("AllowedValues", [told]), f"{path.name}: {name}={told}"
+            assert re.search(parameter.get("AllowedPattern", ""), told), (
+                f"{path.name}: {name}={told}"
+            )
+
+
+def test_the_guides_question_is_the_one_that_sam_asks() -> None:
+    """Who deploys looks for these very words."""
+    question = re.search(
+        r'"(\w+ Function Url) ([^"]+\?)" yes', (PROJECT / "docs/deploying.md").read_text()
+    )
+    assert question
+    resource, words = question[1], question[2]
+    asked = Path(str(guided_context.__file__)).read_text()
+    assert f"{{resource}} {words}" in asked
+    named = Path(str(auth_utils.__file__)).read_text()
+    assert "{sam_function.name} Function Url" in named
+    assert resource.removesuffix(" Function Url") in read_template()["Resources"]
+
+
+def actions_told() -> list[tuple[str, str]]:
+    """Return the IAM actions that documents name in code, each with its document."""
+    return named(re.compile(r"`([a-z0-9]+:[A-Z][A-Za-z]*\*?)`"))
+
+
+# What documents name and no policy of ours allows: what others than the stack's roles need.
+OF_OTHERS = {
+    "kms:CreateGrant": "DynamoDB's, in the name of who deploys",
+    "kms:DescribeKey": "the same",
+    "kms:Describe*": "a key's administrators",
+    "kms:Put*": "the same",
+    "kms:Enable*": "the same",
+    "s3:BypassGovernanceRetention": "who may lift a lock",
+    "lambda:SourceFunctionArn": "a condition's key",
+    "iam:PermissionsBoundary": "likewise",
+}
+
+
+@pytest.mark.parametrize(
+    ("document", "action"), [pair for pair in actions_told() if pair[1] not in OF_OTHERS]
+)
+def test_every_action_that_a_document_names_is_one_of_the_templates(
+    document: str, action: str
+) -> None:
+    """Or of a policy in docs/iam: nobody grants, or looks for, what nobody uses."""
+    written = (PROJECT / "template.yaml").read_text()
+    written += "".join(path.read_text() for path in (PROJECT / "docs" / "iam").glob("*.json"))
+    assert action in written, document

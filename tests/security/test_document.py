@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.security.iam import ALLOWED, DENIED, NOT_ALLOWED, Request, decide
+from tests.security.iam import ALLOWED, DENIED, NOT_ALLOWED, Request, decide, listed
 from tests.security.test_hostile_links import corpus
 from tests.taint.encodings import ENCODINGS
+from tests.template.resolved import Stack
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENT = (REPOSITORY / "docs" / "security.md").read_text(encoding="utf-8")
@@ -87,3 +89,48 @@ def test_the_queues_key_is_for_our_rule(rule: str, expected: str) -> None:
     keys = {"aws:SourceArn": rule}
     request = Request("kms:GenerateDataKey", "key", keys, "events.amazonaws.com")
     assert decide(policy("queue-key"), request) == expected
+
+
+def allowed_wildcards() -> set[tuple[str, str]]:
+    """Return every action and resource that the template allows with a wildcard for either."""
+    options = {
+        "SubnetIds": "subnet-0123456789abcdef0",
+        "SecurityGroupIds": "sg-0123456789abcdef0",
+        "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/a",
+        "StackKmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/b",
+    }
+    return {
+        (action, resource)
+        for stack in (Stack(), Stack(**options))
+        for statement in _statements(stack.resources)
+        if statement["Effect"] == "Allow"
+        for action in listed(statement["Action"])
+        for resource in listed(statement.get("Resource", "role"))
+        if "*" in action or "*" in resource.removesuffix("/*")
+    }
+
+
+def _statements(value: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - a template's JSON
+    """Yield every statement of a policy, wherever in a template it stands."""
+    if isinstance(value, dict):
+        if "Effect" in value:
+            yield value
+        for inner in value.values():
+            yield from _statements(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _statements(inner)
+
+
+def test_every_wildcard_of_the_template_is_named() -> None:
+    """Each action that has one, or that is allowed on everything, stands in the paragraph."""
+    (told,) = re.findall(r"^Wildcards in what is allowed.*?\n(?:.+\n)*", DOCUMENT, re.MULTILINE)
+    assert len(allowed_wildcards()) >= 6
+    xray = {"xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+    for action, resource in allowed_wildcards():
+        if action.startswith("ec2:") and resource != "*":
+            assert "EC2's other four" in told, action
+        else:
+            assert action in xray or f"`{action}`" in told, (action, resource)
+    named = set(re.findall(r"`([a-z0-9]+:[A-Za-z*]+)`", told))
+    assert named <= {action for action, _ in allowed_wildcards()}

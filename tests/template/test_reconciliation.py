@@ -196,9 +196,12 @@ def test_an_alarm_says_what_to_do(name: str) -> None:
 def test_the_command_for_a_backfill_can_be_pasted_and_changes_nothing() -> None:
     """Its payload is one that the function takes, and a dry run."""
     words = shlex.split(Stack().outputs["ReconcileCommand"]["Value"])
+    said, words = words[: words.index("|")], words[words.index("|") + 1 :]
+    assert said[:2] == ["printf", "%s"]
     assert words[:3] == ["aws", "lambda", "invoke"]
     assert words[words.index("--function-name") + 1] == "<ReconcileExportsFunction>"
-    payload = json.loads(words[words.index("--payload") + 1])
+    assert words[words.index("--payload") + 1] == "fileb:///dev/stdin"
+    payload = json.loads(said[2])
     now = datetime(2026, 11, 24, tzinfo=UTC)
     request = read_sweep_request(payload, now=now, look_back=timedelta(days=30))
     assert request.dry_run

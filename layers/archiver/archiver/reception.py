@@ -1,4 +1,4 @@
-"""What arrives at the function: a batch from the queue, or an event that belongs on it.
+"""What arrives at the function: a batch from the queue, an event that belongs on it, or a probe.
 
 No record may touch another: Powertools' batch processor reports each that failed by itself.
 """
@@ -15,6 +15,7 @@ from aws_lambda_powertools.utilities.batch import (
     process_partial_response,
 )
 
+from archiver.job import parse_job_id
 from archiver.message import Message, read_sqs_record, sendable_body
 
 if TYPE_CHECKING:
@@ -27,8 +28,13 @@ __all__ = ["receive"]
 
 
 def receive(event: Any, context: LambdaContext, application: Application) -> Any:  # noqa: ANN401 - JSON in and out
-    """Handle an SQS batch (answers `batchItemFailures`), or queue an event that came directly."""
+    """Handle an SQS batch (answers `batchItemFailures`), or queue an event that came directly.
+
+    Whoever may invoke the function may ask what the bucket does with writes, too: `make verify`.
+    """
     application.begin_invocation(context)
+    if (probed := _probed_job(event)) is not None:
+        return application.prove_writes(probed)
     if not _is_batch(event):
         application.delivery.enqueue(_as_message(event, application.now()))
         return {"queued": True}
@@ -54,6 +60,13 @@ def _is_batch(event: Any) -> bool:  # noqa: ANN401 - any JSON
     return isinstance(records, list) and all(
         isinstance(record, dict) and isinstance(record.get("messageId"), str) for record in records
     )
+
+
+def _probed_job(event: Any) -> str | None:  # noqa: ANN401 - any JSON
+    """Return the job of a probe's payload, None for any other; no message's body comes here."""
+    if not isinstance(event, dict) or event.keys() != {"probe", "job_id"}:
+        return None
+    return parse_job_id(event["job_id"]) if event["probe"] == "writes" else None
 
 
 def _as_message(event: object, now: datetime) -> Message:

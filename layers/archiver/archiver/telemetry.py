@@ -1,7 +1,7 @@
 """What people can see of a run: log lines, metrics and trace steps. No secret may be given to it.
 
-Powertools' Tracer stands on the X-Ray SDK, whose maintenance ends in February 2027: this module is
-the only one that knows of it (docs/decisions). With tracing off the SDK is not even imported.
+Powertools' Tracer stands on the X-Ray SDK, whose end may be in February 2027: this module is the
+only one that knows of it (docs/decisions). With tracing off the SDK is not even imported.
 """
 
 from __future__ import annotations

@@ -133,6 +133,16 @@ class Application:
             max_wait=timedelta(hours=settings.max_wait_hours),
         )
 
+    def prove_writes(self, job_id: str) -> dict[str, str]:
+        """Show what the bucket does with writes (probe.py); `job_id`: of an archived job."""
+        # Imported here, because no run that archives needs it.
+        from archiver.probe import prove_writes  # noqa: PLC0415
+
+        receipt = self._jobs.read(job_id).receipt
+        told = prove_writes(self._store, self._settings.key_prefix, receipt)
+        self._log.info("probed", **told)
+        return told
+
     def _keep(self, message: Message) -> AbstractContextManager[None]:
         """Keep a message and the claim to its job ours, a lease at a time.
 

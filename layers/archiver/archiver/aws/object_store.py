@@ -251,6 +251,28 @@ class ObjectStore:
             checksum_crc64nvme=answer.get("ChecksumCRC64NVME"),
         )
 
+    def refusal_without_condition(self, upload: Upload) -> str:
+        """Ask to commit without `If-None-Match`; return the code by which S3 refuses.
+
+        The one part that is named was never sent, so that nothing can come of it: InvalidPart from
+        whoever does not refuse the request itself, AccessDenied where the bucket's policy does
+        (S3 User Guide, "How Amazon S3 authorizes a request": that comes first).
+        """
+        never_sent: CompletedPartTypeDef = {"PartNumber": 9_999, "ETag": f'"{"0" * 32}"'}
+        with translated("Asking for an unconditional commit"):
+            try:
+                self.client.complete_multipart_upload(
+                    Bucket=self.bucket,
+                    Key=upload.key,
+                    UploadId=upload.upload_id,
+                    MultipartUpload={"Parts": [never_sent]},
+                )
+            except ClientError as error:
+                if status_of(error) >= 500:
+                    raise
+                return code_of(error)
+        return "committed"
+
     def abort_upload(self, upload: Upload) -> None:
         """Give an upload up, until nothing is left of it; one that is gone already is fine.
 

@@ -1,0 +1,223 @@
+"""Every command that a document or an output of the stack prints is one that its tool takes.
+
+The shell takes each apart, the tool that it names reads the words, and nothing is run: `aws` is the
+locked AWS CLI with its own models, `make` says what it would run, `python -m local` has a parser.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.__main__ import _build_parser
+from tests.locked_venv import make_locked_venv
+from tests.template.resolved import Stack
+
+PROJECT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").glob("*.md")])
+CLI_VENV = PROJECT / ".cache" / "cli" / "venv"
+# Version 1, which is locked here (2 is in no package registry), has no such command. Where it is
+# printed, that is said.
+ONLY_IN_VERSION_2 = {("logs", "tail")}
+# Reads words as the command line does, up to where it would call AWS.
+READ_WORDS = """
+import json, sys
+from awscli import clidriver
+clidriver.CLIOperationCaller.invoke = lambda self, *given: 0
+from awscli.customizations.s3.subcommands import S3TransferCommand, ListCommand
+S3TransferCommand._run_main = ListCommand._run_main = lambda self, parsed, globals: 0
+driver = clidriver.create_clidriver()
+def code(words):
+    try:
+        return driver.main(words)
+    except SystemExit as ended:
+        return ended.code
+print(json.dumps([code(words) for words in json.load(sys.stdin)]))
+"""
+# In place of `aws`: notes its words. What it prints may be put into the next command.
+# What stands for the variables that a manual's first block sets, or its reader.
+VARIABLES = {
+    "JOB": "3f6c3c58-6a0f-4f6c-8f0f-3a1d4b1c9c11",
+    "SINCE": "2026-01-01",
+    **dict.fromkeys(
+        (
+            "BUCKET",
+            "FUNCTION",
+            "KEY",
+            "LETTERS",
+            "MAPPING",
+            "MARKER",
+            "OUTPUTS",
+            "QUEUE",
+            "SECRET",
+            "STACK",
+            "TABLE",
+        ),
+        "something",
+    ),
+}
+NOTE_WORDS = """#!/bin/sh
+for word in "$@"; do printf '%s\\0' "$word"; done >> "$NOTED"
+printf '\\n\\0' >> "$NOTED"
+echo something
+"""
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """Yield what a document shows as commands: blocks of shell, and lines of code in a text."""
+    yield from re.findall(r"^```(?:sh|text|bash)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    for block in re.findall(r"(?:^    .*\n)+", text, re.MULTILINE):
+        yield re.sub(r"^    ", "", block, flags=re.MULTILINE)
+    for code in re.findall(r"`((?:aws|make|python -m local) [^`]+)`", text):
+        yield " ".join(code.split())
+
+
+def documented(tool: str) -> list[tuple[str, str]]:
+    """Return the lines that begin with a tool, continued ones whole, each with its document."""
+    found = set()
+    for path in DOCUMENTS:
+        for block in _blocks(path.read_text(encoding="utf-8")):
+            for line in block.replace("\\\n", " ").splitlines():
+                command = re.search(rf"(?:^|\$\(|\| )({tool} .*)", line)
+                if command and "…" not in line:
+                    found.add(
+                        (path.name, re.sub(r"\s+#? .*$", "", line) if "  #" in line else line)
+                    )
+    return sorted(found)
+
+
+def printed() -> list[tuple[str, str]]:
+    """Return the outputs that are commands, each with its name."""
+    outputs = Stack(EventArchiveDays="7").outputs
+    return [(name, o["Value"]) for name, o in outputs.items() if name.endswith("Command")]
+
+
+def words_of(commands: list[str], folder: Path) -> list[list[str]]:
+    """Let a shell run commands whose `aws` only notes its words; returns these."""
+    stand_in = folder / "aws"
+    stand_in.write_text(NOTE_WORDS)
+    stand_in.chmod(0o755)
+    noted = folder / "noted"
+    for command in commands:
+        done = subprocess.run(  # noqa: S603 - our own documents' commands, and `aws` is a stand-in
+            ["/bin/bash", "-c", re.sub(r"<([A-Za-z][^<>]*)>", "VALUE", command)],
+            env={**VARIABLES, "PATH": f"{folder}:/usr/bin:/bin", "NOTED": str(noted)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+    commands_read = noted.read_text().split("\n\0")[:-1]
+    return [text.rstrip("\0").split("\0") for text in commands_read]
+
+
+def cli_codes(words: list[list[str]]) -> tuple[list[int], str]:
+    """Let the locked AWS CLI read words; returns its exit codes and what it complained of."""
+    problem = make_locked_venv(CLI_VENV, PROJECT / ".ci" / "cli-requirements.txt")
+    assert problem is None, problem
+    done = subprocess.run(  # noqa: S603 - the locked venv's Python
+        [str(CLI_VENV / "bin" / "python"), "-c", READ_WORDS],
+        input=json.dumps(words),
+        env={
+            **os.environ,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "none",
+            "AWS_SECRET_ACCESS_KEY": "none",
+        },
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    codes: list[int] = json.loads(done.stdout.splitlines()[-1])
+    return codes, done.stderr
+
+
+def test_every_aws_command_is_one_that_the_aws_cli_takes(tmp_path: Path) -> None:
+    """Of the documents and of the outputs; none needs version 2 but one, which says so."""
+    outputs = printed()
+    assert len(outputs) >= 8
+    commands = [*documented("aws"), *outputs]
+    read = words_of([command for _, command in commands], tmp_path)
+    assert len(read) >= len(outputs)
+    portable = [
+        [*words, "--generate-cli-skeleton"] if len(words) == 2 else words  # only named, in a text
+        for words in read
+        if tuple(words[:2]) not in ONLY_IN_VERSION_2
+    ]
+    codes, complaints = cli_codes(portable)
+    refused = [words for words, code in zip(portable, codes, strict=True) if code]
+    assert refused == [], complaints
+
+
+def test_what_needs_version_2_says_so() -> None:
+    """Where it is printed."""
+    for name, output in Stack(EventArchiveDays="7").outputs.items():
+        if any(f"aws {' '.join(words)} " in output["Value"] for words in ONLY_IN_VERSION_2):
+            assert "AWS CLI 2" in output["Description"], name
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["lambda", "invoke", "--function-name", "f", "--cli-binary-format", "x", "/dev/stdout"],
+        ["sqs", "send-message", "--queue", "q"],
+        ["sqs", "send-mesage"],
+    ],
+)
+def test_a_command_that_the_aws_cli_does_not_take_is_noticed(words: list[str]) -> None:
+    """The check can fail: an option of version 2, one that is missing, a slip."""
+    codes, _ = cli_codes([words])
+    assert codes != [0]
+
+
+def local_commands() -> Iterator[tuple[str, list[str]]]:
+    """Yield what follows `python -m local`, typed or run by `make`, with its document."""
+    for document, line in documented("python -m local"):
+        yield document, shlex.split(line[line.index("-m local ") + len("-m local ") :])
+    for document, line in documented("make"):
+        command = re.sub(
+            r"[<>]", "", re.sub(r"\[[^]]*\]|--silent", "", line[line.index("make ") :])
+        )
+        done = subprocess.run(  # noqa: S603 - a dry run of our own Makefile
+            ["/bin/bash", "-c", f"set -f; {command.replace('make ', 'make -n ', 1)}"],
+            cwd=PROJECT,
+            env={**os.environ, **VARIABLES},
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        assert done.returncode == 0, f"{document}: {line}: {done.stderr}"
+        for run in re.findall(r"-m local (.*)", done.stdout):
+            yield document, shlex.split(run.partition(";")[0])
+
+
+def test_every_command_of_ours_is_one_that_it_takes() -> None:
+    """Options included; what stands for a value is given one."""
+    commands = list(local_commands())
+    assert len(commands) >= 10
+    for document, words in commands:
+        values = [
+            "3f6c3c58-6a0f-4f6c-8f0f-3a1d4b1c9c11" if last == "--job" else word
+            for last, word in zip(["", *words], words, strict=False)
+        ]
+        if len(values) == 1:  # a command that is only named
+            values.append("--help")
+        with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
+            code: object = 0
+            try:
+                _build_parser(values).parse_args(values)
+            except SystemExit as ended:
+                code = ended.code
+        assert code == 0, f"{document}: {words}"

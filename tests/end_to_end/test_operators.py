@@ -1,0 +1,273 @@
+"""What people's commands do is allowed by their IAM policies, and by the stack's resource policies.
+
+The commands run for real; botocore tells each call with its parameters, and a small table says what
+IAM makes of it ("Actions, resources, and condition keys", Service Authorization Reference). A call
+that the table does not know is an error: nothing passes because it is unknown.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+
+from local.__main__ import main
+from local.apartmentiq import VendorStandIn
+from local.aws.server import ACCOUNT_ID
+from local.cloud import STACK_NAME, LocalCloud
+from local.stage import delete_stage
+from tests.security.iam import ALLOWED, DENIED, NOT_ALLOWED, Request, decide, listed
+
+POLICIES = Path(__file__).resolve().parents[2] / "docs" / "iam"
+PERSON = f"arn:aws:iam::{ACCOUNT_ID}:role/OnCall"
+# The operations whose action has another name, or that ask for more than one.
+ACTIONS: Mapping[str, tuple[str, ...]] = {
+    "lambda:Invoke": ("lambda:InvokeFunction",),
+    "s3:HeadBucket": ("s3:ListBucket",),
+    "s3:HeadObject": ("s3:GetObject", "s3:ListBucket"),
+    "s3:ListParts": ("s3:ListMultipartUploadParts",),
+    "s3:GetBucketEncryption": ("s3:GetEncryptionConfiguration",),
+    "s3:ListObjectVersions": ("s3:ListBucketVersions",),
+    "s3:ListMultipartUploads": ("s3:ListBucketMultipartUploads",),
+    "s3:DeleteObject": ("s3:DeleteObjectVersion",),  # with a version, as every command of ours
+    # "Configure a dead-letter queue redrive", SQS developer guide: on the source, and on the target
+    "sqs:StartMessageMoveTask": (
+        "sqs:StartMessageMoveTask",
+        "sqs:ReceiveMessage",
+        "sqs:DeleteMessage",
+        "sqs:GetQueueAttributes",
+    ),
+}
+OF_THE_BUCKET = {
+    "s3:ListBucket",
+    "s3:ListBucketVersions",
+    "s3:ListBucketMultipartUploads",
+    "s3:GetEncryptionConfiguration",
+}
+# What the console does with the log at the manual's word: the saved query, and WatchLogCommand.
+OF_THE_CONSOLE = {
+    "logs:FilterLogEvents",
+    "logs:StartQuery",
+    "logs:GetQueryResults",
+    "logs:DescribeQueryDefinitions",
+}
+
+
+class Calls:
+    """The calls of this process, in IAM's words."""
+
+    def __init__(self, cloud: LocalCloud) -> None:
+        self._cloud = cloud
+        self.made: dict[tuple[str, str], Request] = {}
+
+    def note(self, params: Mapping[str, Any], model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's
+        """Take one call, before it is made."""
+        service = model.service_model.signing_name
+        service = {"monitoring": "cloudwatch"}.get(service, service)
+        named = f"{service}:{model.name}"
+        for action in ACTIONS.get(named, (named,)):
+            if action == "s3:GetObject" and "VersionId" in params:
+                action = "s3:GetObjectVersion"  # noqa: PLW2901 - the same call, on a version
+            self.add(action, self._resource(service, action, params))
+
+    def add(self, action: str, resource: str) -> None:
+        """Take one request."""
+        keys = {"aws:PrincipalArn": PERSON, "aws:SecureTransport": "true"}
+        if action == "lambda:UpdateEventSourceMapping":
+            name = self._cloud.stack.resources["ArchiveExportFunction"].physical_id
+            keys["lambda:FunctionArn"] = self._arn("lambda", f"function:{name}")
+        self.made[action, resource] = Request(action, resource, keys)
+
+    def _arn(self, service: str, rest: str) -> str:
+        return f"arn:aws:{service}:{self._cloud.region}:{ACCOUNT_ID}:{rest}"
+
+    def _resource(self, service: str, action: str, params: Mapping[str, Any]) -> str:
+        if action in {"lambda:ListEventSourceMappings", "secretsmanager:GetRandomPassword"}:
+            return "*"
+        if service == "s3":
+            whole = action in OF_THE_BUCKET
+            return f"arn:aws:s3:::{params['Bucket']}" + ("" if whole else f"/{params['Key']}")
+        if service == "sqs":
+            if "SourceArn" in params:
+                return str(params["SourceArn"])
+            return self._arn("sqs", params["QueueUrl"].rpartition("/")[2])
+        found = {
+            "cloudformation": lambda: self._arn(
+                "cloudformation", f"stack/{params['StackName']}/some-id"
+            ),
+            "cloudwatch": lambda: f"arn:aws:cloudwatch::{ACCOUNT_ID}:dashboard/{STACK_NAME}",
+            "dynamodb": lambda: self._arn("dynamodb", f"table/{params['TableName']}"),
+            "events": lambda: self._arn("events", f"event-bus/{params['Name']}"),
+            "iam": lambda: str(params["PolicySourceArn"]),
+            "lambda": lambda: self._arn(
+                "lambda",
+                f"function:{params['FunctionName']}"
+                if "FunctionName" in params
+                else f"event-source-mapping:{params['UUID']}",
+            ),
+            "secretsmanager": lambda: str(params["SecretId"]),
+        }
+        if service not in found:
+            raise LookupError(f"what does {action} ask for?")
+        return found[service]()
+
+
+def policy(cloud: LocalCloud, name: str) -> list[dict[str, Any]]:
+    """Return a policy of docs/iam, filled in for the stack as a person fills it in."""
+    outputs = cloud.stack.outputs
+    text = (POLICIES / f"{name}.json").read_text(encoding="utf-8")
+    for placeholder, value in {
+        "PARTITION": "aws",
+        "REGION": cloud.region,
+        "ACCOUNT": ACCOUNT_ID,
+        "CREDENTIALS_SECRET_ARN": outputs["CredentialsSecretArn"],
+        "CALLBACK_SECRET_ARN": outputs["CallbackTokenSecretArn"],
+        "BUCKET": cloud.bucket,
+        "BUS": outputs["EventBusName"],
+        "STACK": STACK_NAME,
+    }.items():
+        text = text.replace(placeholder, value)
+    statements: list[dict[str, Any]] = json.loads(text)["Statement"]
+    return statements
+
+
+def resource_policies(cloud: LocalCloud) -> list[dict[str, Any]]:
+    """Return the statements of the policies on bucket and queues, as deployed."""
+    kinds = ("AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy")
+    return [
+        statement
+        for kind in kinds
+        for resource in cloud.stack.of_type(kind)
+        for statement in resource.properties["PolicyDocument"]["Statement"]
+    ]
+
+
+@pytest.fixture
+def calls(people: LocalCloud) -> Iterator[Calls]:
+    """Note every call that this process makes by boto3's default session."""
+    calls = Calls(people)
+    boto3.setup_default_session()
+    assert boto3.DEFAULT_SESSION is not None
+    boto3.DEFAULT_SESSION.events.register("provide-client-params.*.*", calls.note)
+    yield calls
+    boto3.DEFAULT_SESSION = None
+
+
+def typed(people: LocalCloud, vendor: VendorStandIn) -> None:
+    """Run each command, in each of its ways that asks AWS for something else."""
+    job, large = vendor.add_job(b"four"), vendor.add_job(b"large")
+    vendor.forbid(large.job_id)
+    people.send({"job_id": large.job_id})
+    people.wait_until_quiet()
+    stack = ["--stack", STACK_NAME]
+    for command in (
+        ["verify", "--job", job.job_id],
+        ["status", "--job", job.job_id],
+        ["status", "--job", large.job_id],
+        ["audit"],
+        ["reconcile", "--dry-run"],
+        ["dashboard"],
+        ["callback-url"],
+        ["callback-url", "--rotate"],
+    ):
+        assert main([*command, *stack]) == 0, command
+
+
+def pasted(people: LocalCloud) -> None:
+    """Make the calls of docs/operations.md's and the outputs' `aws` commands."""
+    outputs = people.stack.outputs
+    s3, sqs, functions = boto3.client("s3"), boto3.client("sqs"), boto3.client("lambda")
+    name = outputs["ArchiveExportFunctionName"]
+    (mapping,) = functions.list_event_source_mappings(FunctionName=name)["EventSourceMappings"]
+    functions.update_event_source_mapping(UUID=mapping["UUID"], Enabled=True)
+    s3.list_multipart_uploads(Bucket=people.bucket)
+    listed_versions = s3.list_object_versions(Bucket=people.bucket)["Versions"]
+    key, version = listed_versions[0]["Key"], listed_versions[0]["VersionId"]
+    s3.head_object(Bucket=people.bucket, Key=key, VersionId=version)  # audit, of what is hidden
+    begun = people.clients.s3.create_multipart_upload(Bucket=people.bucket, Key="k")
+    s3.list_parts(Bucket=people.bucket, Key="k", UploadId=begun["UploadId"])  # status, of a copy
+    people.clients.s3.abort_multipart_upload(
+        Bucket=people.bucket, Key="k", UploadId=begun["UploadId"]
+    )
+    s3.delete_object(Bucket=people.bucket, Key=key, VersionId=version)
+    letters, queue = outputs["DeadLetterQueueUrl"], outputs["ArchiveQueueUrl"]
+    arns = [
+        sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"][
+            "QueueArn"
+        ]
+        for url in (letters, queue)
+    ]
+    sqs.start_message_move_task(SourceArn=arns[0], DestinationArn=arns[1])
+    secret = boto3.client("secretsmanager")
+    held = people.clients.secretsmanager.get_secret_value(SecretId=people.credentials_secret)
+    secret.put_secret_value(SecretId=people.credentials_secret, SecretString=held["SecretString"])
+    boto3.client("cloudwatch").delete_dashboards(DashboardNames=[STACK_NAME])
+    people.wait_until_quiet()
+
+
+def test_who_is_on_call_may_do_what_the_manual_says_and_no_more(
+    people: LocalCloud, vendor: VendorStandIn, calls: Calls
+) -> None:
+    """Every call is allowed by docs/iam/on-call.json and refused by no resource policy."""
+    typed(people, vendor)
+    pasted(people)
+    statements = policy(people, "on-call")
+    both = [*statements, *resource_policies(people)]
+    assert len(calls.made) >= 25
+    refused = [r for r in calls.made.values() if decide(both, r) != ALLOWED]
+    assert refused == []
+    needless = {
+        (action, resource)
+        for statement in statements
+        for action in listed(statement["Action"])
+        for resource in listed(statement["Resource"])
+        if action not in OF_THE_CONSOLE
+        and not any(
+            request.action == action
+            and decide([{**statement, "Action": action, "Resource": resource}], request) == ALLOWED
+            for request in calls.made.values()
+        )
+    }
+    assert needless == set()
+
+
+def test_who_is_on_call_may_neither_write_to_the_archive_nor_read_credentials(
+    people: LocalCloud,
+) -> None:
+    """A write as `make verify` once made it is refused to all, so that no policy would help."""
+    statements = policy(people, "on-call")
+    keys = {"aws:PrincipalArn": PERSON, "aws:SecureTransport": "true"}
+    put = Request(
+        "s3:PutObject",
+        f"arn:aws:s3:::{people.bucket}/apartmentiq-archiver-probe",
+        {**keys, "s3:if-none-match": "*", "s3:ObjectCreationOperation": "true"},
+    )
+    administrator = [{"Effect": "Allow", "Action": "*", "Resource": "*"}]
+    assert decide([*administrator, *resource_policies(people)], put) == DENIED
+    read = Request("secretsmanager:GetSecretValue", people.credentials_secret, keys)
+    assert decide(statements, read) == NOT_ALLOWED
+    other = people.stack.resources["ReceiveCallbackFunction"].physical_id
+    call = Request(
+        "lambda:InvokeFunction",
+        f"arn:aws:lambda:{people.region}:{ACCOUNT_ID}:function:{other}",
+        keys,
+    )
+    assert decide(statements, call) == NOT_ALLOWED
+
+
+def test_who_deploys_may_delete_the_stack(people: LocalCloud, calls: Calls) -> None:
+    """What `make delete` asks CloudFormation; nothing is deleted here, for want of the name."""
+    with pytest.raises(Exception, match="nothing was deleted"):
+        list(delete_stage(boto3.client("cloudformation"), STACK_NAME, confirm="no", ask=None))
+    assert {action for action, _ in calls.made} == {
+        "cloudformation:GetTemplate",
+        "cloudformation:DescribeStackResources",
+    }
+    calls.add("cloudformation:DeleteStack", next(iter(calls.made))[1])
+    calls.add("cloudformation:DescribeStacks", next(iter(calls.made))[1])  # the waiter
+    statements = policy(people, "deployer")
+    assert {decide(statements, request) for request in calls.made.values()} == {ALLOWED}
