@@ -78,6 +78,10 @@ fuzz: $(READY) ## bad input against what is promised (N=50000 SEED=1 TARGET=link
 	@PYTHONPATH=layers/archiver $(BIN)/python -m tests.fuzz $(if $(N),--cases $(N)) \
 	  $(if $(SEED),--seed $(SEED)) $(if $(TARGET),--target $(TARGET))
 
+.PHONY: alarms
+alarms: $(READY) ## which alarm tells what, how soon and how often: the table of docs/operations.md
+	@PYTHONPATH=layers/archiver $(BIN)/python -m tests.alarms
+
 .PHONY: kills
 kills: build-local ## kill the real runtime in mid-copy (N=100 SEED=x; with BREAK=checkpoint it must fail)
 	@$(BIN)/python -m tests.kills $(if $(N),--kills $(N)) $(if $(SEED),--seed $(SEED)) \

@@ -54,9 +54,9 @@ def run_dashboard(arguments: argparse.Namespace) -> int:
     """Put it there and print where; 1 with a sentence if it cannot be."""
     try:
         region = boto3.client("cloudwatch").meta.region_name
-        body = fill_in(names_of(read_outputs(arguments.stack).outputs, region))
+        names = names_of(arguments.stack, read_outputs(arguments.stack).outputs, region)
         answer = boto3.client("cloudwatch").put_dashboard(
-            DashboardName=arguments.stack, DashboardBody=body
+            DashboardName=arguments.stack, DashboardBody=fill_in(names)
         )
     except (BotoCoreError, ClientError, LookupError) as error:
         print(f"no dashboard: {error}")
@@ -67,9 +67,10 @@ def run_dashboard(arguments: argparse.Namespace) -> int:
     return 1 if answer.get("DashboardValidationMessages") else 0
 
 
-def names_of(outputs: Mapping[str, str], region: str) -> dict[str, str]:
-    """Return what the file leaves open, out of a stack's outputs."""
+def names_of(stack: str, outputs: Mapping[str, str], region: str) -> dict[str, str]:
+    """Return what the file leaves open, out of a stack's name and outputs."""
     return {
+        "StackName": stack,
         "Region": region,
         "QueueName": outputs["ArchiveQueueUrl"].rpartition("/")[2],
         "DeadLetterQueueName": outputs["DeadLetterQueueUrl"].rpartition("/")[2],

@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 import urllib3
 
 from local.apartmentiq import SyntheticExport
-from local.cloud import LocalCloud
+from local.cloud import STACK_NAME, LocalCloud
 from local.dashboard import fill_in, lines_of, names_of, read_widgets
 from local.metrics import Datum, read_emf, read_invocations, read_queue
 
@@ -57,7 +57,7 @@ def run_picture(arguments: argparse.Namespace) -> int:
     ):
         began = time.time()
         data = _work_and_watch(cloud)
-        names = names_of(cloud.stack.outputs, cloud.region)
+        names = names_of(STACK_NAME, cloud.stack.outputs, cloud.region)
         svg = draw(read_widgets(fill_in(names)), data, began, time.time())
     arguments.out.write_text(svg, encoding="utf-8")
     print(f"{arguments.out}: drawn from {len(data)} data of a run of {time.time() - began:.0f} s")

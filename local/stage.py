@@ -31,6 +31,8 @@ __all__ = ["StageError", "delete_stage", "deploy_command", "main", "retained", "
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
 _USAGE_ERROR = 2
+# Of a stack's name: EventBridge takes 64 for a rule's, which ends in "-jobs" (API_PutRule).
+_MOST_CHARACTERS = 59
 
 
 class StageError(Exception):
@@ -68,6 +70,12 @@ def deploy_command(
     stage: str, *, architecture: str, guided: bool = False, project: Path = PROJECT_FOLDER
 ) -> list[str]:
     """Return sam's arguments to deploy a stage with the build for an architecture."""
+    stack = stack_of(stage, project)
+    if len(stack) > _MOST_CHARACTERS:
+        raise StageError(
+            f"{stack} has {len(stack)} characters; {_MOST_CHARACTERS} are the most, because names "
+            "in the stack begin with its own. Give a shorter stack_name in samconfig.toml."
+        )
     saved = _answers(_section(stage, project).get("parameter_overrides"))
     command = ["deploy", "--config-env", stage]
     if guided or not saved:

@@ -19,17 +19,14 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Metrics
-
 from archiver.reception import receive
 from archiver.settings import Settings
 from archiver.telemetry import (
-    NAMESPACE,
-    SERVICE,
     Counters,
     NoSteps,
     TraceSteps,
     make_logger,
+    make_metrics,
     make_tracer,
 )
 from archiver.wiring import Application
@@ -40,13 +37,13 @@ if TYPE_CHECKING:
 __all__ = ["handle"]
 
 logger = make_logger()
-metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
+metrics = make_metrics()
 tracer = make_tracer()
 
 
 @logger.inject_lambda_context(clear_state=True, log_event=False)
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
-@metrics.log_metrics(capture_cold_start_metric=True)
+@metrics.log_metrics
 def handle(event: dict[str, Any], context: LambdaContext) -> Any:  # noqa: ANN401 - JSON for Lambda
     """Take an SQS batch or an EventBridge event."""
     return receive(event, context, _application())
@@ -56,7 +53,9 @@ def handle(event: dict[str, Any], context: LambdaContext) -> Any:  # noqa: ANN40
 def _application() -> Application:
     settings = Settings.from_environ(os.environ)
     steps = TraceSteps(tracer) if settings.traced else NoSteps()
-    return Application(settings, log=logger, outcomes=Counters(metrics), steps=steps)
+    return Application(
+        settings, log=logger, outcomes=Counters(metrics, settings.stack_name), steps=steps
+    )
 
 
 gc.freeze()  # what is there by now is never garbage: later collections need not look at it

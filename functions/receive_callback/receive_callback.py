@@ -10,12 +10,10 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Metrics
-
 from archiver.callback_reception import CallbackReception
 from archiver.callback_wiring import build_callback_reception
 from archiver.settings import CallbackSettings
-from archiver.telemetry import NAMESPACE, SERVICE, Counters, make_logger
+from archiver.telemetry import Counters, make_logger, make_metrics
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -23,11 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["handle"]
 
 logger = make_logger()
-metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
+metrics = make_metrics()
 
 
 @logger.inject_lambda_context(clear_state=True, log_event=False)
-@metrics.log_metrics(capture_cold_start_metric=True)
+@metrics.log_metrics
 def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
     """Take a request to the Function URL and return its answer."""
     return _reception().answer(event)
@@ -36,4 +34,6 @@ def handle(event: dict[str, Any], context: LambdaContext) -> dict[str, Any]:  # 
 @cache
 def _reception() -> CallbackReception:
     settings = CallbackSettings.from_environ(os.environ)
-    return build_callback_reception(settings, log=logger, counts=Counters(metrics))
+    return build_callback_reception(
+        settings, log=logger, counts=Counters(metrics, settings.stack_name)
+    )

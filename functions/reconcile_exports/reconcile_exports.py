@@ -11,17 +11,14 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from aws_lambda_powertools import Metrics
-
 from archiver.settings import SweepSettings
 from archiver.sweep_wiring import Sweeper
 from archiver.telemetry import (
-    NAMESPACE,
-    SERVICE,
     Gauges,
     NoSteps,
     TraceSteps,
     make_logger,
+    make_metrics,
     make_tracer,
 )
 
@@ -31,13 +28,13 @@ if TYPE_CHECKING:
 __all__ = ["handle"]
 
 logger = make_logger()
-metrics = Metrics(namespace=NAMESPACE, service=SERVICE)
+metrics = make_metrics()
 tracer = make_tracer()
 
 
 @logger.inject_lambda_context(clear_state=True, log_event=False)
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
-@metrics.log_metrics  # no cold-start metric: a sweep an hour is nearly always cold
+@metrics.log_metrics
 def handle(event: object, context: LambdaContext) -> dict[str, Any]:
     """Take EventBridge's scheduled event, or a person's payload."""
     return _sweeper().sweep(event, context)
@@ -47,4 +44,4 @@ def handle(event: object, context: LambdaContext) -> dict[str, Any]:
 def _sweeper() -> Sweeper:
     settings = SweepSettings.from_environ(os.environ)
     steps = TraceSteps(tracer) if settings.traced else NoSteps()
-    return Sweeper(settings, log=logger, gauges=Gauges(metrics), steps=steps)
+    return Sweeper(settings, log=logger, gauges=Gauges(metrics, settings.stack_name), steps=steps)

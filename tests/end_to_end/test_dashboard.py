@@ -14,7 +14,7 @@ from local.cloud import STACK_NAME, LocalCloud
 from local.dashboard import fill_in, lines_of, names_of, read_widgets
 from local.dashboard_picture import draw
 from local.metrics import Datum, dimensions_of, read_emf
-from tests.end_to_end.alarms import metrics_of
+from tests.alarms.evaluator import metrics_of
 from tests.functional.aws_script import AwsScript, Refusal, operation
 
 FUNCTIONS = ("ArchiveExportFunction", "ReceiveCallbackFunction", "ReconcileExportsFunction")
@@ -44,7 +44,7 @@ REASONS = {
 
 def body_of(cloud: LocalCloud) -> str:
     """Return the dashboard with the deployed stack's names."""
-    return fill_in(names_of(cloud.stack.outputs, cloud.region))
+    return fill_in(names_of(STACK_NAME, cloud.stack.outputs, cloud.region))
 
 
 @pytest.fixture(scope="module")
@@ -100,14 +100,14 @@ def test_every_metric_on_it_exists(
     cloud: LocalCloud, seen: set[tuple[str, frozenset[str]]]
 ) -> None:
     """Ours were emitted, with these dimensions; AWS's are in its guides, of our resources."""
-    names = set(names_of(cloud.stack.outputs, cloud.region).values())
+    names = set(names_of(STACK_NAME, cloud.stack.outputs, cloud.region).values())
     for widget in read_widgets(body_of(cloud)):
         for line in lines_of(widget):
             dimensions = dict(line.dimensions)
             if line.namespace == "ApartmentIqArchiver":
                 metric = (line.name, frozenset(dimensions))
                 assert metric in seen or line.name in SEEN_ELSEWHERE, metric
-                assert dimensions["service"] == "apartmentiq-archiver"
+                assert dimensions["stack"] == STACK_NAME
             else:
                 ((dimension, value),) = dimensions.items()
                 assert line.name in SERVICES[line.namespace, dimension]
@@ -155,8 +155,8 @@ def test_the_picture_draws_what_was_measured_and_invents_nothing(cloud: LocalClo
     """One datum is one point of its own line; every other line says that it has none."""
     widgets = read_widgets(body_of(cloud))
     now = time.time()
-    service = dimensions_of(service="apartmentiq-archiver")
-    datum = Datum("ApartmentIqArchiver", "ArchivedBytes", service, 7e6, now - 1)
+    stack = dimensions_of(stack=STACK_NAME)
+    datum = Datum("ApartmentIqArchiver", "ArchivedBytes", stack, 7e6, now - 1)
     svg = draw(widgets, [datum], now - 30, now)
     assert svg.count("<circle") == 1
     assert "7 M" in svg
@@ -175,5 +175,5 @@ def test_every_metric_of_ours_that_an_alarm_reads_is_one_that_the_functions_emit
                 continue
             dimensions = {d["Name"]: d["Value"] for d in metric["Dimensions"]}
             assert (metric["MetricName"], frozenset(dimensions)) in seen, alarm.logical_id
-            assert dimensions["service"] == "apartmentiq-archiver"
+            assert dimensions["stack"] == STACK_NAME
             assert dimensions.get("reason", "bug") in reasons

@@ -12,7 +12,7 @@ import pytest
 from local.apartmentiq import SyntheticExport
 from local.cloud import LocalCloud
 from local.metrics import read_throttles
-from tests.end_to_end.alarms import judge
+from tests.alarms.evaluator import judge
 
 PATIENCE_SECONDS = 60
 PERIOD_SECONDS = 300

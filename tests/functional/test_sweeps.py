@@ -460,7 +460,7 @@ def test_a_wrong_payload_is_an_error_that_says_what_is_wrong(sweeps: Sweeps) -> 
 def test_metrics_have_the_names_that_alarms_look_for(
     sweeps: Sweeps, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In CloudWatch's embedded format, under the service alone; by status under one more."""
+    """In CloudWatch's embedded format, under the stack alone; by status under one more."""
     vendor = sweeps.company.vendor
     vendor.clock.advance(-3_600)
     vendor.add_job(b"x")
@@ -468,11 +468,11 @@ def test_metrics_have_the_names_that_alarms_look_for(
     vendor.add_job(None, status="failed")
     sweeps.run()
     emitted = read_metrics(capsys.readouterr().out)
-    assert 3_600 <= emitted["OldestUnarchivedSeconds", "service"][0] < 3_700
-    assert emitted["SweepsFinished", "service"] == [1]
-    assert emitted["QueuedBySweep", "service"] == [1]
-    assert emitted["UnarchivedJobs", "service"] == [1]
-    assert sorted(emitted["VendorJobs", "service", "status"]) == [0, 0, 1, 1]
+    assert 3_600 <= emitted["OldestUnarchivedSeconds", "stack"][0] < 3_700
+    assert emitted["SweepsFinished", "stack"] == [1]
+    assert emitted["QueuedBySweep", "stack"] == [1]
+    assert emitted["UnarchivedJobs", "stack"] == [1]
+    assert sorted(emitted["VendorJobs", "stack", "status"]) == [0, 0, 1, 1]
 
 
 def read_metrics(printed: str) -> dict[tuple[str, ...], list[float]]:

@@ -30,6 +30,7 @@ _PSEUDO_PARAMETERS = {
     "AWS::StackName": "archiver",
     "AWS::URLSuffix": "amazonaws.com",
 }
+_PSEUDO_NAMES = {"Partition", "StackName", "URLSuffix"}  # that may be given like parameters
 _NO_VALUE = object()  # what !Ref AWS::NoValue resolves to; removed from whatever holds it
 _PLACEHOLDER = re.compile(r"\$\{(?P<literal>!)?(?P<name>[^}]+)\}")
 
@@ -62,11 +63,11 @@ class Stack:
         defaults = {
             name: str(parameter["Default"]) for name, parameter in template["Parameters"].items()
         }
-        unknown = given.keys() - defaults.keys() - {"Partition", "URLSuffix"}
+        unknown = given.keys() - defaults.keys() - _PSEUDO_NAMES
         if unknown:
             raise KeyError(f"the template has no parameter {unknown}")
         pseudo = dict(_PSEUDO_PARAMETERS)
-        for name in ("Partition", "URLSuffix"):
+        for name in _PSEUDO_NAMES:
             if name in given:
                 pseudo[f"AWS::{name}"] = given.pop(name)
         self._values: dict[str, Any] = {**pseudo, **defaults, **given}

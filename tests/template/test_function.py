@@ -26,8 +26,7 @@ SETTLED = {
 }
 OURS = {"MAX_RECEIVES", "MAX_WAIT_HOURS", "IDEMPOTENCY_EXPIRY_DAYS"}
 LIBRARIES = {
-    "POWERTOOLS_SERVICE_NAME": "apartmentiq-archiver",
-    "POWERTOOLS_METRICS_NAMESPACE": "ApartmentIqArchiver",
+    "STACK_NAME": "archiver",
     "POWERTOOLS_LOG_LEVEL": "INFO",
     "BOTO_DISABLE_CRT": "true",  # its signer copies whole bodies
 }
@@ -83,11 +82,17 @@ def test_it_is_traced_and_logs_json_to_a_group_that_forgets() -> None:
     assert stack.properties("ArchiveExportLogGroup")["RetentionInDays"] == "30"
 
 
-def test_lambda_does_not_drop_lines_that_the_logger_writes() -> None:
-    """Both levels follow one parameter."""
-    properties = function(LogLevel="DEBUG")
-    assert properties["LoggingConfig"]["ApplicationLogLevel"] == "DEBUG"
-    assert properties["Environment"]["Variables"]["POWERTOOLS_LOG_LEVEL"] == "DEBUG"
+@pytest.mark.parametrize(
+    ("given", "level"),
+    [("DEBUG", "DEBUG"), ("INFO", "INFO"), ("WARN", "INFO"), ("ERROR", "INFO")],
+)
+def test_no_log_level_drops_metrics_or_the_line_of_a_message(given: str, level: str) -> None:
+    """Of no function: Lambda takes a line of metrics, which has no level, for INFO."""
+    functions = Stack(LogLevel=given).of_type("AWS::Lambda::Function")
+    assert len(functions) == 3
+    for properties in functions.values():
+        assert properties["LoggingConfig"]["ApplicationLogLevel"] == level
+        assert properties["Environment"]["Variables"]["POWERTOOLS_LOG_LEVEL"] == level
 
 
 @pytest.mark.parametrize(("given", "expected"), [("", None), ("10", "10")])

@@ -15,7 +15,7 @@ from archiver.sweep_request import read_sweep_request
 from tests.template.resolved import Stack
 
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:aiq-a1B2c3"
-SERVICE = [{"Name": "service", "Value": "apartmentiq-archiver"}]
+STACK = [{"Name": "stack", "Value": "archiver"}]
 ALARMS = ["OldestUnarchivedAlarm", "NoSweepFinishedAlarm"]
 ENVIRONMENT = {
     "APARTMENTIQ_API_BASE_URL",
@@ -26,8 +26,7 @@ ENVIRONMENT = {
     "LOOK_BACK_DAYS",
     "ARCHIVE_BUCKET",
     "KEY_PREFIX",
-    "POWERTOOLS_SERVICE_NAME",
-    "POWERTOOLS_METRICS_NAMESPACE",
+    "STACK_NAME",
     "POWERTOOLS_LOG_LEVEL",
     "BOTO_DISABLE_CRT",
 }
@@ -166,7 +165,7 @@ def test_the_oldest_unarchived_job_rings() -> None:
     assert (alarm["Namespace"], alarm["MetricName"], alarm["Dimensions"]) == (
         "ApartmentIqArchiver",
         "OldestUnarchivedSeconds",
-        SERVICE,
+        STACK,
     )
     assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "GreaterThanThreshold")
     assert int(alarm["Threshold"]) > LOST_AFTER.total_seconds() + 3_600
@@ -176,12 +175,29 @@ def test_the_oldest_unarchived_job_rings() -> None:
 
 
 def test_sweeps_that_do_not_come_to_an_end_ring() -> None:
-    """Silence is no health: a day without a finished sweep is an alarm, with or without data."""
+    """Over a day; silence tells something only where it cannot be that of a slow schedule."""
     alarm = Stack().properties("NoSweepFinishedAlarm")
-    assert (alarm["MetricName"], alarm["Dimensions"]) == ("SweepsFinished", SERVICE)
-    assert (alarm["Statistic"], alarm["Period"], alarm["Threshold"]) == ("Sum", 86_400, 1)
-    assert alarm["ComparisonOperator"] == "LessThanThreshold"
-    assert alarm["TreatMissingData"] == "breaching"
+    assert (alarm["MetricName"], alarm["Dimensions"]) == ("SweepsHeldUp", STACK)
+    assert alarm["Period"] * alarm["EvaluationPeriods"] == 86_400
+    assert alarm["InsufficientDataActions"] == alarm["AlarmActions"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "watched"),
+    [
+        ("rate(1 minute)", True),
+        ("rate(1440 minutes)", True),
+        ("rate(1 hour)", True),
+        ("rate(24 hours)", True),
+        ("rate(1 day)", False),
+        ("rate(365 days)", False),
+        ("cron(0 6 1 * ? *)", False),
+    ],
+)
+def test_silence_is_told_of_schedules_that_run_every_day(schedule: str, watched: bool) -> None:  # noqa: FBT001 - a case
+    """Whoever sweeps once a month is not told each month that nobody sweeps."""
+    alarm = Stack(ReconcileSchedule=schedule).properties("NoSweepFinishedAlarm")
+    assert ("InsufficientDataActions" in alarm) == watched
 
 
 @pytest.mark.parametrize("name", ALARMS)

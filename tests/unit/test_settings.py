@@ -66,3 +66,18 @@ def test_a_missing_variable_of_the_callbacks_is_named(name: str) -> None:
     assert CallbackSettings.from_environ(good).token_secret_arn == "arn:token"
     with pytest.raises(SettingsError, match=name):
         CallbackSettings.from_environ({**good, name: " "})
+
+
+@pytest.mark.parametrize("level", ["WARN", "ERROR", "FATAL", "error"])
+def test_a_log_level_that_drops_metrics_is_refused(level: str) -> None:
+    """Lambda takes a line of metrics for INFO; without metrics most alarms would be silent."""
+    with pytest.raises(SettingsError, match="AWS_LAMBDA_LOG_LEVEL"):
+        Settings.from_environ({**GOOD, "AWS_LAMBDA_LOG_LEVEL": level})
+    Settings.from_environ({**GOOD, "AWS_LAMBDA_LOG_LEVEL": "INFO"})
+
+
+def test_metrics_are_never_another_stacks() -> None:
+    """Without the template's name of the stack they are the function's own."""
+    assert Settings.from_environ({**GOOD, "STACK_NAME": "archiver"}).stack_name == "archiver"
+    alone = Settings.from_environ({**GOOD, "AWS_LAMBDA_FUNCTION_NAME": "archiver-Archive-1X"})
+    assert alone.stack_name == "archiver-Archive-1X"

@@ -69,6 +69,17 @@ def test_a_build_for_another_processor_is_not_deployed(tmp_path: Path, saved: st
         deploy_command("prod", architecture="arm64", project=folder)
 
 
+def test_a_name_that_would_not_deploy_is_refused(tmp_path: Path) -> None:
+    """Before anything is built into the account: a rule's name may have 64 characters."""
+    folder = project(tmp_path)
+    config = folder / "samconfig.toml"
+    config.write_text(config.read_text().replace("archiver-dev", "s" * 59))
+    assert deploy_command("dev", architecture="arm64", project=folder)[0] == "deploy"
+    config.write_text(config.read_text().replace("s" * 59, "s" * 60))
+    with pytest.raises(StageError, match="60 characters; 59 are the most"):
+        deploy_command("dev", architecture="arm64", project=folder)
+
+
 @pytest.mark.parametrize("stage", ["", "default", "test", "version"])
 def test_a_stage_must_be_named(tmp_path: Path, stage: str) -> None:
     """Nothing is deployed or deleted that nobody named."""

@@ -38,6 +38,12 @@ _KEY_LOG = "SSLKEYLOGFILE"
 # botocore takes AWS_ENDPOINT_URL and one for each service (AWS_ENDPOINT_URL_S3, …) as they are:
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 _ENDPOINTS = "AWS_ENDPOINT_URL"
+# Lambda sets this to the function's ApplicationLogLevel, and drops what is below it. A line of
+# metrics has no level, and so counts as INFO; so does the runtime's own line about an exception:
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+# https://github.com/aws/aws-lambda-python-runtime-interface-client/issues/220
+_LOG_LEVEL = "AWS_LAMBDA_LOG_LEVEL"
+_DROPS_METRICS = frozenset({"WARN", "ERROR", "FATAL"})
 _GOOD_ENDPOINT = re.compile(r"https://.*|http://(localhost|127\.0\.0\.1)(:[0-9]+)?/?")
 
 
@@ -49,6 +55,7 @@ class SettingsError(ValueError):
 class Settings:
     """What template.yaml decides for archive_export."""
 
+    stack_name: str
     api_base_url: str
     token_url: str
     trusted_hosts: TrustedHosts
@@ -85,6 +92,7 @@ class Settings:
         except ValueError as error:
             raise SettingsError(f"TRUSTED_LINK_HOSTS: {error}") from error
         return cls(
+            stack_name=_stack_name(environ),
             api_base_url=_https(environ, "APARTMENTIQ_API_BASE_URL"),
             token_url=_https(environ, "APARTMENTIQ_TOKEN_URL"),
             trusted_hosts=trusted,
@@ -112,6 +120,7 @@ class Settings:
 class CallbackSettings:
     """What template.yaml decides for receive_callback."""
 
+    stack_name: str
     queue_url: str
     token_secret_arn: str
 
@@ -120,6 +129,7 @@ class CallbackSettings:
         """Read the settings; raises SettingsError for a variable that is missing or wrong."""
         _refuse_switches(environ)
         return cls(
+            stack_name=_stack_name(environ),
             queue_url=_required(environ, "QUEUE_URL"),
             token_secret_arn=_required(environ, "CALLBACK_TOKEN_SECRET_ARN"),
         )
@@ -129,6 +139,7 @@ class CallbackSettings:
 class SweepSettings:
     """What template.yaml decides for reconcile_exports, which needs no more than this."""
 
+    stack_name: str
     api_base_url: str
     token_url: str
     credentials_secret_arn: str
@@ -145,6 +156,7 @@ class SweepSettings:
         """Read the settings; raises SettingsError for a variable that is missing or wrong."""
         _refuse_switches(environ)
         return cls(
+            stack_name=_stack_name(environ),
             api_base_url=_https(environ, "APARTMENTIQ_API_BASE_URL"),
             token_url=_https(environ, "APARTMENTIQ_TOKEN_URL"),
             credentials_secret_arn=_required(environ, "CREDENTIALS_SECRET_ARN"),
@@ -158,11 +170,26 @@ class SweepSettings:
         )
 
 
+def _stack_name(environ: Mapping[str, str]) -> str:
+    """Return whose metrics these are; without the template's word the function's own name.
+
+    No metric may be another stack's, but that a name is missing is no reason to archive nothing.
+    """
+    names = (environ.get(name, "").strip() for name in ("STACK_NAME", "AWS_LAMBDA_FUNCTION_NAME"))
+    return next((name for name in names if name), "unknown")
+
+
 def _refuse_switches(environ: Mapping[str, str]) -> None:
     """Raise SettingsError where a library's variable would switch a promise off."""
     for name, else_ in _MUST_BE_OFF.items():
         if environ.get(name, "false").lower() not in _OFF:
             raise SettingsError(f"{name} must not be set: {else_}. Take it out of the environment.")
+    if environ.get(_LOG_LEVEL, "").upper() in _DROPS_METRICS:
+        raise SettingsError(
+            f"{_LOG_LEVEL} must not be {environ[_LOG_LEVEL]}: Lambda would drop every line of "
+            "metrics, and most alarms would stay silent. Set the function's ApplicationLogLevel to "
+            "INFO; template.yaml does."
+        )
     if environ.get(_KEY_LOG):
         raise SettingsError(
             f"{_KEY_LOG} must not be set: the keys of all TLS connections would be written to a "

@@ -29,11 +29,24 @@ __all__ = [
     "Steps",
     "TraceSteps",
     "make_logger",
+    "make_metrics",
     "make_tracer",
 ]
 
 NAMESPACE = "ApartmentIqArchiver"
 SERVICE = "apartmentiq-archiver"
+# CloudWatch knows a metric by namespace, name and dimensions, in the whole account and region: what
+# belongs to a stack must say so.
+_STACK = "stack"
+# What all jobs wait for until a person mends it is told as a state, 1 or 0: CloudWatch then needs
+# to know no reason and no schedule to tell when it begins and when it is over.
+_STATES = {
+    "credentials_missing": "CredentialsRefused",
+    "credentials_rejected": "CredentialsRefused",
+    "quota_exceeded": "QuotaExceeded",
+}
+# CloudWatch adds nothing up over a dimension; of these an alarm needs the sum.
+_SUMMED = frozenset({"Failed", "CallbackFailed"})
 # These write links, headers, bodies or records into their debug lines, and so must never speak at
 # that level, whatever LogLevel the stack is given and whatever POWERTOOLS_DEBUG asks for.
 _TALKATIVE = (
@@ -103,11 +116,34 @@ class TraceSteps:
         self._tracer.put_metadata(name, value)
 
 
-class Counters:
-    """The settled metrics (vocabulary); those with a reason go out at once, one by one."""
+class _Metrics:
+    """Metrics of one stack, all under the dimension `stack`."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, stack: str) -> None:
         self._metrics = metrics
+        self._stack = stack
+        if metrics.default_dimensions.get(_STACK) != stack:  # told again, it would warn
+            metrics.set_default_dimensions(**{_STACK: stack})
+
+    def _single(self, name: str, value: int, dimension: str, of: str) -> None:
+        """Tell a number under one more dimension; it goes out at once."""
+        with single_metric(name, MetricUnit.Count, value, namespace=NAMESPACE) as metric:
+            metric.service = ""  # see make_metrics
+            metric.add_dimension(_STACK, self._stack)
+            metric.add_dimension(dimension, of)
+
+    def _tell_trouble(self, reason: str) -> None:
+        if state := _STATES.get(reason):
+            self._metrics.add_metric(state, MetricUnit.Count, 1)
+
+    def _tell_no_trouble(self) -> None:
+        """Tell that the vendor took credentials and request: what was told as a state is over."""
+        for state in sorted(set(_STATES.values())):
+            self._metrics.add_metric(state, MetricUnit.Count, 0)
+
+
+class Counters(_Metrics):
+    """The settled metrics (vocabulary); those with a reason go out at once, one by one."""
 
     def archived(self, receipt: Receipt) -> None:
         """Count one archived export: its bytes, its seconds, its age, and its way of copying."""
@@ -120,27 +156,29 @@ class Counters:
             add("CompletionToArchiveSeconds", MetricUnit.Seconds, seconds)
         server_side = receipt.copy_method == "server_side"
         add("ServerSideCopies" if server_side else "StreamingCopies", MetricUnit.Count, 1)
+        self._tell_no_trouble()
 
     def count(self, name: str) -> None:
         """Count something that needs no reason."""
         self._metrics.add_metric(name, MetricUnit.Count, 1)
 
     def count_reason(self, name: str, reason: str) -> None:
-        """Count an outcome under the dimension `reason`."""
-        with single_metric(name, MetricUnit.Count, 1, namespace=NAMESPACE) as metric:
-            metric.add_dimension("service", SERVICE)
-            metric.add_dimension("reason", reason)
+        """Count an outcome under the dimension `reason`, and beside it where an alarm needs it."""
+        self._single(name, 1, "reason", reason)
+        if name in _SUMMED:
+            self._metrics.add_metric(name, MetricUnit.Count, 1)
+        self._tell_trouble(reason)
 
 
-class Gauges:
+class Gauges(_Metrics):
     """What a sweep saw of the vendor's list and of ours."""
-
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
 
     def count(self, name: str, value: int) -> None:
         """Tell a number of things."""
         self._metrics.add_metric(name, MetricUnit.Count, value)
+        if name == "SweepsFinished":
+            self._tell_held_up(0)
+            self._tell_no_trouble()
 
     def seconds(self, name: str, value: float) -> None:
         """Tell a duration."""
@@ -149,9 +187,23 @@ class Gauges:
     def count_by(self, name: str, dimension: str, numbers: Mapping[str, int]) -> None:
         """Tell numbers of things under the values of one dimension."""
         for value, number in numbers.items():
-            with single_metric(name, MetricUnit.Count, number, namespace=NAMESPACE) as metric:
-                metric.add_dimension("service", SERVICE)
-                metric.add_dimension(dimension, value)
+            self._single(name, number, dimension, value)
+            if name == "SweepsUnfinished":
+                self._tell_held_up(0 if value in _STATES else 1)
+                self._tell_trouble(value)
+
+    def _tell_held_up(self, value: int) -> None:
+        """Tell whether a sweep was kept from its end by what has no alarm of its own."""
+        self._metrics.add_metric("SweepsHeldUp", MetricUnit.Count, value)
+
+
+def make_metrics() -> Metrics:
+    """Return a function's metrics; the dimension `stack` is given once the settings are read."""
+    metrics = Metrics(namespace=NAMESPACE)
+    # Powertools takes POWERTOOLS_SERVICE_NAME for a dimension, whose metrics no alarm would find
+    # (metrics/provider/cloudwatch_emf/cloudwatch.py, serialize_metric_set, version 3.37).
+    metrics.service = None
+    return metrics
 
 
 def make_logger() -> Logger:

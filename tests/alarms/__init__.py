@@ -1,0 +1,1 @@
+"""Simulated days of metrics, and what each alarm of the template makes of them."""
