@@ -33,6 +33,7 @@ PROJECT_FOLDER = Path(__file__).resolve().parents[1]
 _USAGE_ERROR = 2
 # Of a stack's name: EventBridge takes 64 for a rule's, which ends in "-jobs" (API_PutRule).
 _MOST_CHARACTERS = 59
+_RETAINING = {"Retain", "RetainExceptOnCreate"}  # the second but for a first deploy that fails
 
 
 class StageError(Exception):
@@ -105,7 +106,7 @@ def retained(cloudformation: CloudFormationClient, stack: str) -> dict[str, str]
     described = cloudformation.describe_stack_resources(StackName=stack)["StackResources"]
     # Either may be missing: of a resource that was never made, and in moto of some others.
     made = {item.get("LogicalResourceId"): item.get("PhysicalResourceId") for item in described}
-    stays = (name for name, item in declared.items() if item.get("DeletionPolicy") == "Retain")
+    stays = (n for n, item in declared.items() if item.get("DeletionPolicy", "") in _RETAINING)
     return {name: str(made[name]) for name in stays if made.get(name)}
 
 

@@ -1,7 +1,8 @@
 """The SAM template made plain CloudFormation, offline, by AWS's own translator.
 
-It changes nothing but where code lies: the translator wants S3 addresses. It must not resolve
-parameters or conditions; CloudFormation does that.
+It changes nothing but where code lies (the translator wants S3 addresses) and a word that moto does
+not know. It must not resolve parameters or conditions; CloudFormation does that. What it asks of
+parameters before it begins, moto does not ask: that is here.
 """
 
 from __future__ import annotations
@@ -52,6 +53,13 @@ class ExpandedTemplate:
                 known = ", ".join(sorted(self.parameters)) or "none"
                 raise ParameterError(f"the template has no parameter {name!r}; it has: {known}")
             _check_value(name, value, self.parameters[name])
+        given = {name: str(item.get("Default", "")) for name, item in self.parameters.items()}
+        given.update(values)
+        for rule in self.body.get("Rules", {}).values():
+            if _holds(rule.get("RuleCondition", True), given):
+                for assertion in rule["Assertions"]:
+                    if not _holds(assertion["Assert"], given):
+                        raise ParameterError(assertion["AssertDescription"])
 
 
 def expand_template(path: Path, *, bucket: str, region: str) -> ExpandedTemplate:
@@ -66,6 +74,10 @@ def expand_template(path: Path, *, bucket: str, region: str) -> ExpandedTemplate
     session = boto3.Session(region_name=region)
     translator = Translator({}, Parser(), boto_session=session)
     body = translator.translate(source, parameter_values={})
+    for resource in body["Resources"].values():
+        # moto does not know it, and would delete what the stack retains
+        if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
+            resource["DeletionPolicy"] = "Retain"
     return ExpandedTemplate(body, code_keys)
 
 
@@ -79,6 +91,19 @@ def _point_code_at(resources: Mapping[str, Any], bucket: str) -> dict[str, str]:
     return keys
 
 
+def _holds(said: Any, given: Mapping[str, str]) -> bool:  # noqa: ANN401 - a template's JSON
+    """Decide a rule's condition; raises KeyError for a function that no rule of ours uses."""
+    if isinstance(said, bool):
+        return said
+    ((function, arguments),) = said.items()
+    if function == "Fn::Not":
+        return not _holds(arguments[0], given)
+    if function != "Fn::Equals":
+        raise KeyError(function)
+    one, other = (given[item["Ref"]] if isinstance(item, dict) else item for item in arguments)
+    return bool(one == other)
+
+
 def _check_value(name: str, value: str, declared: Mapping[str, Any]) -> None:
     allowed = [str(item) for item in declared.get("AllowedValues", [])]
     pattern = declared.get("AllowedPattern")
@@ -89,6 +114,9 @@ def _check_value(name: str, value: str, declared: Mapping[str, Any]) -> None:
     if pattern and not all(re.fullmatch(pattern, one) for one in values):
         rule = declared.get("ConstraintDescription") or f"it must match {pattern}"
         raise ParameterError(f"{name} is {value!r}; {rule}")
+    longest = declared.get("MaxLength")
+    if longest is not None and len(value) > int(longest):
+        raise ParameterError(f"{name} has {len(value)} characters; it may have {longest}")
     if declared.get("Type") == "Number":
         _check_number(name, value, declared)
 

@@ -51,7 +51,7 @@ def function_environment(**extra: str) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(str(folder) for folder in path),
         "LAMBDA_TASK_ROOT": str(_FUNCTION),
         "AWS_LAMBDA_FUNCTION_NAME": "archive_export",
-        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "192",
         "AWS_EXECUTION_ENV": "AWS_Lambda_python3.13",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",

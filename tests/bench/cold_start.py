@@ -27,7 +27,7 @@ def _reach_the_handler() -> None:
 
     context: Any = SimpleNamespace(
         function_name="archive_export",
-        memory_limit_in_mb=512,
+        memory_limit_in_mb=192,
         invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:archive_export",
         aws_request_id="00000000-0000-0000-0000-000000000000",
         get_remaining_time_in_millis=lambda: 300_000,

@@ -1,9 +1,10 @@
 """What a copy costs in dollars and takes in seconds on Lambda: a model on top of `make bench`.
 
-    python -m tests.bench.costs --measured JSON [--warm JSON] [--markdown docs/costs.md]
-                                [--svg docs/costs.svg]
+    python -m tests.bench.costs --measured JSON [--warm JSON] [--cold JSON]
+                                [--markdown docs/costs.md] [--svg docs/costs.svg]
 
-JSON is what `python -m tests.bench.compare --json` wrote, and for --warm `tests.bench.warm --json`.
+JSON is what `python -m tests.bench.compare --json` wrote, for --warm `tests.bench.warm --json`, and
+for --cold `tests.bench.cold --json`.
 Pure arithmetic: it measures nothing and asks nobody. All prices are in `prices()`, all assumptions
 in the constants above the model; docs/costs.md prints both, so that nobody takes it for a bill.
 """
@@ -14,14 +15,15 @@ import argparse
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from archiver.transfer.plan import IN_FLIGHT, PartPlan, cut
+from archiver.transfer.plan import IN_FLIGHT, PartPlan, PartRange, cut
 from tests.bench.figures import PRICES, PRICES_AS_OF
 
 __all__ = [
+    "CHOSEN_MB",
     "MEMORY_SIZES_MB",
     "Cost",
     "Measured",
@@ -33,12 +35,14 @@ __all__ = [
     "main",
     "prices",
     "put_between_markers",
+    "requests_of",
     "seconds_of",
     "write_tables",
 ]
 
 KIB, MIB, GIB, TIB = 1 << 10, 1 << 20, 1 << 30, 1 << 40
-MEMORY_SIZES_MB = (128, 256, 512, 1024, 1769)
+MEMORY_SIZES_MB = (128, 160, 192, 256, 384, 512, 768, 1024)
+CHOSEN_MB = 192  # MemorySize's default; a test holds the template to it
 BEGIN, END = "<!-- costs: begin -->", "<!-- costs: end -->"
 
 # --- the assumptions ---
@@ -50,14 +54,18 @@ _ONE_PROCESSOR_MB = 1769
 _PLAN = PartPlan()
 # What a warm small job may cost outside the bytes, by the benchmark's target; --warm replaces it.
 _TARGET_JOB_CPU_SECONDS = 0.012
+# What a cold start took when its benchmark was last told of here; --cold replaces it.
+_COLD_CPU_SECONDS = 0.376  # 2026-11-26, `python -m tests.bench.cold --runs 5`, AMD EPYC
 _ROUND_TRIP_SECONDS = 0.03  # the benchmark's latency
 # One after the other: the job's item, status, claim, results, link, put, event, receipt.
 _ROUND_TRIPS = 8
 # A multipart upload begins and completes, in place of one put.
 _MULTIPART_ROUND_TRIPS = 9
-_RESERVE_SECONDS = 20  # the engine begins no part when less than this remains (streaming.py)
+_RESERVE_SECONDS = 12  # claim and link before the copy, and what pace.py leaves at the end
+_BEAT_SECONDS = 15  # a job's lease is renewed so often, its message hidden anew (wiring.py)
 _JOBS_PER_SECRET_READ = 100  # a function's environment reads the secret once and lives for hours
-_TIMEOUTS_SECONDS = (300, 900)  # FunctionTimeout's default, and Lambda's limit
+_TIMEOUTS_SECONDS = (300, 900)  # FunctionTimeout's former default, and Lambda's limit, its own now
+_PART_SIZES_MIB = (16, 64, 128, 256, 512)
 
 # What one job asks of each service, however large its export is.
 _PER_JOB: Mapping[str, float] = {
@@ -68,7 +76,11 @@ _PER_JOB: Mapping[str, float] = {
     "dynamodb_write_unit": 2 * 2 * 2,
     "dynamodb_read_unit": 2,  # the job's item and the throttle's, read consistently, up to 4 KB
     "secret_read": 1 / _JOBS_PER_SECRET_READ,
+    "trace": 1,  # at the most: X-Ray samples one a second and 5 % of the rest by default
 }
+# What a beat asks for: the job's item, and the message hidden for another lease.
+_PER_BEAT: Mapping[str, float] = {"dynamodb_write_unit": 1, "sqs_request": 1}
+_PER_UPLOAD: Mapping[str, float] = {"dynamodb_write_unit": 1}  # its checkpoint, in the job's item
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +92,15 @@ class Network:
     per_function: float
 
 
-# The benchmark's own weather: what S3 gives one connection, roughly.
-OPEN = Network("8 x 40 MB/s", 40.0, IN_FLIGHT * 40.0)
-# We know of no bandwidth that AWS publishes for a function. This is a careful guess.
-CAREFUL = Network("75 MB/s", 40.0, 75.0)
+# What S3 gives one connection, roughly: the benchmark's own weather. (AWS's advice is a request for
+# each 85 to 90 MB/s: "Best practices design patterns: optimizing Amazon S3 performance".)
+_PER_CONNECTION = 40.0
+# "Network bandwidth per execution environment: 625 Mbps" (Lambda Developer Guide, "Lambda quotas";
+# more only above 2,048 MB, outside a VPC, on request: AWS, What's New, 5 August 2026). Read as 625
+# Mbit/s in each direction.
+AWS = Network("625 Mbit/s", _PER_CONNECTION, 625 / 8)
+# What somebody measured of a copy, in and out at once: 15 GB at 512 MB on arm64.
+MEASURED = Network("70.8 MB/s", _PER_CONNECTION, 70.8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +151,7 @@ def prices() -> dict[str, Price]:
         "secret_read": Price(
             0.05, 10_000, "Secrets Manager API calls", f"{pages}/secrets-manager/pricing/"
         ),
+        "trace": Price(5.00, million, "X-Ray traces recorded", f"{pages}/xray/pricing/"),
     }
 
 
@@ -152,10 +170,16 @@ class Measured:
     machine: str
     job_cpu_seconds: float = _TARGET_JOB_CPU_SECONDS
     is_job_measured: bool = False
+    cold_cpu_seconds: float = _COLD_CPU_SECONDS
 
     @classmethod
-    def of(cls, document: Mapping[str, Any], warm: Mapping[str, Any] | None = None) -> Measured:
-        """Read the largest copy of the engine, and from --warm the smallest job.
+    def of(
+        cls,
+        document: Mapping[str, Any],
+        warm: Mapping[str, Any] | None = None,
+        cold: Mapping[str, Any] | None = None,
+    ) -> Measured:
+        """Read the largest copy of the engine, the smallest job (warm), and a start (cold).
 
         Raises ValueError if there is no copy large enough to tell CPU seconds per GiB, or if the
         requests that were counted are not those of the part plan.
@@ -179,6 +203,9 @@ class Measured:
             machine=document["versions"].get("machine", "unknown"),
             job_cpu_seconds=warm["small"][0]["cpu_ms"] / 1000 if warm else _TARGET_JOB_CPU_SECONDS,
             is_job_measured=warm is not None,
+            cold_cpu_seconds=cold["cpu_seconds"]["handler"]["median"]
+            if cold
+            else _COLD_CPU_SECONDS,
         )
 
 
@@ -196,14 +223,17 @@ class Cost:
         return self.compute + self.s3_writes + self.other_requests
 
 
-def s3_writes(size_bytes: int) -> int:
+def _parts(size_bytes: int, plan: PartPlan) -> list[PartRange]:
+    """Return an export's parts; none where it fits one PUT."""
+    if size_bytes <= plan.single_put_bytes:
+        return []
+    return cut(size_bytes, plan.part_size(size_bytes))
+
+
+def s3_writes(size_bytes: int, plan: PartPlan = _PLAN) -> int:
     """Return the requests of S3's dear class that an export costs."""
-    parts = (
-        1
-        if size_bytes <= _PLAN.single_put_bytes
-        else len(cut(size_bytes, _PLAN.part_size(size_bytes)))
-    )
-    return 1 if parts == 1 else parts + 2  # begin and complete
+    parts = len(_parts(size_bytes, plan))
+    return parts + 2 if parts else 1  # begin and complete
 
 
 def processors(memory_mb: int) -> float:
@@ -211,30 +241,42 @@ def processors(memory_mb: int) -> float:
     return min(1.0, memory_mb / _ONE_PROCESSOR_MB)
 
 
-def network_seconds(size_bytes: int, network: Network) -> float:
+def network_seconds(size_bytes: int, network: Network, plan: PartPlan = _PLAN) -> float:
     """Return how long the bytes take if the processor costs nothing.
 
-    A single PUT is read first and written then; parts are read and written at once, each on a
-    connection of its own, so that the busiest connection decides, or the function's bandwidth.
+    A single PUT is read first and written then; parts are read and written at once, eight of them
+    sharing what the function has, each on a connection of its own. Those of a round end together.
     """
-    if size_bytes <= _PLAN.single_put_bytes:
+    parts = _parts(size_bytes, plan)
+    if not parts:
         return 2 * size_bytes / 1e6 / min(network.per_connection, network.per_function)
-    parts = cut(size_bytes, _PLAN.part_size(size_bytes))
-    usual, last = parts[0].size_bytes, parts[-1].size_bytes
-    full = len(parts) - 1
-    busiest = max(-(-full // IN_FLIGHT) * usual, full // IN_FLIGHT * usual + last)
-    return max(busiest / network.per_connection, size_bytes / network.per_function) / 1e6
+    rounds = (len(parts) - 1) // IN_FLIGHT
+    each = min(network.per_connection, network.per_function / IN_FLIGHT)
+    seconds = rounds * parts[0].size_bytes / 1e6 / each
+    left = sorted(part.size_bytes for part in parts[rounds * IN_FLIGHT :])
+    moved = 0
+    while left:  # when the smallest ends, the others share what it had
+        each = min(network.per_connection, network.per_function / len(left))
+        seconds += (left[0] - moved) / 1e6 / each
+        moved = left.pop(0)
+    return seconds
 
 
-def seconds_of(size_bytes: int, memory_mb: int, measured: Measured, network: Network) -> float:
+def seconds_of(
+    size_bytes: int,
+    memory_mb: int,
+    measured: Measured,
+    network: Network,
+    plan: PartPlan = _PLAN,
+) -> float:
     """Return a warm job's billed seconds: waiting, its own CPU, and the bytes.
 
     While bytes move the slower of processor and network decides: the other hides behind it.
     """
-    trips = _ROUND_TRIPS if size_bytes <= _PLAN.single_put_bytes else _MULTIPART_ROUND_TRIPS
+    trips = _MULTIPART_ROUND_TRIPS if _parts(size_bytes, plan) else _ROUND_TRIPS
     share = processors(memory_mb)
     bytes_cpu = measured.cpu_per_gib * size_bytes / GIB / share
-    moving = max(bytes_cpu, network_seconds(size_bytes, network))
+    moving = max(bytes_cpu, network_seconds(size_bytes, network, plan))
     return trips * _ROUND_TRIP_SECONDS + measured.job_cpu_seconds / share + moving
 
 
@@ -243,14 +285,32 @@ def gb_seconds(memory_mb: int, seconds: float) -> float:
     return memory_mb / 1024 * seconds
 
 
-def cost_of(size_bytes: int, memory_mb: int, measured: Measured, network: Network) -> Cost:
+def requests_of(size_bytes: int, seconds: float, plan: PartPlan = _PLAN) -> dict[str, float]:
+    """Return what a job of so many seconds asks of each service but S3."""
+    asked = dict(_PER_JOB)
+    beats = int(seconds // _BEAT_SECONDS)
+    uploads = 1 if _parts(size_bytes, plan) else 0
+    for times, each in ((beats, _PER_BEAT), (uploads, _PER_UPLOAD)):
+        for name, count in each.items():
+            asked[name] += times * count
+    return asked
+
+
+def cost_of(
+    size_bytes: int,
+    memory_mb: int,
+    measured: Measured,
+    network: Network,
+    plan: PartPlan = _PLAN,
+) -> Cost:
     """Return what one job with an export of this size costs."""
     price = prices()
-    seconds = seconds_of(size_bytes, memory_mb, measured, network)
+    seconds = seconds_of(size_bytes, memory_mb, measured, network, plan)
+    asked = requests_of(size_bytes, seconds, plan)
     return Cost(
         compute=gb_seconds(memory_mb, seconds) * price["gb_second"].each,
-        s3_writes=s3_writes(size_bytes) * price["s3_write"].each,
-        other_requests=sum(count * price[name].each for name, count in _PER_JOB.items()),
+        s3_writes=s3_writes(size_bytes, plan) * price["s3_write"].each,
+        other_requests=sum(count * price[name].each for name, count in asked.items()),
     )
 
 
@@ -290,12 +350,18 @@ def write_tables(measured: Measured) -> str:
             _told_inputs(measured),
             "### Per TiB, in exports of 2 GiB",
             _table_per_tib(measured),
+            "### Which MemorySize",
+            _table_of_memory(measured),
+            f"### Which parts: per TiB, in exports of 2 GiB, at {CHOSEN_MB} MB",
+            _table_of_parts(measured),
             "### Per 1,000 jobs",
             _table_per_1000_jobs(measured),
             "### How far one invocation gets",
             _table_of_reach(measured),
-            "### One row by hand: 512 MB, per TiB",
+            f"### One row by hand: {CHOSEN_MB} MB, per TiB",
             _worked_row(measured),
+            "### Storage, per TiB",
+            _table_of_storage(),
             "### Prices",
             _table_of_prices(),
         )
@@ -316,7 +382,9 @@ def _told_inputs(measured: Measured) -> str:
         f"**{measured.cpu_per_gib:.2f} CPU s/GiB**, peak memory {measured.peak_rss_mib:.0f} MiB "
         "(the engine's process alone).\n"
         f"- **A warm job**: {source}.\n"
-        "- All that follows is computed from these two by the model above."
+        f"- **A cold start**: {measured.cold_cpu_seconds:.3f} s of CPU up to the handler's first "
+        "line (`python -m tests.bench.cold --json PATH`).\n"
+        "- All that follows is computed from these three by the model above."
     )
 
 
@@ -324,9 +392,9 @@ def _table_per_tib(measured: Measured) -> str:
     copies = TIB // _BENCH_BYTES
     rows = []
     for memory_mb in MEMORY_SIZES_MB:
-        seconds = seconds_of(_BENCH_BYTES, memory_mb, measured, OPEN)
-        cost = cost_of(_BENCH_BYTES, memory_mb, measured, OPEN)
-        careful = cost_of(_BENCH_BYTES, memory_mb, measured, CAREFUL)
+        seconds = seconds_of(_BENCH_BYTES, memory_mb, measured, AWS)
+        cost = cost_of(_BENCH_BYTES, memory_mb, measured, AWS)
+        slower = cost_of(_BENCH_BYTES, memory_mb, measured, MEASURED)
         rows.append(
             (
                 str(memory_mb),
@@ -337,30 +405,83 @@ def _table_per_tib(measured: Measured) -> str:
                 f"{cost.s3_writes * copies:.3f}",
                 f"{cost.other_requests * copies:.3f}",
                 f"**{cost.total * copies:.3f}**",
-                f"{careful.total * copies:.3f}",
+                f"{slower.total * copies:.3f}",
             )
         )
     header = (
         *("MB", "s per export", "held up by", "GB-s", "compute $", "S3 writes $"),
-        *("other requests $", "**$ per TiB**", f"$ per TiB if a function gets {CAREFUL.name}"),
+        *("other requests $", "**$ per TiB**", f"$ per TiB at {MEASURED.name}"),
+    )
+    return _markdown(header, rows)
+
+
+def _table_of_memory(measured: Measured) -> str:
+    """Show the curve that the choice is made on: what each size costs, and what waits for it."""
+    price, rows = prices()["gb_second"].each, []
+    for memory_mb in MEMORY_SIZES_MB:
+        share = processors(memory_mb)
+        cold_seconds = measured.cold_cpu_seconds / share
+        per_tib = cost_of(_BENCH_BYTES, memory_mb, measured, AWS).total * (TIB // _BENCH_BYTES)
+        cells = (
+            str(memory_mb),
+            f"{share:.3f}",
+            f"{share * network_seconds(GIB, AWS):.2f}",
+            f"{seconds_of(_BENCH_BYTES, memory_mb, measured, AWS):.1f}",
+            f"{per_tib:.3f}",
+            f"{seconds_of(KIB, memory_mb, measured, AWS):.2f}",
+            f"{cost_of(KIB, memory_mb, measured, AWS).total * 1000:.4f}",
+            f"{cold_seconds:.1f}",
+            f"{gb_seconds(memory_mb, cold_seconds) * price * 1000:.4f}",
+        )
+        chosen = memory_mb == CHOSEN_MB
+        rows.append(tuple(f"**{cell}**" for cell in cells) if chosen else cells)
+    header = (
+        *("MB", "of a processor", "CPU s/GiB that the network allows", "s per 2 GiB", "$ per TiB"),
+        *("s per 1 KiB, warm", "$ per 1,000 of 1 KiB", "s of a cold start"),
+        "$ per 1,000 cold starts",
+    )
+    return _markdown(header, rows)
+
+
+def _table_of_parts(measured: Measured) -> str:
+    copies, rows = TIB // _BENCH_BYTES, []
+    for part_mib in _PART_SIZES_MIB:
+        part_bytes = part_mib * MIB
+        plan = replace(_PLAN, small_part_bytes=part_bytes, large_part_bytes=part_bytes)
+        cost = cost_of(_BENCH_BYTES, CHOSEN_MB, measured, AWS, plan)
+        slowest_seconds = part_bytes / _PLAN.slowest_bytes_per_second
+        cells = (
+            str(part_mib),
+            f"{s3_writes(_BENCH_BYTES, plan) * copies:,}",
+            f"{cost.s3_writes * copies:.3f}",
+            f"{cost.compute * copies:.3f}",
+            f"{cost.total * copies:.3f}",
+            f"{slowest_seconds:.0f}",
+        )
+        chosen = part_bytes == _PLAN.large_part_bytes
+        rows.append(tuple(f"**{cell}**" for cell in cells) if chosen else cells)
+    slowest = f"{_PLAN.slowest_bytes_per_second / 1e6:g} MB/s"
+    header = (
+        *("MiB a part", "writes", "S3 writes $", "compute $", "$ per TiB"),
+        f"s of a part alone at {slowest}",
     )
     return _markdown(header, rows)
 
 
 def _table_per_1000_jobs(measured: Measured) -> str:
-    sizes = ((MIB, "1 MiB"), (64 * MIB, "64 MiB"), (GIB, "1 GiB"))
+    sizes = ((KIB, "1 KiB"), (MIB, "1 MiB"), (64 * MIB, "64 MiB"), (GIB, "1 GiB"))
     rows = []
     for memory_mb in MEMORY_SIZES_MB:
-        small = cost_of(MIB, memory_mb, measured, OPEN)
+        small = cost_of(MIB, memory_mb, measured, AWS)
         rows.append(
             (
                 str(memory_mb),
-                f"{seconds_of(MIB, memory_mb, measured, OPEN):.2f}",
+                f"{seconds_of(MIB, memory_mb, measured, AWS):.2f}",
                 f"{small.compute * 1000:.4f}",
                 f"{small.s3_writes * 1000:.4f}",
                 f"{small.other_requests * 1000:.4f}",
                 *(
-                    f"**{cost_of(size, memory_mb, measured, OPEN).total * 1000:.3f}**"
+                    f"**{cost_of(size, memory_mb, measured, AWS).total * 1000:.3f}**"
                     for size, _ in sizes
                 ),
             )
@@ -373,21 +494,14 @@ def _table_per_1000_jobs(measured: Measured) -> str:
 
 
 def _table_of_reach(measured: Measured) -> str:
-    header = (
-        "MB",
-        *(
-            f"GiB in {timeout} s, {network.name}"
-            for network in (OPEN, CAREFUL)
-            for timeout in _TIMEOUTS_SECONDS
-        ),
-    )
+    columns = [(network, timeout) for network in (AWS, MEASURED) for timeout in _TIMEOUTS_SECONDS]
+    header = ("MB", *(f"GiB in {timeout} s, {network.name}" for network, timeout in columns))
     rows = [
         (
             str(memory_mb),
             *(
                 str(largest_export_gib(memory_mb, timeout, measured, network))
-                for network in (OPEN, CAREFUL)
-                for timeout in _TIMEOUTS_SECONDS
+                for network, timeout in columns
             ),
         )
         for memory_mb in MEMORY_SIZES_MB
@@ -396,21 +510,22 @@ def _table_of_reach(measured: Measured) -> str:
 
 
 def _worked_row(measured: Measured) -> str:
-    """Show the arithmetic of the row in which every term matters."""
-    memory_mb, copies = 512, TIB // _BENCH_BYTES
+    """Show the arithmetic of the row that is deployed by default."""
+    memory_mb, copies = CHOSEN_MB, TIB // _BENCH_BYTES
     share, price = processors(memory_mb), prices()
-    seconds = seconds_of(_BENCH_BYTES, memory_mb, measured, OPEN)
+    seconds = seconds_of(_BENCH_BYTES, memory_mb, measured, AWS)
     billed = gb_seconds(memory_mb, seconds) * copies
     writes = s3_writes(_BENCH_BYTES)
-    cost = cost_of(_BENCH_BYTES, memory_mb, measured, OPEN)
+    cost = cost_of(_BENCH_BYTES, memory_mb, measured, AWS)
+    asked = requests_of(_BENCH_BYTES, seconds)
     reads = (writes - 2) * copies
-    cpu, net = measured.cpu_per_gib * 2 / share, network_seconds(_BENCH_BYTES, OPEN)
+    cpu, net = measured.cpu_per_gib * 2 / share, network_seconds(_BENCH_BYTES, AWS)
     trips, own = _MULTIPART_ROUND_TRIPS, measured.job_cpu_seconds
     waiting, theirs = trips * _ROUND_TRIP_SECONDS, reads * price["s3_read"].each
     terms = {
         "processor": f"{memory_mb} / {_ONE_PROCESSOR_MB} = {share:.4f}",
         "bytes, CPU": f"{measured.cpu_per_gib:.3f} CPU s/GiB x 2 GiB / {share:.4f} = {cpu:.2f} s",
-        "bytes, network": f"2,147.48 MB / ({OPEN.name}) = {net:.2f} s",
+        "bytes, network": f"2,147.48 MB / {AWS.per_function:g} MB/s = {net:.2f} s",
         "the slower one": f"{max(cpu, net):.2f} s",
         "waiting": f"{trips} round trips x {_ROUND_TRIP_SECONDS} s = {waiting:.2f} s",
         "the job's CPU": f"{own:.4f} s / {share:.4f} = {own / share:.3f} s",
@@ -420,7 +535,7 @@ def _worked_row(measured: Measured) -> str:
         "S3 writes": f"({writes - 2} parts + begin + complete) x {copies} = {writes * copies:,}",
         "their price": f"x {price['s3_write'].shown} = ${cost.s3_writes * copies:.3f}",
         "other requests": f"{copies} x the sum of: = ${cost.other_requests * copies:.4f}",
-        **{f"  {name}": f"{count:g} x {price[name].shown}" for name, count in _PER_JOB.items()},
+        **{f"  {name}": f"{count:g} x {price[name].shown}" for name, count in asked.items()},
         "a TiB": f"${cost.total * copies:.3f}",
         "for the vendor": f"at least {reads:,} reads x {price['s3_read'].shown} = ${theirs:.3f}",
     }
@@ -428,15 +543,45 @@ def _worked_row(measured: Measured) -> str:
     return "\n".join(("```text", *lines, "```"))
 
 
+# Dollars for a GB and month, for reading a GB, for moving 1,000 objects there, and the least days
+# that are paid for (S3's pricing page names them so).
+_STORAGE: tuple[tuple[str, float, float, float, int], ...] = (
+    ("none (S3 Standard)", 0.023, 0.0, 0.0, 0),
+    ("STANDARD_IA", 0.0125, 0.01, 0.01, 30),
+    ("INTELLIGENT_TIERING, not read for 30 days", 0.0125, 0.0, 0.01, 0),
+    ("INTELLIGENT_TIERING, not read for 90 days", 0.004, 0.0, 0.01, 0),
+    ("GLACIER_IR", 0.004, 0.03, 0.02, 90),
+)
+
+
+def _table_of_storage() -> str:
+    copies = TIB // _BENCH_BYTES
+    rows = [
+        (
+            name,
+            f"{1024 * month:.2f}",
+            f"{1024 * read:.2f}",
+            f"{copies / 1000 * move:.3f}",
+            str(days or "none"),
+        )
+        for name, month, read, move, days in _STORAGE
+    ]
+    header = (
+        *("ArchiveStorageClass", "$ per TiB and month", "$ to read a TiB"),
+        *("$ to move a TiB there, in exports of 2 GiB", "days paid at the least"),
+    )
+    return _markdown(header, rows)
+
+
 def _table_of_prices() -> str:
     rows = [(price.what, price.shown, price.page) for price in prices().values()]
-    title = f"us-east-1, on demand, first tier, no free tier, noted on {PRICES_AS_OF}:"
+    title = f"us-east-1, on demand, first tier, no free tier, noted from {PRICES_AS_OF} on:"
     return f"{title}\n\n{_markdown(('what', 'dollars', 'AWS states it at'), rows)}"
 
 
 def _bound_by(size_bytes: int, memory_mb: int, measured: Measured) -> str:
     bytes_cpu = measured.cpu_per_gib * size_bytes / GIB / processors(memory_mb)
-    return "processor" if bytes_cpu > network_seconds(size_bytes, OPEN) else "network"
+    return "processor" if bytes_cpu > network_seconds(size_bytes, AWS) else "network"
 
 
 def _markdown(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -454,14 +599,19 @@ def put_between_markers(page: str, tables: str) -> str:
 
 # --- the plot ---
 
-_PLOTTED_MB = (128, 512, 1769)
+_PLOTTED_MB = (128, CHOSEN_MB, 1024)
 _SMALLEST, _LARGEST = MIB, 100 * GIB
 _POINTS_PER_DOUBLING = 4
 _WIDTH, _HEIGHT = 920, 400
 _TOP, _BOTTOM, _PANEL_WIDTH = 76, 344, 360
 _SIZE_TICKS = (
-    *((MIB, "1 MiB"), (10 * MIB, "10"), (100 * MIB, "100"), (GIB, "1 GiB")),
-    *((10 * GIB, "10"), (100 * GIB, "100")),
+    *((MIB, "1 MiB"), (10 * MIB, "10 MiB"), (100 * MIB, "100 MiB"), (GIB, "1 GiB")),
+    *((10 * GIB, "10 GiB"), (100 * GIB, "100 GiB")),
+)
+# Where the plan changes, and what it does from there on.
+_STEPS = (
+    (_PLAN.single_put_bytes, ("above 16 MiB in parts:", "four requests, not one")),
+    (_PLAN.fewest_parts * _PLAN.large_part_bytes, ("from 1 GiB on", "256 MiB a part")),
 )
 # The background is painted, so that the plot is readable whatever page it stands on. Lines differ
 # in their dashes as well as in their colours.
@@ -471,18 +621,21 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .paper { fill: #ffffff }
 .grid { stroke: #d1d9e0; stroke-width: 1 }
 .limit { stroke: #cf222e; stroke-width: 1; stroke-dasharray: 2 3 }
+.step { stroke: #59636e; stroke-width: 1; stroke-dasharray: 1 3 }
+.word { font-size: 11px }
 .line { fill: none; stroke-width: 2 }
 .m128 { stroke: #0969da }
-.m512 { stroke: #bc4c00; stroke-dasharray: 7 3 }
-.m1769 { stroke: #1a7f37; stroke-dasharray: 2 2 }
+.m192 { stroke: #bc4c00; stroke-dasharray: 7 3 }
+.m1024 { stroke: #1a7f37; stroke-dasharray: 2 2 }
 @media (prefers-color-scheme: dark) {
 text { fill: #f0f6fc }
 .paper { fill: #0d1117 }
 .grid { stroke: #30363d }
 .limit { stroke: #ff7b72 }
+.step { stroke: #9198a1 }
 .m128 { stroke: #58a6ff }
-.m512 { stroke: #ffa657 }
-.m1769 { stroke: #56d364 }
+.m192 { stroke: #ffa657 }
+.m1024 { stroke: #56d364 }
 }
 """
 
@@ -498,6 +651,7 @@ class _Panel:
     tick: Callable[[int], str]
     value: Callable[[int, int], float]  # (size_bytes, memory_mb)
     limits: tuple[float, ...] = ()
+    words: bool = False  # on the plan's steps
 
     def x(self, size_bytes: int) -> float:
         return self.left + _PANEL_WIDTH * _share_of_log(size_bytes, _SMALLEST, _LARGEST)
@@ -507,7 +661,8 @@ class _Panel:
         return _BOTTOM - (_BOTTOM - _TOP) * share
 
     def draw(self) -> list[str]:
-        return [*self._axes(), *self._limit_lines(), *(self._line(mb) for mb in _PLOTTED_MB)]
+        lines = (self._line(memory_mb) for memory_mb in _PLOTTED_MB)
+        return [*self._axes(), *self._limit_lines(), *self._step_words(), *lines]
 
     def _axes(self) -> list[str]:
         right, middle = self.left + _PANEL_WIDTH, self.left + _PANEL_WIDTH / 2
@@ -532,6 +687,16 @@ class _Panel:
             drawn.append(_text(self.left + 6, height + 13, f"time-out {limit:g} s"))
         return drawn
 
+    def _step_words(self) -> list[str]:
+        drawn = []
+        for size, lines in _STEPS if self.words else ():
+            drawn.append(_rule(self.x(size), _TOP, self.x(size), _BOTTOM, "step"))
+            drawn += [
+                _text(self.x(size) + 4, _TOP + 14 * (1 + at), line, "word")
+                for at, line in enumerate(lines)
+            ]
+        return drawn
+
     def _line(self, memory_mb: int) -> str:
         points = " ".join(
             f"{self.x(size):.1f},{self.y(self.value(size, memory_mb)):.1f}"
@@ -544,13 +709,21 @@ def draw_plot(measured: Measured) -> str:
     """Return an SVG: dollars and seconds of one export over its size, at three memory sizes."""
 
     def dollars(size_bytes: int, memory_mb: int) -> float:
-        return cost_of(size_bytes, memory_mb, measured, OPEN).total
+        return cost_of(size_bytes, memory_mb, measured, AWS).total
 
     def seconds(size_bytes: int, memory_mb: int) -> float:
-        return seconds_of(size_bytes, memory_mb, measured, OPEN)
+        return seconds_of(size_bytes, memory_mb, measured, AWS)
 
     panels = (
-        _Panel("dollars per export", 76, -5, -1, lambda p: f"${10.0**p:.{-p}f}", dollars),
+        _Panel(
+            "dollars per export",
+            76,
+            -5,
+            -1,
+            lambda p: f"${10.0**p:.{-p}f}",
+            dollars,
+            words=True,
+        ),
         _Panel(
             "seconds per export",
             536,
@@ -594,7 +767,9 @@ def _plotted_sizes() -> list[int]:
     while size < _LARGEST:
         sizes.append(round(size))
         size *= step
-    return [*sizes, _LARGEST]
+    # The last that fits one PUT and the first that does not: a step is drawn as one.
+    single = _PLAN.single_put_bytes
+    return sorted({*sizes, single, single + 1, _LARGEST})
 
 
 def _share_of_log(value: float, low: float, high: float) -> float:
@@ -618,11 +793,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.costs", description=__doc__)
     parser.add_argument("--measured", type=Path, required=True, help="of tests.bench.compare")
     parser.add_argument("--warm", type=Path, help="of tests.bench.warm; else its target is taken")
+    parser.add_argument("--cold", type=Path, help="of tests.bench.cold; else what it last told")
     parser.add_argument("--markdown", type=Path, help="a page with the two markers")
     parser.add_argument("--svg", type=Path, help="where to write the plot")
     options = parser.parse_args()
-    warm = json.loads(options.warm.read_text()) if options.warm else None
-    measured = Measured.of(json.loads(options.measured.read_text()), warm)
+    warm, cold = (
+        json.loads(path.read_text()) if path else None for path in (options.warm, options.cold)
+    )
+    measured = Measured.of(json.loads(options.measured.read_text()), warm, cold)
     tables = write_tables(measured)
     print(tables)  # noqa: T201 - a command's output
     if options.markdown:

@@ -33,7 +33,7 @@ def _invoke(function: Any, message: dict[str, str]) -> dict[str, Any]:  # noqa: 
     event = {"Records": [sqs_record(message)]}
     context = SimpleNamespace(
         function_name="archive_export",
-        memory_limit_in_mb=512,
+        memory_limit_in_mb=192,
         invoked_function_arn="arn:aws:lambda:us-east-1:123456789012:function:archive_export",
         aws_request_id=str(uuid.uuid4()),
         get_remaining_time_in_millis=lambda: 300_000,

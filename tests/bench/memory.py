@@ -38,12 +38,12 @@ __all__ = ["main"]
 
 _KIB, _MIB = 1 << 10, 1 << 20
 _SINGLE_PUT_MIB = 16  # the most that one PUT takes: the largest body that is held in memory
-_SIZES_MIB = (_SINGLE_PUT_MIB, 256, 1024)  # from 256 on, eight parts are in flight
+_SIZES_MIB = (_SINGLE_PUT_MIB, 256, 2048)  # four parts in flight, and eight
 _LARGE_MIB = 8192
-_REFUSED_MIB = 1536  # parts of 64 MiB; eight buffers of that kind killed the function once
+_REFUSED_MIB = 1536  # six parts of 256 MiB; eight buffers of 64 MiB killed the function once
 _REFUSALS = {"part": "one part 403", "parts": "every part 403", "trailers": "no trailers"}
 _PLAIN = ("part", "parts")  # nothing is held in memory for these
-_LARGEST_PART_MIB = 64  # plan.py's, at this size
+_LARGEST_PART_MIB = 256  # plan.py's, at this size
 _SMALLEST_FUNCTION_MIB = 128  # Lambda's least
 _LIMIT_MIB = 96.0
 _SPREAD_LIMIT = 1.05

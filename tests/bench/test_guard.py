@@ -28,7 +28,7 @@ from tests.bench.pattern import pattern_at
 from tests.bench.servers import ROOT, NullS3, null_s3
 
 _MIB = 1 << 20
-_PART_BYTES = 16 * _MIB  # plan.py's, below 1 GiB
+_PART_BYTES = 16 * _MIB  # plan.py's, up to 64 MiB
 _GROWTH_LIMIT = 1.05
 _COPY_LIMIT = 1.25  # of a body in memory; a second copy would make it 2
 _TLS_RECORD_BYTES = 16 * 1024

@@ -20,6 +20,8 @@ OPTIONS = {
     "SecurityGroupIds": "sg-0a1b2c3d",
     "ObjectLockMode": "COMPLIANCE",
     "ObjectLockDays": "400",
+    "ObjectLockConfirmation": "COMPLIANCE",
+    "ArchiveStorageClass": "GLACIER_IR",
     "PermissionsBoundaryArn": BOUNDARY,
 }
 MIB = 1 << 20

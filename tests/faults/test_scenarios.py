@@ -152,7 +152,6 @@ def test_200_gib_over_a_three_minute_function(clock: time_machine.Traveller) -> 
                 single_put_bytes=16,
                 small_part_bytes=16,
                 large_part_bytes=64,
-                large_from_bytes=512,
                 unit_bytes=1,
             ),
         },

@@ -46,7 +46,6 @@ SCALED_PLAN = PartPlan(
     single_put_bytes=LEAST_PART_BYTES,
     small_part_bytes=LEAST_PART_BYTES,
     large_part_bytes=2 * LEAST_PART_BYTES,
-    large_from_bytes=8 * LEAST_PART_BYTES,
     server_side_part_bytes=2 * LEAST_PART_BYTES,
     least_part_bytes=LEAST_PART_BYTES,
     unit_bytes=1,

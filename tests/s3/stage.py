@@ -149,7 +149,7 @@ class Stage:
         """
         plan = PartPlan()
         if part_bytes is not None:
-            plan = replace(plan, single_put_bytes=part_bytes, small_part_bytes=part_bytes)
+            plan = replace(plan, single_put_bytes=part_bytes, large_part_bytes=part_bytes)
         if server_side_part_bytes is not None:
             plan = replace(plan, server_side_part_bytes=server_side_part_bytes)
         application = _compose(self.bucket, self.clients.outside, SOURCE if granted else "", plan)

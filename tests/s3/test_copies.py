@@ -9,7 +9,7 @@ import pytest
 from local.apartmentiq import SyntheticExport, crc64nvme_of, sha256_of
 from tests.s3.stage import MIB, Stage
 
-SIZES = [0, 1, 9 * MIB, 16 * MIB, 16 * MIB + 1, 70 * MIB]
+SIZES = [0, 1, 9 * MIB, 16 * MIB, 16 * MIB + 1, 60 * MIB]
 SINGLE_PUT_BYTES = 16 * MIB
 
 

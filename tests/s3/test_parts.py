@@ -79,11 +79,11 @@ def test_a_damaged_part_is_refused(stage: Stage, way: Way) -> None:
 @needs_checksums
 def test_a_damaged_part_is_copied_again_and_no_other(stage: Stage) -> None:
     """The copy reads that part anew, and the object is right."""
-    export = SyntheticExport(70 * MIB, seed=70)
+    export = SyntheticExport(64 * MIB, seed=70)
     key = stage.put_export(export)
     stage.front.spoil(Fault(lambda call: call.part_number == 3, flip_a_byte=True))
     stage.copy(key)
-    assert sorted(call.part_number or 0 for call in stage.part_calls()) == [1, 2, 3, 3, 4, 5]
+    assert sorted(call.part_number or 0 for call in stage.part_calls()) == [1, 2, 3, 3, 4]
     assert stage.archived_sha256() == sha256_of(export)
 
 

@@ -153,6 +153,7 @@ class Stack:
         def value(match: re.Match[str]) -> str:
             if match["literal"]:
                 return "${" + match["name"] + "}"
-            return str(values.get(match["name"]) or self._reference(match["name"]))
+            name = match["name"]
+            return str(values[name] if name in values else self._reference(name))
 
         return _PLACEHOLDER.sub(value, text)

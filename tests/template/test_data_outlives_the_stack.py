@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
 
-from tests.template.resolved import Stack
+from tests.template.resolved import Stack, read_template
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/0a1b"
 RETAINED = {"ArchiveBucket", "ArchiveTable", "CredentialsSecret"}
@@ -28,9 +29,12 @@ HOLDS_DATA = {
 
 @pytest.mark.parametrize("name", sorted(RETAINED))
 def test_data_is_retained_when_the_stack_goes_or_replaces_it(name: str) -> None:
-    """Neither deleting the stack nor an update that needs a new resource deletes data."""
+    """Neither deleting the stack nor an update that needs a new resource deletes data.
+
+    A first deploy that fails leaves nothing behind that the next one collides with.
+    """
     resource = Stack().resources[name]
-    assert resource["DeletionPolicy"] == "Retain"
+    assert resource["DeletionPolicy"] == "RetainExceptOnCreate"
     assert resource["UpdateReplacePolicy"] == "Retain"
 
 
@@ -69,6 +73,40 @@ def test_unfinished_uploads_are_aborted_after_thirty_days() -> None:
     longest_seconds = 10_000 * (5 << 30) * 8 / 625e6
     assert 3 * longest_seconds < timedelta(days=30).total_seconds()
     assert not [name for name in rule if "Expiration" in name]
+
+
+@pytest.mark.parametrize("storage_class", ["STANDARD_IA", "INTELLIGENT_TIERING", "GLACIER_IR"])
+def test_archived_objects_move_to_the_storage_class_that_was_asked_for(storage_class: str) -> None:
+    """After the days that were asked for; the other rule stays as it is."""
+    given = {"ArchiveStorageClass": storage_class, "ArchiveStorageClassDays": "60"}
+    rules = Stack(**given).properties("ArchiveBucket")["LifecycleConfiguration"]["Rules"]
+    by_default = Stack().properties("ArchiveBucket")["LifecycleConfiguration"]["Rules"]
+    moves = {"StorageClass": storage_class, "TransitionInDays": "60"}
+    assert rules == [
+        *by_default,
+        {"Id": "MoveToStorageClass", "Status": "Enabled", "Transitions": [moves]},
+    ]
+
+
+def test_an_existing_bucket_is_told_the_rule_that_moves_objects() -> None:
+    """What is printed is the JSON that S3 takes, with a storage class and without."""
+    bucket = {"ExistingArchiveBucketName": "ours", "KeyPrefix": "exports/"}
+    moved = {"ArchiveStorageClass": "GLACIER_IR", "ArchiveStorageClassDays": "45"}
+    printed = [
+        json.loads(Stack(**bucket, **given).outputs["ExistingBucketLifecycleRule"]["Value"])
+        for given in ({}, moved)
+    ]
+    assert "Transitions" not in printed[0]
+    assert printed[1] == printed[0] | {"Transitions": [{"StorageClass": "GLACIER_IR", "Days": 45}]}
+
+
+def test_no_storage_class_is_offered_that_must_be_restored_before_it_is_read() -> None:
+    """`recheck`, audit, Athena and loaders read the archive without waiting for hours."""
+    offered = read_template()["Parameters"]["ArchiveStorageClass"]["AllowedValues"]
+    # what S3's lifecycle moves to (API Reference, "Transition"), less those to be restored first,
+    # and the one whose objects are lost with one zone
+    moves_to = {"GLACIER", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "DEEP_ARCHIVE"}
+    assert {*offered} == {"", "GLACIER_IR"} | moves_to - {"GLACIER", "DEEP_ARCHIVE", "ONEZONE_IA"}
 
 
 @pytest.mark.parametrize(

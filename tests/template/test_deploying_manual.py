@@ -13,6 +13,7 @@ from tests.template.resolved import REPOSITORY, Stack, read_template
 MANUAL = (REPOSITORY / "docs" / "deploying.md").read_text()
 ACCOUNT = "123456789012"
 # What each AWS service that a function calls is reached by in a VPC.
+LOCK = ("ObjectLockMode", "ObjectLockDays", "ObjectLockConfirmation")
 ENDPOINTS = {
     "dynamodb": "gateway",
     "events": "interface",
@@ -81,4 +82,4 @@ def test_every_parameter_that_the_manual_names_is_there() -> None:
     named = {name for line in headings for name in line.partition(": ")[2].split(", ")}
     groups = read_template()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
     (company,) = [g for g in groups if g["Label"]["default"].startswith("What a company")]
-    assert named == {*company["Parameters"], "KmsKeyArn", "ObjectLockMode", "ObjectLockDays"}
+    assert named == {*company["Parameters"], "KmsKeyArn", *LOCK}

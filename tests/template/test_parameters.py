@@ -13,7 +13,8 @@ import pytest
 from archiver.apartmentiq.link import TrustedHosts
 from archiver.object_key import DEFAULT_KEY_TEMPLATE, check_key_template
 from local import athena_ddl
-from tests.template.resolved import read_template
+from local.aws.expansion import ParameterError, expand_template
+from tests.template.resolved import REPOSITORY, read_template
 
 TEMPLATE = read_template()
 PARAMETERS: dict[str, dict[str, Any]] = TEMPLATE["Parameters"]
@@ -188,6 +189,31 @@ def test_the_default_key_template_is_the_functions_own() -> None:
     """A stack and a function without settings put a job at the same key."""
     assert PARAMETERS["KeyTemplate"]["Default"] == DEFAULT_KEY_TEMPLATE
     assert athena_ddl.DEFAULT_KEY_TEMPLATE == DEFAULT_KEY_TEMPLATE  # and Athena looks there
+
+
+@pytest.mark.parametrize(
+    ("given", "confirmed", "is_taken"),
+    [
+        ("", "", True),
+        ("COMPLIANCE", "", False),
+        ("COMPLIANCE", "GOVERNANCE", False),
+        ("GOVERNANCE", "", False),
+        ("GOVERNANCE", "GOVERNANCE", True),
+        ("COMPLIANCE", "COMPLIANCE", True),
+        ("", "COMPLIANCE", False),
+    ],
+)
+def test_objects_are_locked_for_good_on_purpose_only(
+    *, given: str, confirmed: str, is_taken: bool
+) -> None:
+    """One parameter that slipped, or an answer that was saved for the other mode, locks nothing."""
+    template = expand_template(REPOSITORY / "template.yaml", bucket="b", region="us-east-1")
+    values = {"ObjectLockMode": given, "ObjectLockConfirmation": confirmed}
+    if is_taken:
+        template.check_parameters(values)
+    else:
+        with pytest.raises(ParameterError, match="cannot be undone"):
+            template.check_parameters(values)
 
 
 def test_naming_a_new_and_an_existing_bucket_is_refused() -> None:

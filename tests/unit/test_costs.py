@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
+from archiver.transfer.plan import PartPlan
 from tests.bench.costs import (
+    AWS,
     BEGIN,
-    CAREFUL,
+    CHOSEN_MB,
     END,
     ENGINE,
+    MEASURED,
     MEMORY_SIZES_MB,
-    OPEN,
     Measured,
+    Network,
     cost_of,
     draw_plot,
     gb_seconds,
@@ -24,14 +28,16 @@ from tests.bench.costs import (
     prices,
     processors,
     put_between_markers,
+    requests_of,
     s3_writes,
     seconds_of,
     write_tables,
 )
+from tests.template.resolved import read_template
 
-MIB, GIB = 1 << 20, 1 << 30
+MIB, GIB, TIB = 1 << 20, 1 << 30, 1 << 40
 DOCS = Path(__file__).parents[2] / "docs"
-MEASURED = Measured(
+ENGINES = Measured(
     cpu_per_gib=1.769,  # so that 1,000 MB/1769 of a processor give round sums
     size_bytes=2 * GIB,
     runs=5,
@@ -87,8 +93,9 @@ def test_a_gigabyte_second_is_1024_mb_for_a_second() -> None:
         (16 * MIB, 1),
         (16 * MIB + 1, 2 + 2),
         (64 * MIB, 4 + 2),
-        (2 * GIB, 32 + 2),
-        (100 * GIB, 1600 + 2),
+        (GIB, 4 + 2),
+        (2 * GIB, 8 + 2),
+        (100 * GIB, 400 + 2),
     ],
 )
 def test_writes_are_the_parts_and_two_more(size_bytes: int, writes: int) -> None:
@@ -96,48 +103,86 @@ def test_writes_are_the_parts_and_two_more(size_bytes: int, writes: int) -> None
     assert s3_writes(size_bytes) == writes
 
 
-def test_the_network_gives_each_part_in_flight_a_connection() -> None:
-    """2 GiB over eight: 2147.483648 MB / 320; a single PUT is read first and then written."""
-    assert network_seconds(2 * GIB, OPEN) == pytest.approx(6.710886)
-    assert network_seconds(MIB, OPEN) == pytest.approx(2 * 1.048576 / 40)
-    # Four parts of 16 MiB side by side take as long as one.
-    assert network_seconds(64 * MIB, OPEN) == pytest.approx(16.777216 / 40)
-    # Nine parts over eight connections take two turns.
-    assert network_seconds(9 * 16 * MIB, OPEN) == pytest.approx(2 * 16.777216 / 40)
+def test_the_network_is_what_aws_states_of_a_function() -> None:
+    """625 Mbit/s are 78.125 MB/s; a single PUT is read first, then written."""
+    assert AWS.per_function == 78.125
+    assert network_seconds(2 * GIB, AWS) == pytest.approx(2147.483648 / 78.125)
+    assert network_seconds(2 * GIB, MEASURED) == pytest.approx(2147.483648 / 70.8)
+    assert network_seconds(MIB, AWS) == pytest.approx(2 * 1.048576 / 40)
 
 
-def test_a_last_small_part_is_not_waited_for_as_if_it_were_whole() -> None:
-    """Eight whole parts and one byte: one turn, and the byte."""
-    assert network_seconds(8 * 16 * MIB + 1, OPEN) == pytest.approx(16.777217 / 40)
-
-
-def test_a_function_s_own_bandwidth_bounds_all_connections() -> None:
-    """2 GiB at 75 MB/s."""
-    assert network_seconds(2 * GIB, CAREFUL) == pytest.approx(2147.483648 / 75)
+def test_parts_share_what_the_function_has_and_the_last_is_alone() -> None:
+    """Two parts of 16 MiB share 78.125 MB/s; what is left of the ninth has one connection's 40."""
+    assert network_seconds(32 * MIB, AWS) == pytest.approx(2 * 16.777216 / 78.125)
+    # 16 MiB and 1 MiB: both have 39.0625 until the small one ends, then the other has 40.
+    expected = 1.048576 / 39.0625 + (16.777216 - 1.048576) / 40
+    assert network_seconds(17 * MIB, AWS) == pytest.approx(expected)
+    nine = PartPlan(small_part_bytes=16 * MIB, large_part_bytes=16 * MIB)
+    expected = 8 * 16.777216 / 78.125 + 16.777216 / 40
+    assert network_seconds(9 * 16 * MIB, AWS, nine) == pytest.approx(expected)
 
 
 def test_seconds_are_the_processor_s_where_it_is_the_slower() -> None:
     """128 MB: 1.769 x 2 / (128/1769) = 48.896 s of bytes, 0.2445 of the job, 9 round trips."""
     expected = 1.769 * 2 * 1769 / 128 + 0.01769 * 1769 / 128 + 9 * 0.03
     assert expected == pytest.approx(49.4104, abs=1e-3)
-    assert seconds_of(2 * GIB, 128, MEASURED, OPEN) == pytest.approx(expected)
+    assert seconds_of(2 * GIB, 128, ENGINES, AWS) == pytest.approx(expected)
 
 
 def test_seconds_are_the_network_s_where_it_is_the_slower() -> None:
-    """A whole processor needs 3.54 s for 2 GiB and waits 6.71 s for the network."""
-    assert seconds_of(2 * GIB, 1769, MEASURED, OPEN) == pytest.approx(6.710886 + 0.01769 + 0.27)
+    """A whole processor needs 3.54 s for 2 GiB and waits 27.49 s for the network."""
+    assert seconds_of(2 * GIB, 1769, ENGINES, AWS) == pytest.approx(27.487791 + 0.01769 + 0.27)
 
 
 def test_a_small_job_s_dollars_add_up() -> None:
-    """1 MiB at 512 MB: 0.3535 s, $0.0000023567 of compute, one PUT, and $9.1e-6 of requests."""
+    """1 MiB at 512 MB: 0.3535 s, $0.0000023567 of compute, one PUT, and $14.1e-6 of requests."""
     seconds = 8 * 0.03 + 0.01769 / (512 / 1769) + 2 * 1.048576 / 40
     assert seconds == pytest.approx(0.353549, abs=1e-6)
-    cost = cost_of(MIB, 512, MEASURED, OPEN)
+    cost = cost_of(MIB, 512, ENGINES, AWS)
     assert cost.compute == pytest.approx(seconds / 2 * 0.0000133334)
     assert cost.s3_writes == pytest.approx(0.000005)
-    # 0.2 Lambda + 1.6 SQS + 2 EventBridge + 5 and 0.25 DynamoDB + 0.05 secret, in millionths
-    assert cost.other_requests == pytest.approx(9.1e-6)
+    # 0.2 Lambda + 1.6 SQS + 2 EventBridge + 5 and 0.25 DynamoDB + 0.05 secret + 5 X-Ray, millionths
+    assert cost.other_requests == pytest.approx(14.1e-6)
     assert cost.total == pytest.approx(cost.compute + cost.s3_writes + cost.other_requests)
+
+
+def test_an_upload_is_noted_and_a_longer_job_renews_its_lease() -> None:
+    """A write for the checkpoint, and every 15 s a write and a request of SQS."""
+    short, long = requests_of(MIB, 14.9), requests_of(GIB, 31.0)
+    assert long["dynamodb_write_unit"] - short["dynamodb_write_unit"] == 1 + 2
+    assert long["sqs_request"] - short["sqs_request"] == 2
+
+
+@pytest.mark.parametrize("network", [AWS, MEASURED], ids=["AWS's", "somebody's"])
+@pytest.mark.parametrize("cpu_per_gib", [1.0, 1.5, 1.65])
+def test_a_tib_costs_at_most_eight_cents_with_all_requests(
+    network: Network, cpu_per_gib: float
+) -> None:
+    """In exports of 2 GiB, by the default MemorySize and FunctionTimeout, on either network."""
+    engine = replace(ENGINES, cpu_per_gib=cpu_per_gib)
+    assert cost_of(2 * GIB, CHOSEN_MB, engine, network).total * (TIB // (2 * GIB)) <= 0.08
+    timeout = read_template()["Parameters"]["FunctionTimeout"]["Default"]
+    plan = PartPlan()
+    assert plan.part_size(2 * GIB, (timeout - 12) / 1.5) == plan.large_part_bytes
+
+
+def test_the_memory_that_is_told_of_is_what_is_deployed() -> None:
+    """The tables' chosen row is the template's default."""
+    assert read_template()["Parameters"]["MemorySize"]["Default"] == CHOSEN_MB
+    assert CHOSEN_MB in MEMORY_SIZES_MB
+
+
+def test_no_part_size_that_fits_into_a_run_is_cheaper() -> None:
+    """Of powers of two, at the slowest network that parts are made for; more memory is dearer."""
+    plan = PartPlan()
+    larger = replace(plan, large_part_bytes=2 * plan.large_part_bytes)
+    smaller = replace(plan, large_part_bytes=plan.large_part_bytes // 2)
+    cost = cost_of(2 * GIB, CHOSEN_MB, ENGINES, AWS).total
+    assert cost < cost_of(2 * GIB, CHOSEN_MB, ENGINES, AWS, smaller).total
+    longest_seconds = (900 - 12) / 1.5
+    assert larger.large_part_bytes / plan.slowest_bytes_per_second > longest_seconds
+    totals = [cost_of(2 * GIB, mb, ENGINES, AWS).total for mb in MEMORY_SIZES_MB if mb >= 256]
+    assert [cost, *totals] == sorted([cost, *totals])
 
 
 def test_transactional_writes_count_double() -> None:
@@ -147,16 +192,16 @@ def test_transactional_writes_count_double() -> None:
 
 def test_compute_costs_the_same_at_any_memory_that_the_processor_bounds() -> None:
     """Half the memory is half the processor for twice as long."""
-    small, large = (cost_of(64 * GIB, mb, MEASURED, OPEN).compute for mb in (128, 256))
+    small, large = (cost_of(64 * GIB, mb, ENGINES, AWS).compute for mb in (128, 160))
     assert small == pytest.approx(large, rel=0.001)
 
 
 def test_the_largest_export_is_the_last_that_ends_before_the_timeout() -> None:
-    """20 s of the time-out are kept; one GiB more would not fit."""
+    """12 s of the time-out are kept; one GiB more would not fit."""
     for memory_mb in MEMORY_SIZES_MB:
-        largest = largest_export_gib(memory_mb, 300, MEASURED, OPEN)
-        assert seconds_of(largest * GIB, memory_mb, MEASURED, OPEN) <= 280
-        assert seconds_of((largest + 1) * GIB, memory_mb, MEASURED, OPEN) > 280
+        largest = largest_export_gib(memory_mb, 300, ENGINES, AWS)
+        assert seconds_of(largest * GIB, memory_mb, ENGINES, AWS) <= 288
+        assert seconds_of((largest + 1) * GIB, memory_mb, ENGINES, AWS) > 288
 
 
 # --- what is read ---
@@ -175,6 +220,13 @@ def test_a_measured_job_replaces_the_target() -> None:
     measured = Measured.of(document(), {"small": [{"cpu_ms": 25.0}]})
     assert (measured.job_cpu_seconds, measured.is_job_measured) == (0.025, True)
     assert "the target, not a measurement" not in write_tables(measured)
+
+
+def test_a_measured_start_replaces_what_was_told_before() -> None:
+    """With --cold its seconds are used."""
+    cold = {"cpu_seconds": {"handler": {"median": 0.5}}}
+    assert Measured.of(document(), None, cold).cold_cpu_seconds == 0.5
+    assert Measured.of(document()).cold_cpu_seconds > 0
 
 
 def test_a_document_without_a_large_copy_is_refused() -> None:
@@ -209,7 +261,7 @@ def test_a_page_without_its_markers_is_left_alone(page: str) -> None:
 
 def test_every_price_names_the_page_that_states_it() -> None:
     """A reader can look each one up; the tables show them all."""
-    tables = write_tables(MEASURED)
+    tables = write_tables(ENGINES)
     for price in prices().values():
         assert price.page.startswith("https://aws.amazon.com/")
         assert f"| {price.what} | {price.shown} | {price.page} |" in tables
@@ -217,12 +269,22 @@ def test_every_price_names_the_page_that_states_it() -> None:
 
 def test_the_plot_is_well_formed_and_draws_each_line_inside_its_panel() -> None:
     """Three memory sizes, twice, with every point on the picture."""
-    lines = _lines(draw_plot(MEASURED))
+    lines = _lines(draw_plot(ENGINES))
     assert len(lines) == 6
     for line in lines:
         points = [tuple(map(float, pair.split(","))) for pair in line.split()]
         assert len(points) > 50
         assert all(76 <= x <= 896 and 76 <= y <= 344 for x, y in points)
+
+
+def test_the_plot_says_its_units_and_what_happens_at_its_steps() -> None:
+    """A unit at each tick of both axes, and words where parts begin and where they are largest."""
+    texts = [text.text or "" for text in _elements(draw_plot(ENGINES), "text")]
+    for unit in ("1 MiB", "10 MiB", "100 MiB", "1 GiB", "10 GiB", "100 GiB", "$0.001", "10 s"):
+        assert unit in texts
+    assert "above 16 MiB in parts:" in texts
+    assert "256 MiB a part" in texts
+    assert not [text for text in texts if text.isdecimal()]
 
 
 def test_the_plot_in_the_docs_is_well_formed() -> None:
@@ -243,5 +305,9 @@ def test_the_page_in_the_docs_has_its_tables() -> None:
 
 
 def _lines(text: str) -> list[str]:
+    return [line.attrib["points"] for line in _elements(text, "polyline")]
+
+
+def _elements(text: str, kind: str) -> list[ET.Element]:
     root = ET.fromstring(text)  # noqa: S314 - our own file
-    return [line.attrib["points"] for line in root.iter("{http://www.w3.org/2000/svg}polyline")]
+    return list(root.iter(f"{{http://www.w3.org/2000/svg}}{kind}"))

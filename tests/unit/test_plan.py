@@ -38,14 +38,17 @@ def test_parts_cover_any_export_within_the_limits_of_s3(size_bytes: int) -> None
     ("size_bytes", "count", "part_bytes"),
     [
         (16 * MIB + 1, 2, 16 * MIB),
-        (512 * MIB - 1, 32, 16 * MIB),
-        (512 * MIB, 8, 64 * MIB),
-        (625 * GIB, 10_000, 64 * MIB),
-        (625 * GIB + 1, 9_847, 65 * MIB),
+        (64 * MIB, 4, 16 * MIB),
+        (64 * MIB + 1, 4, 17 * MIB),
+        (512 * MIB, 4, 128 * MIB),
+        (GIB, 4, 256 * MIB),
+        (2 * GIB, 8, 256 * MIB),
+        (2500 * GIB, 10_000, 256 * MIB),
+        (2500 * GIB + 1, 9_962, 257 * MIB),
     ],
 )
 def test_part_sizes_follow_the_total(size_bytes: int, count: int, part_bytes: int) -> None:
-    """Small parts while eight must be kept busy, large ones for their price."""
+    """A quarter of the export each, for four fill the network; 16 MiB at the least, 256 at most."""
     parts = cut(size_bytes, PLAN.part_size(size_bytes))
     assert (len(parts), parts[0].size_bytes) == (count, part_bytes)
 
@@ -74,11 +77,12 @@ def test_server_side_parts_are_copied_all_at_once_as_long_as_none_is_large(
 @pytest.mark.parametrize(
     ("size_bytes", "seconds", "room_bytes", "part_bytes"),
     [
-        (GIB, 290 / 1.5, math.inf, 64 * MIB),
-        (GIB, 50 / 1.5, math.inf, 15 * MIB),  # a function of a minute
+        (GIB, 890 / 1.5, math.inf, 256 * MIB),
+        (GIB, 290 / 1.5, math.inf, 92 * MIB),  # a function of 300 s
+        (GIB, 50 / 1.5, math.inf, 15 * MIB),  # of a minute
         (GIB, 19 / 1.5, math.inf, 6 * MIB),  # the shortest that can be deployed
         (GIB, 1.0, math.inf, 5 * MIB),  # S3's least
-        (625 * GIB + 1, 19 / 1.5, math.inf, 65 * MIB),  # S3's most: 10,000
+        (2500 * GIB + 1, 19 / 1.5, math.inf, 257 * MIB),  # S3's most: 10,000
         (GIB, math.inf, 16 * MIB, 16 * MIB),  # two buffers beside a process in 128 MiB
         (GIB, math.inf, 16.9 * MIB, 16 * MIB),
         (20 * MIB, math.inf, 48 * MIB, 16 * MIB),

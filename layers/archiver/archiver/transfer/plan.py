@@ -44,15 +44,20 @@ class PartPlan:
     # every store understands; beyond it memory does not grow.
     single_put_bytes: int = 16 * MIB
     small_part_bytes: int = 16 * MIB
-    large_part_bytes: int = 64 * MIB  # per TiB the PUTs cost $0.08 instead of $0.33 (design.md)
-    large_from_bytes: int = IN_FLIGHT * 64 * MIB  # from here on large parts keep all in flight
+    # A PUT costs as much as two seconds of 192 MB: the fewer, the cheaper. What bounds a part is
+    # that it must fit into a run of 900 s on the slowest network (below), and what is lost where
+    # one breaks off. A TiB in PUTs costs $0.03, in parts of 64 MiB $0.09 (docs/costs.md).
+    large_part_bytes: int = 256 * MIB
+    # So many share the network where the export is not larger. Two connections could carry all that
+    # AWS gives a function, four surely do; up to 1 GiB more of them bring nothing but their price.
+    fewest_parts: int = 4
     # Smaller ones are hardly faster (awslabs/aws-c-s3 #288: 10 GiB take 5.8 s in parts of 64 MiB,
     # 4.8 s of 128, 11.5 s of 512), and cost more requests.
     server_side_part_bytes: int = 128 * MIB
     least_part_bytes: int = 5 * MIB  # S3's own, for all parts but the last
     unit_bytes: int = MIB  # sizes that are not the usual ones are whole MiB
-    # The slowest network on which a part is still meant to fit into a run: a 64 MiB part takes 134
-    # s there, so that functions of 212 s and more keep to the usual sizes.
+    # The slowest network on which a part is still meant to fit into a run: a 256 MiB part takes 537
+    # s there, so that functions of 816 s and more keep to the usual sizes.
     slowest_bytes_per_second: int = 500_000
 
     def fits_one_put(self, size_bytes: int, seconds: float) -> bool:
@@ -72,8 +77,8 @@ class PartPlan:
         A part is meant to fit into a run of so many seconds on the slowest network, and into the
         room in memory where it is sent from there. Both give way to S3's limits.
         """
-        large = size_bytes >= self.large_from_bytes
-        usual = self.large_part_bytes if large else self.small_part_bytes
+        share = self._whole_units(-(-size_bytes // self.fewest_parts))
+        usual = min(self.large_part_bytes, max(self.small_part_bytes, share))
         most = min(seconds * self.slowest_bytes_per_second, room_bytes)
         if usual > most:
             usual = max(self.least_part_bytes, int(most) // self.unit_bytes * self.unit_bytes)
@@ -89,8 +94,10 @@ class PartPlan:
         return self._enough(size_bytes, max(self.server_side_part_bytes, min(at_once, most_bytes)))
 
     def _enough(self, size_bytes: int, usual_bytes: int) -> int:
-        least = max(usual_bytes, -(-size_bytes // _MAX_PARTS))
-        return -(-least // self.unit_bytes) * self.unit_bytes
+        return self._whole_units(max(usual_bytes, -(-size_bytes // _MAX_PARTS)))
+
+    def _whole_units(self, size_bytes: int) -> int:
+        return -(-size_bytes // self.unit_bytes) * self.unit_bytes
 
 
 def cut(size_bytes: int, part_bytes: int) -> list[PartRange]:
