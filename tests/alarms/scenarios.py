@@ -202,6 +202,13 @@ def _undelivered_on_default(days: Days) -> None:
         days.aws("AWS/Events", "InvocationsFailedToBeSentToDlq", at, 1, RuleName="archiver-jobs")
 
 
+def _jobs_wait_for_the_vendor(days: Days) -> None:
+    days.works(0, DAY)
+    for at in _times(DAY, DAY + 8 * HOUR, 5 * MINUTE):  # each job looks again within ten minutes
+        days.outcome(at, "Deferred", "vendor_error")
+    days.works(DAY + 8 * HOUR, 4 * DAY)
+
+
 def _vendor_down(days: Days) -> None:
     days.works(0, DAY)
     for at in _times(DAY, DAY + 8 * HOUR, HOUR):
@@ -379,6 +386,13 @@ SCENARIOS = (
     ),
     Scenario(
         "most runs fail for 8 hours", 4, _vendor_down, rings={"FailingAlarm": HOUR}, cause_at=DAY
+    ),
+    Scenario(
+        "the vendor out of order for 8 hours",
+        4,
+        _jobs_wait_for_the_vendor,
+        rings={"OutOfOrderAlarm": HOUR},
+        cause_at=DAY,
     ),
     Scenario("one job that fails", 4, _one_job_fails, cause_at=DAY),
     Scenario(

@@ -43,6 +43,7 @@ _TAIL_SECONDS = 10.0
 # What faults can delay a job by: a runtime that dies before its first beat leaves the message
 # hidden for the queue's own visibility, 5,400 s, at each of at most six receives.
 _LONGEST_FAULTS_SECONDS = 6 * 5_400 + 3_600
+_LEAST_PATIENCE_SECONDS = 24 * 3_600.0
 _FOREIGN = b"somebody else's"
 _OUT_OF_TIME = "The invocation's time was up. The last thing:"  # a wait was clipped, or hung up on
 
@@ -326,11 +327,13 @@ class Judge:
         received = run.letter
         seen = received.attributes.get("first_seen_at")
         began = datetime.fromisoformat(seen).timestamp() if seen else received.sent_at
-        if letter.sent_at - began < self.world.physics.max_wait_hours * 3_600 - 1:
+        waited = letter.sent_at - began - self._failed_for(run)
+        if waited < self.world.physics.max_wait_hours * 3_600 - 1:
             self._violate(f"waited_too_long too early: {letter.attributes}")
         job = self.world.jobs.get(letter.attributes.get("job_id", ""))
         sent_at = letter.sent_at
-        if job is not None and sent_at - job.finishes_at > _LONGEST_FAULTS_SECONDS:
+        longest = _LONGEST_FAULTS_SECONDS + self.world.outages.total_seconds()
+        if job is not None and sent_at - job.finishes_at > longest:
             self._violate(f"waited_too_long, but nothing was to be waited for: {letter.attributes}")
 
     def _check_failure(
@@ -340,8 +343,12 @@ class Judge:
         job: ExportJob | None,
         run: Invocation,
     ) -> None:
+        if reason != "bug" and self._failed_for(run) >= _LEAST_PATIENCE_SECONDS:
+            return  # nobody else was archived either: that is told after a day
         if run.letter.receives < self.world.queues.max_receives:
             self._violate(f"set aside after {run.letter.receives} receives: {letter.attributes}")
+        if not self._other_archived(run):
+            self._violate(f"set aside though nobody else was archived: {letter.attributes}")
         if run.blames(*_CAUSES[reason]):
             return
         if reason == "vendor_error" and job is not None and len(job.sources) > 1:
@@ -351,6 +358,23 @@ class Judge:
             self.excused["aws_error: two runs on one job met"] += 1
             return
         self._violate(f"a dead letter for {reason}, but nothing of that kind went wrong: {letter}")
+
+    def _failed_for(self, run: Invocation) -> float:
+        """Return for how long a message has waited for an outage's end, in seconds."""
+        since = run.letter.attributes.get("outage_since")
+        began = datetime.fromisoformat(since).timestamp() if since else run.began_at
+        earlier = float(run.letter.attributes.get("outage_seconds", "0"))
+        return run.began_at - began + earlier
+
+    def _other_archived(self, run: Invocation) -> bool:
+        """Tell whether another job was archived while this message's receives went by."""
+        return any(
+            other.outcome == "archived"
+            and other.job_id != run.job_id
+            and other.ended_at is not None
+            and other.ended_at >= run.letter.first_received_at
+            for other in self.world.fleet.invocations
+        )
 
     def _was_shared(self, run: Invocation) -> bool:
         """Tell whether another invocation was at work on the same job meanwhile."""

@@ -33,6 +33,7 @@ class Letter:
     by_function: bool
     visible_at: float = 0.0
     receives: int = 0
+    first_received_at: float = 0.0
     handle: str = ""
     deleted: bool = False
     redriven: bool = False  # by SQS itself: no attribute tells why
@@ -123,6 +124,7 @@ class Queues:
         if letter.acknowledged:
             raise self._chaos.violate(f"{letter.message_id} came back though it was acknowledged")
         letter.receives += 1
+        letter.first_received_at = letter.first_received_at or self._chaos.scheduler.now
         letter.handle = f"{letter.message_id}/{letter.receives}"
         self._hide(letter, self.visibility_seconds)
         if self._chaos.draws(0.5):

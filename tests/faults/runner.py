@@ -17,6 +17,13 @@ from dataclasses import dataclass, field
 import time_machine
 
 from tests.faults.mutants import MUTANTS, hunt
+from tests.faults.outage_promise import (
+    HALF_A_DAY,
+    OUTAGE_MUTANTS,
+    WAITED_FOR,
+    breaks_promise,
+    hunt_outage,
+)
 from tests.faults.scenario import Schedule
 from tests.faults.scheduler import START
 
@@ -109,11 +116,37 @@ def _hunt_all() -> tuple[int, int]:
     caught = 0
     print("\nbreakages, and the schedule that caught each:")
     with _processes() as pool:
-        for found in pool.map(hunt, MUTANTS):
+        hunted = [pool.submit(hunt, name) for name in MUTANTS]
+        hunted += [pool.submit(hunt_outage, name) for name in OUTAGE_MUTANTS]
+        for found in (future.result() for future in hunted):
             caught += found.seed is not None
             told = "NOT CAUGHT" if found.seed is None else f"seed {found.seed}: {found.violation}"
             print(f"  {found.name:<44} {told[:110]}")
-    return caught, len(MUTANTS) - caught
+    return caught, len(hunted) - caught
+
+
+def _try_outage(kind: tuple[str, float, int]) -> str | None:
+    with time_machine.travel(START, tick=False) as clock:
+        return breaks_promise(clock, *kind)
+
+
+def _try_outages() -> int:
+    """Try an outage of each kind and of several lengths; returns how many promises broke."""
+    kinds = [
+        (side, seconds, backlog)
+        for side in WAITED_FOR
+        for seconds in (60.0, 300.0, 3_600.0, HALF_A_DAY)
+        for backlog in (1, 100)
+    ]
+    broken = 0
+    print("\noutages, with one job and with a hundred waiting:")
+    with _processes() as pool:
+        for (side, seconds, backlog), found in zip(
+            kinds, pool.map(_try_outage, kinds), strict=True
+        ):
+            broken += found is not None
+            print(f"  {side:<15}{seconds:>7.0f} s {backlog:>4} jobs  {found or 'kept'}")
+    return broken
 
 
 def _counted(title: str, counter: Counter[str]) -> Iterator[str]:
@@ -145,6 +178,7 @@ def main() -> int:
     missed = 0
     if not alone and not report.broken:
         _, missed = _hunt_all()
+        missed += _try_outages()
     failed = len(report.broken) + missed
     print(
         f"\n{report.passed} schedules, {report.calls} requests, "

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.faults.chaos import Profile
 from tests.faults.judge import Judge
+from tests.faults.outages import SIDES, Outage
 from tests.faults.scheduler import START
 from tests.faults.vendor import ExportJob
 from tests.faults.world import (
@@ -101,6 +102,7 @@ class Schedule:
         if world.chaos.violations:
             return
         world.chaos.end()
+        world.outages.planned.clear()
         world.fill_secret()
         world.chaos.note("-- people redrive the dead letters --")
         world.queues.redrive()
@@ -147,6 +149,10 @@ class Schedule:
             world.scheduler.at(START + draw.uniform(1, 600), self.world.vendor.revoke)
         for _ in range(draw.choice([1, 1, 2, 2, 3, 4])):
             self._order(draw.choice(_KINDS))
+        if draw.random() < 0.3:
+            begins = START + draw.choice([0.0, 0.0, 10.0, 300.0])
+            seconds = draw.choice([20.0, 300.0, 3_600.0, 4 * 3_600.0, 12 * 3_600.0])
+            world.outages.planned.append(Outage(draw.choice(SIDES), begins, begins + seconds))
 
     def _rotate(self, moment: float) -> None:
         """Let people rotate the secret: for a while the store has the old one."""

@@ -26,6 +26,7 @@ from archiver.wiring import Application
 from tests.faults.chaos import Chaos, Killed, Profile
 from tests.faults.fleet import CountingOutcomes, Fleet, Journal, make_every, make_run_workers
 from tests.faults.objects import S3_HOST, Objects
+from tests.faults.outages import Outages
 from tests.faults.part_site import PartSite
 from tests.faults.queues import DEAD_LETTERS, QUEUE, Queues
 from tests.faults.scheduler import START, Scheduler, Task
@@ -121,7 +122,8 @@ class World:
         }
         self._mutation = mutation
         self._settings = _settings(physics)
-        self._outside = mutation.outside(self._make_outside())
+        self.outages = Outages(self.chaos)
+        self._outside = mutation.outside(self.outages.on_the_way(self._make_outside()))
         self.fleet = Fleet(
             self.chaos,
             self.queues,
