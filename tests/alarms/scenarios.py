@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -62,7 +63,8 @@ class Days:
         metrics, out = make_metrics(), io.StringIO()
         metrics.clear_default_dimensions()  # Powertools keeps them for the whole process
         metrics.clear_metrics()
-        with contextlib.redirect_stdout(out):
+        with contextlib.redirect_stdout(out), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that all of it was printed at once, by reason
             tell(kind(metrics, self.stack))
             metrics.flush_metrics()
         self.data += [
@@ -456,6 +458,7 @@ SCENARIOS = (
         _too_slow,
         rings={"FunctionErrorsAlarm": 20 * MINUTE},
         cause_at=DAY,
+        parameters={"FunctionTimeout": "300"},
     ),
     Scenario(
         "functions that do not start",
