@@ -41,8 +41,9 @@ _BACK_WITHIN_SECONDS = 50.0
 # After a commit: four or five requests, and a beat that is under way is waited for for 2 s.
 _TAIL_SECONDS = 10.0
 # What faults can delay a job by: a runtime that dies before its first beat leaves the message
-# hidden for the queue's own visibility, 5,400 s, at each of at most six receives.
-_LONGEST_FAULTS_SECONDS = 6 * 5_400 + 3_600
+# hidden for the queue's own visibility, 5,400 s, at each of at most six receives; one that could
+# not be sent on hides it for up to half a day.
+_LONGEST_FAULTS_SECONDS = 6 * 5_400 + 3_600 + 12 * 3_600
 _LEAST_PATIENCE_SECONDS = 24 * 3_600.0
 _FOREIGN = b"somebody else's"
 _OUT_OF_TIME = "The invocation's time was up. The last thing:"  # a wait was clipped, or hung up on

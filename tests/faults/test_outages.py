@@ -158,4 +158,4 @@ def test_while_sqs_takes_nothing_receives_last_half_a_day(clock: time_machine.Tr
     told.rest()
     assert told.dead == []
     assert len(told.versions()) == 10
-    assert {run.letter.receives for run in told.runs} == {1, 2, 3, 4, 5, 6}
+    assert {run.letter.receives for run in told.runs} == {6}  # by the end: each was tried six times

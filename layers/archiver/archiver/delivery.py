@@ -14,6 +14,7 @@ the fields of `_story`; Powertools leaves out what is None.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -64,9 +65,9 @@ _LEAST_PATIENCE = timedelta(hours=24)
 # company that has no others do not go round for ever.
 _LONGEST_OUTAGE = timedelta(days=14)
 # While SQS takes no messages, nothing can be sent on, and each try uses up a receive: they are
-# spread over twelve hours. SQS hides no message longer than that after its receive.
-_SQS_OUTAGE_SECONDS = 12 * 3_600
-_MAX_HIDDEN_SECONDS = _SQS_OUTAGE_SECONDS - 900  # less Lambda's longest run
+# spread over half a day. SQS hides no message longer than 12 h after its receive (SQS Developer
+# Guide, "Visibility timeout"), and a run takes up to 900 s of them.
+_MAX_HIDDEN_SECONDS = 12 * 3_600 - 900
 _FIRST_REDELIVERY_SECONDS = 10  # after a failure, doubled with each receive
 _JITTER = 0.2  # of the wait, so that a throttled crowd does not come back as one
 
@@ -541,10 +542,13 @@ def _delay(deferral: Deferral, deferrals: int) -> int:
 
 
 def _hidden_from_sqs_outage(receives: int, max_receives: int) -> int:
-    """Return for how many seconds: little after the first receive, the rest spread evenly."""
-    if receives <= 1 and max_receives > 2:
-        return 60
-    return min(_MAX_HIDDEN_SECONDS, _SQS_OUTAGE_SECONDS // max(1, max_receives - 2))
+    """Return for how many seconds: a hiccup costs ten, and the last but one receive half a day."""
+    gaps = max_receives - 1  # between receives; each is so many times as long as the one before
+    longest = _MAX_HIDDEN_SECONDS / _FIRST_REDELIVERY_SECONDS
+    growth = max(2.0, math.pow(longest, 1 / max(1, gaps - 1)))
+    if receives >= gaps:
+        return _MAX_HIDDEN_SECONDS
+    return round(_FIRST_REDELIVERY_SECONDS * min(longest, math.pow(growth, max(1, receives) - 1)))
 
 
 def _doubled(seconds: int, times: int) -> int:
