@@ -75,7 +75,7 @@ class Outages:
         for outage in self.planned:
             if outage.side == side and outage.begins <= now < outage.ends:
                 self.asked[side] += 1
-                self.chaos.count(cause, f"{side} is out of order")
+                self.chaos.count(cause, f"{side} is out of order", side.partition(".")[0])
                 self.chaos.sleep(self.chaos.latency())
                 return outage
         return None
