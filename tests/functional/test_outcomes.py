@@ -363,6 +363,7 @@ def test_a_failure_that_may_be_an_outage_s_waits_on_its_last_receive(
     assert company.deferred()["attributes"].keys() == {
         "first_seen_at",
         "deferrals",
+        "deferred_at",
         "outage_since",
     }
 

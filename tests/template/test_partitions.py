@@ -52,15 +52,18 @@ def test_every_exception_is_still_needed(reason: str) -> None:
     assert [line for line in lines if re.fullmatch(reason, line)]
 
 
-def test_the_code_names_a_partition_only_where_links_are_judged() -> None:
-    """A link's host is S3's of any partition; everything else comes in the environment."""
+def test_the_code_names_a_partition_only_where_hosts_are_judged() -> None:
+    """A link's host is S3's of any partition, and so is a store's; all else comes from outside."""
     naming = {
         path.relative_to(REPOSITORY).as_posix()
         for folder in ("layers/archiver", "functions")
         for path in (REPOSITORY / folder).rglob("*.py")
         if NAMES_ONE.search(path.read_text())
     }
-    assert naming == {"layers/archiver/archiver/apartmentiq/link.py"}
+    assert naming == {
+        "layers/archiver/archiver/apartmentiq/link.py",
+        "layers/archiver/archiver/aws/dialect.py",
+    }
 
 
 @pytest.mark.parametrize("region", ["eu-west-1", "us-gov-west-1", "cn-north-1"])
