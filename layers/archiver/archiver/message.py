@@ -76,7 +76,8 @@ def read_sqs_record(record: Mapping[str, Any], now: datetime) -> Message:
     body = record.get("body")
     begins = _begins_to_wait(ours, attributes, now)
     return Message(
-        message_id=str(record.get("messageId", "")),
+        # To be shown; SQS's are UUIDs, an invocation by hand may call its records anything.
+        message_id="".join(filter(str.isprintable, str(record.get("messageId", "")))),
         body=sendable_body(body if isinstance(body, str) else json.dumps(body)),
         receipt_handle=str(record.get("receiptHandle", "")),
         receive_count=_whole_number(attributes.get("ApproximateReceiveCount"), default=1),
