@@ -293,6 +293,13 @@ def _is_usable(secret: str | None) -> bool:
     return bool(values.get("access_token") or pair)
 
 
+def _contradicts_itself(listed: dict[str, Any]) -> bool:
+    """Tell whether a list has more pages than one: this world answers each with the same."""
+    told = listed.get("pagination")
+    pages = told.get("total_pages") if isinstance(told, dict) else None
+    return not isinstance(pages, int) or pages > 1
+
+
 def _is_expected(route: str, answer: Answer, job_id: str | None) -> bool:
     """Tell whether this answer is one that the contract knows, so that it is no vendor_error."""
     said = _objects(answer)
@@ -306,5 +313,6 @@ def _is_expected(route: str, answer: Answer, job_id: str | None) -> bool:
     if answer.status in {401, 403, 404, 405, 429}:
         return route == "job" or answer.status != 405
     if route == "list":
-        return answer.status == 200 and bool(said) and isinstance(said[0].get("jobs"), list)
+        good = answer.status == 200 and bool(said) and isinstance(said[0].get("jobs"), list)
+        return good and not _contradicts_itself(said[0])
     return answer.status == 200 and any(one.get("job_id") == job_id for one in said)
