@@ -133,14 +133,16 @@ def test_jobs_outlast_an_outage_and_are_archived_after_it(company: Company, kind
 def test_a_refused_event_of_an_end_waits_too(company: Company) -> None:
     """Told first, then set aside: a bus that is out of order makes no letter of another reason."""
     _aws("PutEvents")(company)
-    job_id = company.vendor.add_job(b"x").job_id
-    company.vendor.answer_next("results", status=403, times=None, job_id=job_id)
-    assert company.deliver({"job_id": job_id}, "not JSON", receive_count=LAST_RECEIVE) == []
+    bodies = [{"job_id": "0d6bfb3c-3a9a-4a3e-9df0-b0d2f7d0ad4e"}, "not JSON"]
+    attributes = {"first_seen_at": hours_ago(1)}  # a younger message waits for the vendor's replica
+    failed = company.deliver(*bodies, receive_count=LAST_RECEIVE, attributes=attributes)
+    assert failed == []
     assert company.outcomes() == [("deferred", "aws_error")] * 2
     mend(company)
-    assert company.deliver({"job_id": job_id}, "not JSON", receive_count=LAST_RECEIVE) == []
+    failed = company.deliver(*bodies, receive_count=LAST_RECEIVE, attributes=attributes)
+    assert failed == []
     letters = company.dead_letters()
-    assert [letter["reason"] for letter in letters] == ["forbidden", "malformed_message"]
+    assert [letter["reason"] for letter in letters] == ["no_such_job", "malformed_message"]
 
 
 def test_once_three_jobs_fail_one_at_a_time_tries(company: Company) -> None:
