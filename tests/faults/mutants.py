@@ -30,9 +30,9 @@ from tests.faults.scheduler import START
 from tests.faults.vendor import EXPORT_HOST
 from tests.faults.world import Mutation, Physics
 
-__all__ = ["LOCKED_BEATS", "MUTANTS", "Found", "hunt"]
+__all__ = ["FIRST_HUNTED_SEED", "LOCKED_BEATS", "MUTANTS", "Found", "hunt"]
 
-_FIRST_SEED = 1_000_000
+FIRST_HUNTED_SEED = 1_000_000
 _MAX_SCHEDULES = 3_000
 
 Override = Callable[..., Any]
@@ -416,7 +416,7 @@ def hunt(name: str) -> Found:
     with time_machine.travel(START, tick=False) as clock, warnings.catch_warnings():
         # Powertools' own complaint of a context that is not registered must not catch that mutant.
         warnings.simplefilter("ignore")
-        for seed in range(_FIRST_SEED, _FIRST_SEED + _MAX_SCHEDULES):
+        for seed in range(FIRST_HUNTED_SEED, FIRST_HUNTED_SEED + _MAX_SCHEDULES):
             violations = Schedule(seed, clock, MUTANTS[name]).run()
             if violations and not Schedule(seed, clock).run():
                 return Found(name, seed, violations[0])
