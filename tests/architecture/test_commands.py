@@ -64,9 +64,9 @@ VARIABLES = {
         "something",
     ),
 }
+# A file for each, for two that are joined by a pipe run at once.
 NOTE_WORDS = """#!/bin/sh
-for word in "$@"; do printf '%s\\0' "$word"; done >> "$NOTED"
-printf '\\n\\0' >> "$NOTED"
+printf '%s\\0' "$@" > "$NOTED/$$"
 echo something
 """
 
@@ -105,8 +105,10 @@ def words_of(commands: list[str], folder: Path) -> list[list[str]]:
     stand_in = folder / "aws"
     stand_in.write_text(NOTE_WORDS)
     stand_in.chmod(0o755)
-    noted = folder / "noted"
-    for command in commands:
+    commands_read = []
+    for number, command in enumerate(commands):
+        noted = folder / f"noted {number}"
+        noted.mkdir()
         done = subprocess.run(  # noqa: S603 - our own documents' commands, and `aws` is a stand-in
             ["/bin/bash", "-c", re.sub(r"<([A-Za-z][^<>]*)>", "VALUE", command)],
             env={**VARIABLES, "PATH": f"{folder}:/usr/bin:/bin", "NOTED": str(noted)},
@@ -117,8 +119,8 @@ def words_of(commands: list[str], folder: Path) -> list[list[str]]:
             check=False,
         )
         assert done.returncode == 0, f"{command}: {done.stderr}"
-    commands_read = noted.read_text().split("\n\0")[:-1]
-    return [text.rstrip("\0").split("\0") for text in commands_read]
+        commands_read += [path.read_text() for path in sorted(noted.iterdir())]
+    return [text.removesuffix("\0").split("\0") for text in commands_read]
 
 
 def cli_codes(words: list[list[str]]) -> tuple[list[int], str]:
