@@ -26,6 +26,7 @@ from botocore.compat import HTTPHeaders
 from botocore.exceptions import BotoCoreError, ClientError
 from urllib3.response import HTTPResponse
 
+from archiver.aws.dialect import error_code
 from archiver.aws.sending import ANSWERED_HERE
 from archiver.errors import Transient
 
@@ -44,12 +45,11 @@ _LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1"})
 _SCOPE = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/\d{8}/([a-z0-9-]+)/s3/aws4_request,")
 _REGION = "x-amz-bucket-region"
 _REGION_INSIDE = re.compile(rb"<Region>([a-z0-9-]{1,63})</Region>")
-_CODE_INSIDE = re.compile(rb"<Code>(\w{1,64})</Code>")
 # 400s that are about the bucket's region (S3 API Reference, "Error responses"; the last is what a
 # region that must be opted into says: botocore.utils.S3RegionRedirectorv2).
 _ABOUT_THE_REGION = frozenset(
-    {b"AuthorizationHeaderMalformed", b"IllegalLocationConstraint"}
-    | {b"IllegalLocationConstraintException"}
+    {"AuthorizationHeaderMalformed", "IllegalLocationConstraint"}
+    | {"IllegalLocationConstraintException"}
 )
 
 
@@ -84,8 +84,7 @@ class Address:
         """Tell whether an answer sends us to another region, whether or not it names one."""
         if status != 400:
             return 300 <= status < 400
-        code = _CODE_INSIDE.search(body)
-        if code is not None and code[1] in _ABOUT_THE_REGION:
+        if error_code(body) in _ABOUT_THE_REGION:
             return True
         return _region_named(headers, body) not in {None, self.region}
 
