@@ -17,6 +17,7 @@ import uuid
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 import urllib3
@@ -227,11 +228,13 @@ def _large(customer: _Customer, size_mib: int) -> Errand:
 
 
 def _unknown() -> Errand:
+    """Send a job that the vendor does not know, in a message too old to wait until it does."""
     job_id = str(uuid.uuid4())
+    seen = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     return Errand(
         "nobody's job (queue, {job_id})",
         job_id,
-        lambda cloud: cloud.send({"job_id": job_id}),
+        lambda cloud: cloud.send({"job_id": job_id}, {"first_seen_at": seen}),
         expected="rejected",
         reason="no_such_job",
     )
