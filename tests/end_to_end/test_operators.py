@@ -210,10 +210,14 @@ def pasted(people: LocalCloud) -> None:
 
 
 def test_who_is_on_call_may_do_what_the_manual_says_and_no_more(
-    people: LocalCloud, vendor: VendorStandIn, calls: Calls
+    people: LocalCloud,
+    vendor: VendorStandIn,
+    calls: Calls,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Every call is allowed by docs/iam/on-call.json and refused by no resource policy."""
     typed(people, vendor)
+    capsys.readouterr()  # the callback's URL was asked for; in a test's output it would be a leak
     pasted(people)
     statements = policy(people, "on-call")
     both = [*statements, *resource_policies(people)]

@@ -486,8 +486,9 @@ def test_uploads_that_s3_never_completes_are_told_by_s3s_own_code(company: Compa
     job = company.vendor.add_job(LARGE)
     company.aws_script.answer_next(complete(company), Refusal.s3(400, "InvalidPart"), times=99)
     assert company.deliver_job(job, receive_count=LAST_RECEIVE) == []
-    letter = company.dead_letter()
-    assert (letter["reason"], "InvalidPart" in letter["detail"]) == ("aws_error", True)
+    item = company.item(job.job_id)
+    assert (item["state"], item["reason"]) == ("waiting", "aws_error")
+    assert "InvalidPart" in item["detail"]
     assert (company.objects(), company.uploads()) == ({}, [])
 
 
