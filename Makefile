@@ -28,25 +28,30 @@ $(READY): .ci/requirements.txt .ci/find-python
 	         -r .ci/requirements.txt; }
 	@touch $@
 
+# `archiver` is this folder's own: edited, it needs no installing again.
+$(BIN)/archiver: $(READY) pyproject.toml
+	@$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --offline --python $(BIN)/python --editable .
+	@touch $@
+
 .PHONY: setup
-setup: $(READY) ## install the locked tools into .venv
+setup: $(BIN)/archiver ## install the locked tools, and `archiver`, into .venv
 
 # --- see it work ---
 
 SIZE_MIB ?= 256
 
 .PHONY: demo
-demo: build-local ## archive exports of several sizes on the embedded cloud (SIZE_MIB=1024 for more)
-	@$(BIN)/python -m local demo --size-mib $(SIZE_MIB)
+demo: build-local $(BIN)/archiver ## archive exports of several sizes on the embedded cloud (SIZE_MIB=1024 for more)
+	@$(BIN)/archiver demo --size-mib $(SIZE_MIB)
 
 .PHONY: local
-local: build-local ## keep the embedded cloud up for people and tools (ARGS="--help")
-	@$(BIN)/python -m local up $(ARGS)
+local: build-local $(BIN)/archiver ## keep the embedded cloud up for people and tools (ARGS="--help")
+	@$(BIN)/archiver local $(ARGS)
 
 # --- is it right? ---
 
 .PHONY: test
-test: build-local ## all tests but test-s3: unit, architecture, template, functional, integration, end to end
+test: build-local $(BIN)/archiver ## all tests but test-s3: unit, architecture, template, functional, integration, end to end
 	@$(BIN)/python -m tests.locked_venv .cache/cli/venv .ci/cli-requirements.txt
 	@$(BIN)/python -m pytest -p tests.taint.plugin -n 3 --dist loadscope $(ARGS)
 
@@ -94,7 +99,7 @@ cli-lock: $(READY) # refresh the lock of the AWS command line that the manual's 
 	  -o .ci/cli-requirements.txt
 
 .PHONY: check
-check: $(READY) check-template audit-lock ## formatting, lint, types, template, locks, architecture
+check: $(BIN)/archiver check-template audit-lock ## formatting, lint, types, template, locks, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -200,51 +205,23 @@ build-local: .aws-sam/local/.finished # for this machine's interpreter; demo, lo
 
 # STAGE is a section of samconfig.toml. Nothing is deployed or deleted for want of naming one.
 .PHONY: deploy
-deploy: build ## deploy a stage, guided at first: STAGE=dev or prod [GUIDED=1 to be asked again]
-	@$(BIN)/python -m local.stage deploy "$(STAGE)" --architecture $(ARCHITECTURE) $(if $(GUIDED),--guided)
+deploy: build $(BIN)/archiver ## deploy a stage, guided at first: STAGE=dev or prod [GUIDED=1 to be asked again]
+	@$(BIN)/archiver deploy "$(STAGE)" --architecture $(ARCHITECTURE) $(if $(GUIDED),--guided)
 
 .PHONY: delete
-delete: $(READY) ## delete a stage's stack; bucket, table and credentials stay: STAGE=dev [CONFIRM=stack]
-	@$(BIN)/python -m local.stage delete "$(STAGE)" --confirm "$(CONFIRM)"
-
-STACK ?= apartmentiq-archiver
-
-.PHONY: verify
-verify: $(READY) ## archive one job through a deployed stack, prove the deployment: JOB=<uuid> [STACK=name]
-	@$(BIN)/python -m local verify --stack "$(STACK)" --job "$(JOB)"
-
-# STACK=local is the stack that `make local` keeps up, in every target that takes STACK.
-.PHONY: status
-status: $(READY) ## where a job is, why, and when it is tried next: JOB=<uuid> [STACK=name|local]
-	@$(BIN)/python -m local status --stack "$(STACK)" --job "$(JOB)"
-
-.PHONY: dashboard
-dashboard: $(READY) ## put docs/dashboard.json into CloudWatch under the stack's name: [STACK=name|local]
-	@$(BIN)/python -m local dashboard --stack "$(STACK)"
+delete: $(BIN)/archiver ## delete a stage's stack; bucket, table and credentials stay: STAGE=dev [CONFIRM=stack]
+	@$(BIN)/archiver delete "$(STAGE)" --confirm "$(CONFIRM)"
 
 .PHONY: dashboard-picture
 dashboard-picture: build-local ## draw docs/dashboard.svg from a local run of half a minute
-	@$(BIN)/python -m local dashboard-picture
+	@$(BIN)/python -m tests.pictures.dashboard
 
-.PHONY: trace
-trace: $(READY) ## the story of a job of the local run (log, state, queues, trace steps): JOB=<uuid>
-	@$(BIN)/python -m local trace --job "$(JOB)"
-
-.PHONY: audit
-audit: $(READY) ## every receipt against the bucket, before the vendor's copies are deleted: [STACK=name|local]
-	@$(BIN)/python -m local audit --stack "$(STACK)"
-
-.PHONY: callback-url
-callback-url: $(READY) ## print the callback_url to order jobs with, token and all: [STACK=name]
-	@$(BIN)/python -m local callback-url --stack "$(STACK)"
-
-.PHONY: rotate-callback-token
-rotate-callback-token: $(READY) ## make a new callback token; the one before stays good: [STACK=name]
-	@$(BIN)/python -m local callback-url --rotate --stack "$(STACK)"
-
-.PHONY: reconcile
-reconcile: $(READY) ## queue what nobody told of: [STACK=name] [ARGS="--since 2026-01-01 --dry-run"]
-	@$(BIN)/python -m local reconcile --stack "$(STACK)" $(ARGS)
+# What these did, `archiver` does (CHANGELOG): they say so for one release.
+MOVED := verify status dashboard trace audit callback-url rotate-callback-token reconcile
+.PHONY: $(MOVED)
+$(MOVED):
+	@echo "make $@ is now: $(BIN)/archiver $@ $(if $(filter verify status trace,$@),$(or $(JOB),JOB) )--stack $(or $(STACK),NAME)" >&2
+	@exit 2
 
 .PHONY: lock
 lock: $(READY) ## refresh both lock files from pyproject.toml and layers/dependencies/requirements.in

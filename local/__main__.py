@@ -12,9 +12,6 @@ import sys
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, NoReturn
-from uuid import UUID
-
-from local.local_run import DEFAULT_STATE_FOLDER, LOCAL, NoLocalRunError, enter_local_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,15 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or (given[0].startswith("-") and given[0] not in {"-h", "--help"}):
         given.insert(0, "up")  # options alone mean the stack that people keep up
-    parsed = _build_parser(given).parse_args(given)
+    parsed = _build_parser().parse_args(given)
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        if getattr(parsed, "stack", None) == LOCAL:
-            parsed.stack = enter_local_run(parsed.state_folder).stack
         code: int = parsed.run(parsed)
-    except NoLocalRunError as error:
-        print(error, file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("\nstopped; nothing is left running", file=sys.stderr)
         return _INTERRUPTED
@@ -56,7 +48,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _build_parser(given: Sequence[str]) -> argparse.ArgumentParser:
+def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m local",
         description=__doc__,
@@ -79,79 +71,8 @@ def _build_parser(given: Sequence[str]) -> argparse.ArgumentParser:
         help="size of the largest export (default: 256)",
     )
     demo.set_defaults(run=_run_demo)
-    callback_url = commands.add_parser("callback-url", help="print the URL to order jobs with")
-    _add_stack_options(callback_url)
-    callback_url.add_argument("--rotate", action="store_true", help="make a new token first")
-    callback_url.set_defaults(run=_run_callback_url)
-    reconcile = commands.add_parser(
-        "reconcile",
-        help="queue completed jobs that nobody told a deployed stack of",
-        description="Sweep ApartmentIQ's job list by a deployed stack, to the end of the window.",
-    )
-    _add_reconcile_options(reconcile)
-    reconcile.set_defaults(run=_run_reconcile)
-    verify = commands.add_parser("verify", help="archive one job through a deployed stack")
-    _add_stack_options(verify)
-    _add_job_option(verify)
-    verify.add_argument("--deadline-seconds", type=_positive, default=300, metavar="S")
-    verify.set_defaults(run=_run_verify)
-    _add_looks(commands)
-    athena = commands.add_parser("athena-ddl", help="print the archive's tables for Athena")
-    if "athena-ddl" in given:  # loads DuckDB, for which the others need not wait
-        from local.athena import add_options, run_athena_ddl  # noqa: PLC0415 - see above
-
-        add_options(athena)
-        athena.set_defaults(run=run_athena_ddl)
     parser.epilog = f"Without COMMAND, `up` is meant.\n\n{up.format_help()}"
     return parser
-
-
-def _add_looks(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the commands that look and change nothing."""
-    status = commands.add_parser("status", help="where a job is, why, and when it is tried next")
-    _add_stack_options(status)
-    _add_job_option(status)
-    status.set_defaults(run=_run_status)
-    dashboard = commands.add_parser("dashboard", help="put the dashboard into CloudWatch")
-    _add_stack_options(dashboard)
-    dashboard.set_defaults(run=_run_dashboard)
-    picture = commands.add_parser("dashboard-picture", help="draw it from a local run")
-    picture.add_argument("--out", type=Path, default=Path("docs/dashboard.svg"), metavar="SVG")
-    picture.set_defaults(run=_run_picture)
-    trace = commands.add_parser("trace", help="the story of a job of the local run")
-    trace.add_argument(
-        "--state-folder", type=Path, default=DEFAULT_STATE_FOLDER, help=argparse.SUPPRESS
-    )
-    _add_job_option(trace)
-    trace.set_defaults(run=_run_trace)
-    audit = commands.add_parser("audit", help="compare every receipt with the bucket")
-    _add_stack_options(audit)
-    audit.set_defaults(run=_run_audit)
-
-
-def _add_stack_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--stack",
-        default="apartmentiq-archiver",
-        metavar="NAME",
-        help=f"a deployed stack; {LOCAL!r} is the one that `make local` keeps up",
-    )
-    parser.add_argument(
-        "--state-folder", type=Path, default=DEFAULT_STATE_FOLDER, help=argparse.SUPPRESS
-    )
-
-
-def _add_job_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--job", required=True, type=_job_id, metavar="UUID")
-
-
-def _job_id(text: str) -> str:
-    try:
-        return str(UUID(text))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is not a job id; use JOB=<uuid>, as ApartmentIQ gave it"
-        ) from error
 
 
 def _add_cloud_options(parser: argparse.ArgumentParser) -> None:
@@ -201,24 +122,6 @@ def _add_cloud_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_reconcile_options(parser: argparse.ArgumentParser) -> None:
-    _add_stack_options(parser)
-    parser.add_argument(
-        "--since", metavar="DATE", help="default: as far back as the stack's LookBackDays"
-    )
-    parser.add_argument("--until", metavar="DATE", help="takes its whole day in; default: now")
-    parser.add_argument(
-        "--report-type",
-        action="append",
-        dest="report_types",
-        metavar="TYPE",
-        help="floorplans, property or units; may be repeated (default: all)",
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be queued, and queue nothing"
-    )
-
-
 def _positive(text: str) -> int:
     number = int(text) if text.isdecimal() else 0
     if number < 1:
@@ -247,54 +150,6 @@ def _run_demo(arguments: argparse.Namespace) -> int:
     from local.demo import run_demo  # noqa: PLC0415 - `up` and --help need not load it
 
     return run_demo(arguments)
-
-
-def _run_verify(arguments: argparse.Namespace) -> int:
-    from local.verify import run_verify  # noqa: PLC0415 - `up` and --help need not load it
-
-    return run_verify(arguments)
-
-
-def _run_status(arguments: argparse.Namespace) -> int:
-    from local.status import run_status  # noqa: PLC0415 - `up` and --help need not load it
-
-    return run_status(arguments)
-
-
-def _run_dashboard(arguments: argparse.Namespace) -> int:
-    from local.dashboard import run_dashboard  # noqa: PLC0415 - `up` and --help need not load it
-
-    return run_dashboard(arguments)
-
-
-def _run_picture(arguments: argparse.Namespace) -> int:
-    from local.dashboard_picture import run_picture  # noqa: PLC0415 - as above
-
-    return run_picture(arguments)
-
-
-def _run_trace(arguments: argparse.Namespace) -> int:
-    from local.job_story import run_trace  # noqa: PLC0415 - `up` and --help need not load it
-
-    return run_trace(arguments)
-
-
-def _run_audit(arguments: argparse.Namespace) -> int:
-    from local.audit import run_audit  # noqa: PLC0415 - `up` and --help need not load it
-
-    return run_audit(arguments)
-
-
-def _run_callback_url(arguments: argparse.Namespace) -> int:
-    from local.callback_url import run_callback_url  # noqa: PLC0415 - `up` and --help need not load it
-
-    return run_callback_url(arguments)
-
-
-def _run_reconcile(arguments: argparse.Namespace) -> int:
-    from local.reconcile import run_reconcile  # noqa: PLC0415 - `up` and --help need not load it
-
-    return run_reconcile(arguments)
 
 
 def _run_up(arguments: argparse.Namespace) -> int:

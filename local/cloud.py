@@ -38,7 +38,6 @@ from local.aws.schedule import Schedule, read_schedules
 from local.aws.server import EmbeddedAws
 from local.aws.stack import ARTIFACTS_BUCKET, StackError, deploy_stack
 from local.aws.traces import TraceCollector
-from local.callback_url import join_url
 from local.certificates import CertificateAuthority, public_roots
 from local.sample_exports import export_for
 
@@ -348,7 +347,7 @@ class LocalCloud:
             return None
         secret = outputs["CallbackTokenSecretArn"]
         value = self.clients.secretsmanager.get_secret_value(SecretId=secret)
-        return join_url(outputs["CallbackBaseUrl"], value["SecretString"])
+        return f"{outputs['CallbackBaseUrl'].rstrip('/')}/{value['SecretString'].strip()}"
 
     @property
     def sweep_function(self) -> str | None:

@@ -1,23 +1,22 @@
 """Every command that a document or an output of the stack prints is one that its tool takes.
 
 The shell takes each apart, the tool that it names reads the words, and nothing is run: `aws` is the
-locked AWS CLI with its own models, `make` says what it would run, `python -m local` has a parser.
+locked AWS CLI with its own models, `make` says what it would run, `archiver` has a parser.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
-import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import typer
 
-from local.__main__ import _build_parser
+from cli.app import app
 from tests.locked_venv import make_locked_venv
 from tests.template.resolved import Stack
 
@@ -42,7 +41,7 @@ def code(words):
         return ended.code
 print(json.dumps([code(words) for words in json.load(sys.stdin)]))
 """
-# In place of `aws`: notes its words. What it prints may be put into the next command.
+# In place of a tool: notes its words. What it prints may be put into the next command.
 # What stands for the variables that a manual's first block sets, or its reader.
 VARIABLES = {
     "JOB": "3f6c3c58-6a0f-4f6c-8f0f-3a1d4b1c9c11",
@@ -76,7 +75,7 @@ def _blocks(text: str) -> Iterator[str]:
     yield from re.findall(r"^```(?:sh|text|bash)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     for block in re.findall(r"(?:^    .*\n)+", text, re.MULTILINE):
         yield re.sub(r"^    ", "", block, flags=re.MULTILINE)
-    for code in re.findall(r"`((?:aws|make|python -m local) [^`]+)`", text):
+    for code in re.findall(r"`((?:aws|make|archiver) [^`]+)`", text):
         yield " ".join(code.split())
 
 
@@ -100,9 +99,9 @@ def printed() -> list[tuple[str, str]]:
     return [(name, o["Value"]) for name, o in outputs.items() if name.endswith("Command")]
 
 
-def words_of(commands: list[str], folder: Path) -> list[list[str]]:
-    """Let a shell run commands whose `aws` only notes its words; returns these."""
-    stand_in = folder / "aws"
+def words_of(commands: list[str], folder: Path, tool: str = "aws") -> list[list[str]]:
+    """Let a shell run commands whose tool only notes its words; returns these."""
+    stand_in = folder / tool
     stand_in.write_text(NOTE_WORDS)
     stand_in.chmod(0o755)
     commands_read = []
@@ -183,10 +182,8 @@ def test_a_command_that_the_aws_cli_does_not_take_is_noticed(words: list[str]) -
     assert codes != [0]
 
 
-def local_commands() -> Iterator[tuple[str, list[str]]]:
-    """Yield what follows `python -m local`, typed or run by `make`, with its document."""
-    for document, line in documented("python -m local"):
-        yield document, shlex.split(line[line.index("-m local ") + len("-m local ") :])
+def commands_of_make() -> Iterator[tuple[str, str]]:
+    """Yield what `make` would run of ours for each documented line, with its document."""
     for document, line in documented("make"):
         command = re.sub(
             r"[<>]", "", re.sub(r"\[[^]]*\]|--silent", "", line[line.index("make ") :])
@@ -201,25 +198,29 @@ def local_commands() -> Iterator[tuple[str, list[str]]]:
             check=False,
         )
         assert done.returncode == 0, f"{document}: {line}: {done.stderr}"
-        for run in re.findall(r"-m local (.*)", done.stdout):
-            yield document, shlex.split(run.partition(";")[0])
+        for run in re.findall(r"^\S*bin/(archiver .*)", done.stdout, re.MULTILINE):
+            yield document, run.partition(";")[0]
 
 
-def test_every_command_of_ours_is_one_that_it_takes() -> None:
-    """Options included; what stands for a value is given one."""
-    commands = list(local_commands())
-    assert len(commands) >= 10
-    for document, words in commands:
-        values = [
-            "3f6c3c58-6a0f-4f6c-8f0f-3a1d4b1c9c11" if last == "--job" else word
-            for last, word in zip(["", *words], words, strict=False)
-        ]
-        if len(values) == 1:  # a command that is only named
-            values.append("--help")
-        with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
-            code: object = 0
-            try:
-                _build_parser(values).parse_args(values)
-            except SystemExit as ended:
-                code = ended.code
-        assert code == 0, f"{document}: {words}"
+def test_every_command_of_ours_is_one_that_it_takes(tmp_path: Path) -> None:
+    """Typed or run by `make`, options included; what stands for a job is given one."""
+    commands = [*documented("archiver"), *commands_of_make()]
+    words = words_of([command for _, command in commands], tmp_path, "archiver")
+    assert len(words) >= 15
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    for read in words:
+        name, *given = [VARIABLES["JOB"] if word == "JOB" else word for word in read]
+        if name == "--help":
+            continue
+        only_named = not any(word.startswith("--") for word in given)  # in a text
+        group.commands[name].make_context(name, given, resilient_parsing=only_named)
+
+
+@pytest.mark.parametrize("words", [["--stak", "x"], [], ["--stack", "x", "--json", "more"]])
+def test_a_command_of_ours_that_is_none_is_noticed(words: list[str]) -> None:
+    """The check can fail: a slip, an option that is missing, a word too many."""
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    with pytest.raises(Exception, match=r"option|parameter|argument"):
+        group.commands["audit"].make_context("audit", words)

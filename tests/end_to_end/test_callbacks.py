@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3
 
-from local.__main__ import main
+from cli.app import main
 from local.apartmentiq import PAYLOADS, Job, Order, VendorStandIn
 from local.aws.queues import read_depth
 from local.cloud import STACK_NAME, LocalCloud
@@ -197,7 +197,8 @@ def test_the_url_is_printed_and_the_token_rotated_by_one_command(
 
     def run(*, rotate: bool) -> str:
         people.pool(FUNCTION).retire_idle()  # a cold runtime: the token is read anew
-        assert main(["callback-url", "--stack", STACK_NAME, *(["--rotate"] * rotate)]) == 0
+        command = "rotate-callback-token" if rotate else "callback-url"
+        assert main([command, "--stack", STACK_NAME]) == 0
         return capsys.readouterr().out.strip()
 
     def calls(address: str) -> int:
@@ -213,10 +214,10 @@ def test_the_url_is_printed_and_the_token_rotated_by_one_command(
 
 @pytest.mark.usefixtures("people")
 def test_a_stack_that_is_not_there_is_said_to_be_so(capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 1, with a sentence on standard error and nothing on standard output."""
-    assert main(["callback-url", "--stack", "nobody"]) == 1
+    """Exit code 3, with a sentence on standard error and nothing on standard output."""
+    assert main(["callback-url", "--stack", "nobody"]) == 3
     printed = capsys.readouterr()
-    assert (printed.out, "no callback URL: " in printed.err) == ("", True)
+    assert (printed.out, "there is no stack nobody" in printed.err) == ("", True)
 
 
 @pytest.mark.parametrize("name", ["function-url-callback.json", "function-url-callback-form.json"])

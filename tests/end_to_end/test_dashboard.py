@@ -1,4 +1,4 @@
-"""The dashboard shows metrics that exist, and `make dashboard` fills in the stack's own names."""
+"""The dashboard shows metrics that exist, and `archiver dashboard` fills in the stack's names."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import pytest
 import urllib3
 
 from archiver.errors import Deferral, EndedAtVendor, Failure, Rejection
-from local.__main__ import main
+from cli.app import main
+from cli.dashboard import fill_in, lines_of, names_of, read_widgets
 from local.cloud import STACK_NAME, LocalCloud
-from local.dashboard import fill_in, lines_of, names_of, read_widgets
-from local.dashboard_picture import draw
 from local.metrics import Datum, dimensions_of, read_emf
 from tests.alarms.evaluator import metrics_of
 from tests.functional.aws_script import AwsScript, Refusal, operation
+from tests.pictures.dashboard import draw
 
 FUNCTIONS = ("ArchiveExportFunction", "ReceiveCallbackFunction", "ReconcileExportsFunction")
 PATIENCE_SECONDS = 60
@@ -133,7 +133,7 @@ def test_the_command_puts_it_under_the_stacks_name(
     put = people.clients.cloudwatch.get_dashboard(DashboardName=STACK_NAME)["DashboardBody"]
     assert json.loads(put) == json.loads(body_of(people))
     assert "${" not in put
-    assert main(["dashboard", "--stack", "nobody"]) == 1
+    assert main(["dashboard", "--stack", "nobody"]) == 3
 
 
 def test_widgets_do_not_overlap_and_fit_into_cloudwatchs_grid(cloud: LocalCloud) -> None:

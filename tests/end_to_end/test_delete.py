@@ -7,8 +7,8 @@ import re
 import boto3
 import pytest
 
+from cli.stage import StageError, delete_stage
 from local.cloud import STACK_NAME, LocalCloud
-from local.stage import StageError, delete_stage
 
 
 def test_nothing_is_deleted_without_the_stacks_name(people: LocalCloud) -> None:

@@ -15,11 +15,11 @@ from typing import Any
 import boto3
 import pytest
 
-from local.__main__ import main
+from cli.app import main
+from cli.stage import delete_stage
 from local.apartmentiq import VendorStandIn
 from local.aws.server import ACCOUNT_ID
 from local.cloud import STACK_NAME, LocalCloud
-from local.stage import delete_stage
 from tests.security.iam import ALLOWED, DENIED, NOT_ALLOWED, Request, decide, listed
 
 POLICIES = Path(__file__).resolve().parents[2] / "docs" / "iam"
@@ -165,14 +165,14 @@ def typed(people: LocalCloud, vendor: VendorStandIn) -> None:
     people.wait_until_quiet()
     stack = ["--stack", STACK_NAME]
     for command in (
-        ["verify", "--job", job.job_id],
-        ["status", "--job", job.job_id],
-        ["status", "--job", large.job_id],
+        ["verify", job.job_id],
+        ["status", job.job_id],
+        ["status", large.job_id],
         ["audit"],
         ["reconcile", "--dry-run"],
         ["dashboard"],
         ["callback-url"],
-        ["callback-url", "--rotate"],
+        ["rotate-callback-token"],
     ):
         assert main([*command, *stack]) == 0, command
 
@@ -242,7 +242,7 @@ def test_who_is_on_call_may_do_what_the_manual_says_and_no_more(
 def test_who_is_on_call_may_neither_write_to_the_archive_nor_read_credentials(
     people: LocalCloud,
 ) -> None:
-    """A write as `make verify` once made it is refused to all, so that no policy would help."""
+    """A write as `archiver verify` once made it is refused to all, so that no policy would help."""
     statements = policy(people, "on-call")
     keys = {"aws:PrincipalArn": PERSON, "aws:SecureTransport": "true"}
     put = Request(

@@ -7,7 +7,6 @@ but the sweep.
 from __future__ import annotations
 
 import hashlib
-from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -17,9 +16,9 @@ from typing import Any
 import pytest
 import urllib3
 
+from cli.app import main
 from local.apartmentiq import Job, Order, VendorStandIn, sha256_of
 from local.cloud import MAIN_FUNCTION, STACK_NAME, SWEEP_FUNCTION, LocalCloud
-from local.reconcile import run_reconcile
 from tests.security.watch import watched
 
 PATIENCE_SECONDS = 90
@@ -243,7 +242,7 @@ def test_a_rate_limited_sweep_goes_on_at_its_place(
     assert (answer["outcome"], answer["queued"]) == ("finished", len(jobs))
 
 
-def test_make_reconcile_works_as_it_is_documented(
+def test_reconcile_works_as_it_is_documented(
     people: LocalCloud, vendor: VendorStandIn, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A dry run names the job and changes nothing; the run archives it; a slip is told in words."""
@@ -251,27 +250,23 @@ def test_make_reconcile_works_as_it_is_documented(
     job = vendor.add_job(b"old\n")
     vendor.clock.advance(90 * DAY_SECONDS)
     since = datetime.fromtimestamp(datetime.now(UTC).timestamp() - 91 * DAY_SECONDS, UTC)
-    given: dict[str, Any] = {
-        "stack": STACK_NAME,
-        "since": since.date().isoformat(),
-        "until": None,
-        "report_types": ["units"],
-    }
-    assert run_reconcile(Namespace(**given, dry_run=True)) == 0
+    given = ["--since", since.date().isoformat(), "--report-type", "units"]
+    command = ["reconcile", "--stack", STACK_NAME]
+    assert main([*command, *given, "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert f"would queue {job.job_id} (units, completed " in said
     assert "it was a dry run" in said
     assert people.job_item(job.job_id) is None
 
-    assert run_reconcile(Namespace(**given, dry_run=False)) == 0
+    assert main([*command, *given]) == 0
     assert "queued 1" in capsys.readouterr().out
     people.wait_until_quiet(PATIENCE_SECONDS)
     assert_archived_once(people, job)
 
-    assert run_reconcile(Namespace(**{**given, "since": "yesterday"}, dry_run=True)) == 1
-    assert "`since` must be a date such as 2026-01-31" in capsys.readouterr().out
-    assert run_reconcile(Namespace(**{**given, "stack": "nobody"}, dry_run=True)) == 1
-    assert "could not reconcile" in capsys.readouterr().out
+    assert main([*command, "--since", "yesterday", "--dry-run"]) == 1
+    assert "`since` must be a date such as 2026-01-31" in capsys.readouterr().err
+    assert main(["reconcile", "--stack", "nobody", "--dry-run"]) == 3
+    assert "there is no stack nobody" in capsys.readouterr().err
 
 
 def test_no_secret_is_in_any_log_line(cloud: LocalCloud, vendor: VendorStandIn) -> None:

@@ -1,4 +1,4 @@
-"""`make status` says where a job is, why, and when it is tried next, from what a user may read."""
+"""`archiver status` says where a job is, why, and when it is tried next, by what users may read."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from local.__main__ import main
+from cli.app import main
 from local.apartmentiq import VendorStandIn
 from local.cloud import LocalCloud
 
@@ -31,13 +31,13 @@ Said = Callable[[str], dict[str, str]]
 def said(
     cloud: LocalCloud, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Said:
-    """Return what runs the command as `make status STACK=local` does, and reads its lines."""
+    """Return what runs the command as `archiver status --stack local` does, and reads its lines."""
 
     def run(job_id: str) -> dict[str, str]:
         for name in ENVIRONMENT:  # what the command sets is undone with the test
             monkeypatch.setenv(name, "somebody-elses")
         folder = str(cloud.state_folder)
-        command = ["status", "--stack", "local", "--state-folder", folder, "--job", job_id]
+        command = ["status", "--stack", "local", "--state-folder", folder, job_id]
         assert main(command) == 0
         lines = capsys.readouterr().out.splitlines()
         return {line[:13].strip(): line[14:] for line in lines}
@@ -152,10 +152,10 @@ def test_a_job_that_nobody_has_seen_and_a_stack_that_is_not_there(
 ) -> None:
     """Each is said in words; only the second is an error."""
     assert said("7b1c3c58-6a0f-4f6c-8f0f-3a1d4b1c9c98")["state"].startswith("unknown")
-    asked = ["status", "--job", UNKNOWN_JOB]
-    assert main([*asked, "--stack", "nobody"]) == 1
-    assert "no status" in capsys.readouterr().out
-    assert main([*asked, "--stack", "local", "--state-folder", str(tmp_path)]) == 1
+    asked = ["status", UNKNOWN_JOB]
+    assert main([*asked, "--stack", "nobody"]) == 3
+    assert "there is no stack nobody" in capsys.readouterr().err
+    assert main([*asked, "--stack", "local", "--state-folder", str(tmp_path)]) == 3
     assert "make local" in capsys.readouterr().err
     assert cloud.bucket
 
@@ -166,7 +166,7 @@ def test_the_story_of_a_job_has_its_log_its_state_and_its_steps(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`make trace`: first it waited, then it was archived, with the steps of both runs."""
+    """`archiver trace`: first it waited, then it was archived, with the steps of both runs."""
     job = vendor.add_job(b"later", completes_after_seconds=3600)
     other = vendor.add_job(b"other")
     cloud.send({"job_id": other.job_id})
@@ -178,7 +178,7 @@ def test_the_story_of_a_job_has_its_log_its_state_and_its_steps(
     cloud.wait_until_quiet(PATIENCE_SECONDS)
     for name in ENVIRONMENT:
         monkeypatch.setenv(name, "somebody-elses")
-    command = ["trace", "--state-folder", str(cloud.state_folder), "--job"]
+    command = ["trace", "--stack", "local", "--state-folder", str(cloud.state_folder)]
     assert main([*command, job.job_id]) == 0
     said = capsys.readouterr().out
     log, _, rest = said.partition("where it is now")

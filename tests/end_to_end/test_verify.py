@@ -1,26 +1,25 @@
-"""`make verify` tells the truth about a job, as any user of the stack could see it."""
+"""`archiver verify` tells the truth about a job, as any user of the stack could see it."""
 
 from __future__ import annotations
 
 import json
 import re
-from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 
+from cli.app import main
+from cli.proofs import NEEDS, judge_writes, lacking_at, resources_of
+from cli.stack import read_outputs
 from local.apartmentiq import VendorStandIn
 from local.cloud import STACK_NAME, LocalCloud
-from local.proofs import NEEDS, judge_writes, lacking_at, resources_of
-from local.stack_outputs import read_outputs
-from local.verify import run_verify
 from tests.functional.aws_script import AwsScript, Refusal
 
 
 def verify(job_id: str, stack: str = STACK_NAME) -> int:
     """Run it with a deadline that a loaded machine can keep."""
-    return run_verify(Namespace(stack=stack, job=job_id, deadline_seconds=60))
+    return main(["verify", job_id, "--stack", stack, "--deadline-seconds", "60"])
 
 
 def test_an_archived_job_is_shown_with_its_object(
@@ -60,8 +59,8 @@ def test_a_rejected_job_and_a_stack_that_is_not_there_are_said_to_be_so(
     said = capsys.readouterr().out
     assert "forbidden" in said
     assert "RedriveCommand" in said
-    assert verify(job.job_id, stack="nobody") == 1
-    assert "could not verify" in capsys.readouterr().out
+    assert verify(job.job_id, stack="nobody") == 3
+    assert "there is no stack nobody" in capsys.readouterr().err
 
 
 def lines_of(capsys: pytest.CaptureFixture[str]) -> dict[str, str]:

@@ -198,7 +198,7 @@ def test_a_secret_without_a_value_refuses_nobody_for_good(door: Door) -> None:
     secrets.put_secret_value(SecretId=door.secret_arn, SecretString="short")
     secrets.put_secret_value(SecretId=door.secret_arn, SecretString="shorter")
     assert [door.call(), door.call("shorter"), door.call("")] == [503, 503, 503]
-    assert "make rotate-callback-token" in door.log.getvalue()
+    assert "archiver rotate-callback-token" in door.log.getvalue()
     assert door.queued() == []
 
 

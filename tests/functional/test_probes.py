@@ -14,7 +14,7 @@ UNKNOWN_JOB = "3f2b8c1e-7a54-4d0f-9c66-1d5e0a9b7c42"
 
 
 def probe(company: Company, job_id: str = UNKNOWN_JOB) -> dict[str, str]:
-    """Invoke the function as `make verify` does."""
+    """Invoke the function as `archiver verify` does."""
     answer: dict[str, str] = company.invoke({"probe": "writes", "job_id": job_id})
     return answer
 

@@ -349,8 +349,6 @@ def test_command_line_keeps_the_stack_up_until_a_signal(project: Path, tmp_path:
         ["--complete-after", "soon"],
         ["demo", "--size-mib", "0"],
         ["down"],
-        ["verify", "--job", "x"],
-        ["reconcile", "--sinse", "2026-01-01"],
     ],
 )
 def test_command_line_refuses_nonsense_with_exit_code_2(

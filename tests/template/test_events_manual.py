@@ -19,7 +19,7 @@ from moto import mock_aws
 from moto.events.models import EventPattern
 from samtranslator.yaml_helper import yaml_parse
 
-from local.athena_ddl import FORMATS, REPORT_TYPES, Lake, add_partition
+from cli.athena_ddl import FORMATS, REPORT_TYPES, Lake, add_partition
 from local.loader import EXAMPLE
 from tests.template.resolved import REPOSITORY
 from tests.template.test_template_is_valid import run_tool

@@ -1,10 +1,10 @@
-"""What `make verify` asks IAM about is what the role is for: neither more nor less."""
+"""What `archiver verify` asks IAM about is what the role is for: neither more nor less."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from local.proofs import NEEDS
+from cli.proofs import NEEDS
 from tests.template.resolved import Stack
 
 # The role's policies, by the resource that the proof names. The log and the trace have no proof:

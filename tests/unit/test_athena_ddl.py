@@ -13,10 +13,10 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
-from local.__main__ import main
-from local.athena import sample_tables, write_ddl
-from local.athena_columns import find_exports, parse_columns, read_columns
-from local.athena_ddl import (
+from cli.app import main
+from cli.athena import sample_tables, write_ddl
+from cli.athena_columns import find_exports, parse_columns, read_columns
+from cli.athena_ddl import (
     FORMATS,
     REPORT_TYPES,
     Column,
@@ -344,7 +344,7 @@ def test_the_documented_tables_are_what_the_tool_writes() -> None:
 
 
 def run_command(*arguments: str) -> int:
-    """Run `python -m local athena-ddl` in this process."""
+    """Run `archiver athena-ddl` in this process."""
     return main(["athena-ddl", "--bucket", "example-archive", *arguments])
 
 

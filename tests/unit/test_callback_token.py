@@ -148,7 +148,7 @@ def test_a_token_that_could_be_guessed_opens_nothing(
     """A secret that a person filled badly is a fault that is told, not an open door."""
     secret.tokens = [value]
     for _ in range(2):
-        with pytest.raises(Failure, match="make rotate-callback-token"):
+        with pytest.raises(Failure, match="archiver rotate-callback-token"):
             tokens.knows(value)
 
 

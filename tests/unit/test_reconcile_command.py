@@ -1,4 +1,4 @@
-"""`make reconcile` repeats what passes by itself, and nothing else."""
+"""`archiver reconcile` repeats what passes by itself, and nothing else."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from archiver.errors import DeferralReason, FailureReason
-from local.reconcile import seconds_until_next
+from cli.reconcile import seconds_until_next
 
 
 def unfinished(reason: str, detail: str = "It could not be done.") -> dict[str, Any]:

@@ -11,7 +11,8 @@ import pytest
 from samcli.cli.types import CfnParameterOverridesType
 from samcli.commands.deploy.command import cli as sam_deploy
 
-from local.stage import PROJECT_FOLDER, StageError, deploy_command, main, stack_of
+from cli.app import main
+from cli.stage import PROJECT_FOLDER, StageError, deploy_command, stack_of
 
 CONFIG = """
 version = 0.1
@@ -119,8 +120,8 @@ def test_stages_are_stacks_of_their_own() -> None:
 def test_make_passes_on_what_is_typed() -> None:
     """The Makefile's targets call it with stage, processor and confirmation."""
     for target, expected in (
-        ("deploy", 'local.stage deploy "prod" --architecture x86_64 --guided'),
-        ("delete", 'local.stage delete "prod" --confirm "archiver"'),
+        ("deploy", 'archiver deploy "prod" --architecture x86_64 --guided'),
+        ("delete", 'archiver delete "prod" --confirm "archiver"'),
     ):
         asked = ["STAGE=prod", "ARCHITECTURE=x86_64", "GUIDED=1", "CONFIRM=archiver"]
         done = subprocess.run(  # noqa: S603 - our own Makefile, which only prints here

@@ -26,7 +26,7 @@ _GOOD_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,256}")
 
 _NONE_THERE = (
     "The callback token's secret holds no token of 32 or more letters and digits; "
-    "`make rotate-callback-token` makes one."
+    "`archiver rotate-callback-token` makes one."
 )
 
 

@@ -1,4 +1,4 @@
-"""What `make verify` cannot prove in its caller's name: the bucket takes no writes of people.
+"""What `archiver verify` cannot prove in its caller's name: the bucket takes no writes of people.
 
 The function does it in its own name, and must leave nothing behind and change nothing: a part is
 sent to an upload that is aborted again, and both commits that are asked for are ones that S3 must
@@ -26,7 +26,7 @@ from archiver.transfer.contract import (
 
 __all__ = ["PROBE", "PROBE_NAME", "Store", "prove_writes"]
 
-PROBE = b"written by `make verify`; it should not be here, delete it\n"
+PROBE = b"written by `archiver verify`; it should not be here, delete it\n"
 PROBE_NAME = "apartmentiq-archiver-probe"  # no job's key: each has its job's id in it
 
 

@@ -30,7 +30,8 @@ __all__ = ["receive"]
 def receive(event: Any, context: LambdaContext, application: Application) -> Any:  # noqa: ANN401 - JSON in and out
     """Handle an SQS batch (answers `batchItemFailures`), or queue an event that came directly.
 
-    Whoever may invoke the function may ask what the bucket does with writes, too: `make verify`.
+    Whoever may invoke the function may ask what the bucket does with writes, too
+    (`archiver verify`).
     """
     application.begin_invocation(context)
     if (probed := _probed_job(event)) is not None:

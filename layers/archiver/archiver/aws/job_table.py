@@ -337,7 +337,7 @@ def claim_update(table_name: str, claim: Claim) -> UpdateTypeDef:
 
 def receipt_update(table_name: str, receipt: Receipt) -> UpdateTypeDef:
     """Store the receipt; from then on the job counts as archived."""
-    values = {**receipt.to_fields(), "state": _ARCHIVED}
+    values = {**receipt.to_fields(), "state": _ARCHIVED, "updated_at": receipt.archived_at}
     del values["key"]  # fixed by the claim
     return {
         "TableName": table_name,

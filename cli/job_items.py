@@ -1,6 +1,6 @@
 """The items of jobs as anybody may read them who may read the table.
 
-The names are the table's (vocabulary, "Receipt"). It must neither write nor import `archiver`.
+The names are the table's (vocabulary, "Receipt"). It must not write.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What `make verify` proves after a deploy and no emulator can: each proof is one line.
+"""What `archiver verify` proves after a deploy and no emulator can: each proof is one line.
 
 What is written is written by the function, which a probe's payload asks for it: the bucket's
 policy takes no write of anybody else's, administrators included. Nothing is left behind. They see
-the stack as its users do and must not import `archiver`.
+the stack as its users do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from botocore.parsers import ResponseParserError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from local.stack_outputs import StackOutputs
+    from cli.stack import StackOutputs
 
 __all__ = ["NEEDS", "Proof", "judge_writes", "lacking_at", "prove_deployment", "resources_of"]
 

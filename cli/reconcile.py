@@ -1,28 +1,27 @@
-"""`make reconcile`: sweep the vendor's list by a deployed stack, to its end, and say what it saw.
+"""`archiver reconcile`: sweep the vendor's list by a stack, to its end, and say what it saw.
 
 It invokes the function as a person would, goes on with what an unfinished sweep answers, and waits
-for what passes by itself. What only a person can mend ends it at once, with the reason. It sees
-the stack as its users do and must not import `archiver`.
+for what passes by itself. What only a person can mend ends it at once, with the reason.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
-from local.stack_outputs import read_outputs
+from cli.failure import NO, Failure
+from cli.stack import read_outputs
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Mapping
 
-__all__ = ["run_reconcile", "seconds_until_next"]
+__all__ = ["reconcile", "seconds_until_next"]
 
 _LONGEST_INVOCATION_SECONDS = 310  # the function's 300, and the way there and back
 _MOST_INVOCATIONS = 100  # 50,000 pages; beyond that something is wrong
@@ -38,27 +37,17 @@ _REFUSED_FOR_GOOD = re.compile(
 _COUNTS = ("archived", "dead_lettered", "ended_at_vendor", "unarchived", "never_seen", "lost")
 
 
-def run_reconcile(arguments: argparse.Namespace) -> int:
-    """Sweep until the window is behind; 0 if it is, 1 with the reason if it cannot be."""
-    try:
-        function = read_outputs(arguments.stack)["ReconcileExportsFunctionName"]
-        return _sweep(function, _payload(arguments))
-    except (BotoCoreError, ClientError, LookupError) as error:
-        print(f"could not reconcile: {error}")
-        return 1
+def reconcile(stack: str, payload: dict[str, Any], *, as_json: bool) -> int:
+    """Sweep until the window is behind; 0 if it is, 1 with the reason if it cannot be.
 
-
-def _payload(arguments: argparse.Namespace) -> dict[str, Any]:
-    given = {name: getattr(arguments, name) for name in ("since", "until", "report_types")}
-    payload = {name: value for name, value in given.items() if value is not None}
-    return {**payload, "dry_run": True} if arguments.dry_run else payload
-
-
-def _sweep(function: str, payload: dict[str, Any]) -> int:
+    `payload` is the function's (docs/reconciliation.md). As JSON: a line for each invocation's
+    answer. Raises what boto3 raises, and Failure.
+    """
     client = boto3.client(
         "lambda",
         config=Config(read_timeout=_LONGEST_INVOCATION_SECONDS, retries={"total_max_attempts": 1}),
     )
+    function = read_outputs(stack)["ReconcileExportsFunctionName"]
     stood_still = 0
     for _ in range(_MOST_INVOCATIONS):
         invoked: dict[str, Any] = dict(
@@ -66,20 +55,25 @@ def _sweep(function: str, payload: dict[str, Any]) -> int:
         )
         answer = json.loads(invoked["Payload"].read())
         if "FunctionError" in invoked:
-            print(f"could not reconcile: {answer.get('errorMessage', answer)}")
-            return 1
-        _report(answer)
+            raise Failure(f"could not reconcile: {answer.get('errorMessage', answer)}", NO)
+        if as_json:
+            print(json.dumps(answer), flush=True)
+        else:
+            _report(answer)
         if answer["outcome"] == "finished":
             return 0
         begun_at, payload = payload.get("continue_from"), answer.get("continue_with", payload)
         stood_still = stood_still + 1 if payload.get("continue_from") == begun_at else 0
         seconds = seconds_until_next(answer, stood_still)
         if seconds is None:
-            print(f"gave up: mend that, and go on with the payload {json.dumps(payload)}")
-            return 1
+            return _give_up("mend that, and go on", payload)
         time.sleep(seconds)
-    print(f"gave up after {_MOST_INVOCATIONS} invocations; the next payload: {json.dumps(payload)}")
-    return 1
+    return _give_up(f"{_MOST_INVOCATIONS} invocations were not enough, go on", payload)
+
+
+def _give_up(advice: str, payload: Mapping[str, Any]) -> int:
+    print(f"gave up: {advice} with the payload {json.dumps(payload)}", file=sys.stderr)
+    return NO
 
 
 def seconds_until_next(answer: Mapping[str, Any], stood_still: int) -> float | None:

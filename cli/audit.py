@@ -1,11 +1,12 @@
-"""`make audit`: every receipt against the bucket, before somebody deletes the vendor's copy.
+"""`archiver audit`: every receipt against the bucket, before somebody deletes the vendor's copy.
 
 One HEAD for each receipt, with S3's own checksum; a page of receipts is held at a time, however
-many there are. It sees the stack as its users do, changes nothing, and must not import `archiver`.
+many there are. It sees the stack as its users do, and changes nothing.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -13,18 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from local.job_items import scan_receipts
-from local.stack_outputs import read_outputs
+from cli.failure import ASKED_IN_VAIN, NO, Failure, explain
+from cli.job_items import scan_receipts
+from cli.stack import read_outputs
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["audit", "run_audit"]
+__all__ = ["audit", "show_audit"]
 
 _AT_ONCE = 16  # HEADs in flight: 10 ms each make some 1,500 a second, a million in ten minutes
 _GOOD = ("checksum", "size and ETag")
@@ -44,43 +45,54 @@ _EXPLAINED = {
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
-def run_audit(arguments: argparse.Namespace) -> int:
-    """Print each receipt that the bucket does not bear out, and the counts; 0 if there is none."""
-    try:
-        outputs = read_outputs(arguments.stack)
-        counts = audit(outputs["ArchiveTableName"])
-    except (BotoCoreError, ClientError, LookupError) as error:
-        print(f"audit not finished, so that nothing is proved: {error}")
-        return 1
-    return _report(counts)
+def show_audit(stack: str, *, as_json: bool) -> int:
+    """Print each receipt that the bucket does not bear out, and the counts; 0 if there is none.
 
-
-def audit(table: str, *, page_items: int = 500) -> Counter[str]:
-    """Compare all receipts with the bucket and print what is not right; returns the counts."""
+    As JSON: a line for each such receipt, and a last one with the counts. Raises Failure.
+    """
     counts: Counter[str] = Counter()
+    try:
+        for receipt, found in audit(read_outputs(stack)["ArchiveTableName"]):
+            counts[found] += 1
+            if found in _GOOD:
+                continue
+            if as_json:
+                print(json.dumps({"found": found, **receipt}))
+            else:
+                print(f"{found:<11} job {receipt['job_id']}  {_where(receipt)}")
+    except ASKED_IN_VAIN as error:
+        raise Failure(
+            f"not finished, so that nothing is proved: {explain(error, stack=stack)}"
+        ) from error
+    bad = counts.total() - sum(counts[name] for name in _GOOD)
+    if as_json:
+        print(json.dumps({"receipts": counts.total(), "not_borne_out": bad, "found": counts}))
+    else:
+        _report(counts, bad)
+    return NO if bad else 0
+
+
+def audit(table: str, *, page_items: int = 500) -> Iterator[tuple[dict[str, Any], str]]:
+    """Yield every receipt, with how the bucket bears it out or what is wrong there."""
     config = Config(max_pool_connections=_AT_ONCE, retries={"mode": "standard", "max_attempts": 5})
     s3 = boto3.client("s3", config=config)
     with ThreadPoolExecutor(_AT_ONCE) as workers:
         for page in scan_receipts(table, page_items=page_items):
-            for receipt, found in workers.map(lambda one: (one, _compare(s3, one)), page):
-                counts[found] += 1
-                if found not in _GOOD:
-                    print(f"{found:<11} job {receipt['job_id']}  {_where(receipt)}")
-    return counts
+            yield from workers.map(lambda one: (one, _compare(s3, one)), page)
 
 
-def _report(counts: Counter[str]) -> int:
-    total = sum(counts.values())
-    bad = total - sum(counts[name] for name in _GOOD)
+def _report(counts: Counter[str], bad: int) -> None:
     for name, number in counts.items():
         print(f"{number:>11} {name}: {_EXPLAINED[name]}")
+    total = counts.total()
     if bad:
         print(
             f"{bad} of {total} receipts are NOT borne out: keep the vendor's copies of these jobs"
         )
-        return 1
-    print(f"all {total} receipts are borne out by the bucket" if total else "there is no receipt")
-    return 0
+    else:
+        print(
+            f"all {total} receipts are borne out by the bucket" if total else "there is no receipt"
+        )
 
 
 def _where(receipt: Mapping[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""`make trace JOB=<uuid>`: the story of one job of the local run, out of all that it left.
+"""`archiver trace JOB --stack local`: the story of one job, out of all that a run left.
 
 The last log line of each message, then where the job is now, then what each run did and for how
-long. On AWS the same is the saved query "what happened to one job", `make status`, and a search
-of X-Ray's traces for the annotation `job_id`. It must not import `archiver`.
+long. On AWS the same is the saved query "what happened to one job", `archiver status`, and a
+search of X-Ray's traces for the annotation `job_id`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,18 @@ import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from cli.failure import NO
+from cli.stack import read_outputs
+from cli.status import describe_job, look_for_job
 from local.aws.traces import read_traces
-from local.local_run import enter_local_run
-from local.stack_outputs import read_outputs
-from local.status import describe_job
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from local.aws.traces import Segment, Trace
 
-__all__ = ["run_trace"]
+__all__ = ["show_trace"]
 
 # What Powertools adds to every line, and what a story of one job need not repeat.
 _NOT_TOLD = frozenset(
@@ -37,27 +34,25 @@ _NOT_TOLD = frozenset(
 )
 
 
-def run_trace(arguments: argparse.Namespace) -> int:
-    """Print the story; 1 if the run has none of that job, or cannot be read."""
-    run = enter_local_run(arguments.state_folder)
-    lines = sorted(_log_lines(run.logs_folder, arguments.job), key=lambda line: line["timestamp"])
-    traces = [trace for trace in read_traces(run.traces_path) if _is_about(trace, arguments.job)]
-    try:
-        told = list(describe_job(read_outputs(run.stack), arguments.job, datetime.now(UTC)))
-    except (BotoCoreError, ClientError, LookupError) as error:
-        print(f"no story: {error}")
-        return 1
+def show_trace(stack: str, job_id: str, state_folder: Path) -> int:
+    """Print the story; 1 if the run has none of that job."""
+    lines = sorted(_log_lines(state_folder / "logs", job_id), key=lambda line: line["timestamp"])
+    traces = [
+        trace for trace in read_traces(state_folder / "traces.jsonl") if _is_about(trace, job_id)
+    ]
+    now = datetime.now(UTC)
+    told = look_for_job(read_outputs(stack), job_id, now)
     print("what the log says")
     for line in lines:
         print(f"  {line['timestamp']}  {line['message']}  {_fields(line)}")
     print("where it is now")
-    for name, value in told:
+    for name, value in describe_job(told, now):
         print(f"  {name:<13} {value}")
     print("what its runs did")
     for trace in traces:
         for text in _steps(trace):
             print(f"  {text}")
-    return 0 if lines or traces else 1
+    return 0 if lines or traces else NO
 
 
 def _log_lines(folder: Path, job_id: str) -> Iterator[dict[str, Any]]:

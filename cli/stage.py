@@ -1,7 +1,4 @@
-"""`make deploy` and `make delete`: one stage of the stack, as samconfig.toml describes it.
-
-    python -m local.stage deploy dev [--architecture arm64] [--guided]
-    python -m local.stage delete dev [--confirm STACK_NAME]
+"""`archiver deploy` and `archiver delete`: one stage of the stack, as samconfig.toml describes it.
 
 The first deploy of a stage asks for every parameter (sam's own guide) and writes the answers into
 samconfig.toml; later ones take them from there. Deleting says what stays and wants the stack's name
@@ -11,7 +8,6 @@ decision and command.
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import subprocess
 import sys
@@ -22,44 +18,35 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 
+from cli.failure import USAGE, Failure
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mypy_boto3_cloudformation import CloudFormationClient
 
-__all__ = ["StageError", "delete_stage", "deploy_command", "main", "retained", "stack_of"]
+__all__ = [
+    "StageError",
+    "delete_stage",
+    "deploy_command",
+    "deploy_stage",
+    "retained",
+    "run_delete",
+    "stack_of",
+]
 
 PROJECT_FOLDER = Path(__file__).resolve().parents[1]
-_USAGE_ERROR = 2
 # Of a stack's name: EventBridge takes 64 for a rule's, which ends in "-jobs" (API_PutRule).
 _MOST_CHARACTERS = 59
 _RETAINING = {"Retain", "RetainExceptOnCreate"}  # the second but for a first deploy that fails
 
 
-class StageError(Exception):
+class StageError(Failure):
     """What was asked for cannot be done; the text says why and what to do."""
 
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand; returns the process's exit code."""
-    parser = argparse.ArgumentParser(prog="python -m local.stage")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    deploy = commands.add_parser("deploy", help="deploy a stage; guided at first")
-    deploy.add_argument("stage")
-    deploy.add_argument("--architecture", default="arm64")
-    deploy.add_argument("--guided", action="store_true", help="ask again")
-    deploy.set_defaults(run=_run_deploy)
-    delete = commands.add_parser("delete", help="delete a stage's stack; its data stays")
-    delete.add_argument("stage")
-    delete.add_argument("--confirm", default="", metavar="STACK_NAME")
-    delete.set_defaults(run=_run_delete)
-    parsed = parser.parse_args(arguments)
-    try:
-        code: int = parsed.run(parsed)
-    except StageError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return _USAGE_ERROR
-    return code
+    def __init__(self, text: str) -> None:
+        """Nothing was asked for yet."""
+        super().__init__(text, USAGE)
 
 
 def stack_of(stage: str, project: Path = PROJECT_FOLDER) -> str:
@@ -154,23 +141,19 @@ def _section(stage: str, project: Path) -> Mapping[str, Any]:
     return parameters
 
 
-def _run_deploy(arguments: argparse.Namespace) -> int:
+def deploy_stage(stage: str, *, architecture: str, guided: bool) -> int:
+    """Deploy a stage by sam; returns sam's exit code."""
     sam = str(Path(sys.executable).with_name("sam"))
-    command = deploy_command(
-        arguments.stage, architecture=arguments.architecture, guided=arguments.guided
-    )
+    command = deploy_command(stage, architecture=architecture, guided=guided)
     return subprocess.run([sam, *command], cwd=PROJECT_FOLDER, check=False).returncode
 
 
-def _run_delete(arguments: argparse.Namespace) -> int:
-    stack = stack_of(arguments.stage)
-    region = _section(arguments.stage, PROJECT_FOLDER).get("region")
+def run_delete(stage: str, *, confirm: str) -> int:
+    """Delete a stage's stack and say what stays; raises StageError."""
+    stack = stack_of(stage)
+    region = _section(stage, PROJECT_FOLDER).get("region")
     client = boto3.client("cloudformation", region_name=region)
     ask = input if sys.stdin.isatty() else None
-    for line in delete_stage(client, stack, confirm=arguments.confirm, ask=ask):
+    for line in delete_stage(client, stack, confirm=confirm, ask=ask):
         print(line, flush=True)
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

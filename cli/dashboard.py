@@ -1,7 +1,7 @@
-"""`make dashboard`: put docs/dashboard.json into CloudWatch, under the stack's name.
+"""`archiver dashboard`: put docs/dashboard.json into CloudWatch, under the stack's name.
 
 The file is CloudWatch's own form ("Dashboard Body Structure and Syntax") with `${…}` where names
-of a stack belong. Why no resource of the template: docs/decisions. It must not import `archiver`.
+of a stack belong. Why no resource of the template: docs/decisions.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
 
+from cli.failure import NO
+from cli.stack import read_outputs
 from local.metrics import Datum
-from local.stack_outputs import read_outputs
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator, Mapping
 
-__all__ = ["BODY_PATH", "Line", "fill_in", "lines_of", "names_of", "read_widgets", "run_dashboard"]
+__all__ = ["BODY_PATH", "Line", "fill_in", "lines_of", "names_of", "put_dashboard", "read_widgets"]
 
 BODY_PATH = Path(__file__).resolve().parents[1] / "docs" / "dashboard.json"
 _FUNCTIONS = (
@@ -50,21 +49,15 @@ class Line:
         return mine == (datum.namespace, datum.name, datum.dimensions)
 
 
-def run_dashboard(arguments: argparse.Namespace) -> int:
-    """Put it there and print where; 1 with a sentence if it cannot be."""
-    try:
-        region = boto3.client("cloudwatch").meta.region_name
-        names = names_of(arguments.stack, read_outputs(arguments.stack).outputs, region)
-        answer = boto3.client("cloudwatch").put_dashboard(
-            DashboardName=arguments.stack, DashboardBody=fill_in(names)
-        )
-    except (BotoCoreError, ClientError, LookupError) as error:
-        print(f"no dashboard: {error}")
-        return 1
+def put_dashboard(stack: str) -> int:
+    """Put it there and print where; 1 if CloudWatch has anything against it."""
+    client = boto3.client("cloudwatch")
+    names = names_of(stack, read_outputs(stack).outputs, client.meta.region_name)
+    answer = client.put_dashboard(DashboardName=stack, DashboardBody=fill_in(names))
     for message in answer.get("DashboardValidationMessages", []):
         print(f"CloudWatch says: {message}")
-    print(f"dashboard {arguments.stack} is in CloudWatch, region {region}")
-    return 1 if answer.get("DashboardValidationMessages") else 0
+    print(f"dashboard {stack} is in CloudWatch, region {client.meta.region_name}")
+    return NO if answer.get("DashboardValidationMessages") else 0
 
 
 def names_of(stack: str, outputs: Mapping[str, str], region: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from local.athena_ddl import Column, LayoutError
+from cli.athena_ddl import Column, LayoutError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,30 +1,30 @@
-"""`make verify JOB=<uuid>`: archive one job through a deployed stack, and prove what can be proved.
+"""`archiver verify JOB`: archive one job through a deployed stack, and prove what can be proved.
 
-It sees the stack as its users do: outputs, queue, table, bucket. Credentials, region and (for a
-local run) endpoint come from the environment, as for every AWS tool. It must not import `archiver`.
+It sees the stack as its users do: outputs, queue, table, bucket.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from local.job_items import read_job
-from local.proofs import prove_deployment
-from local.stack_outputs import read_outputs
+from cli.failure import NO
+from cli.job_items import read_job
+from cli.proofs import prove_deployment
+from cli.stack import read_outputs
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from local.stack_outputs import StackOutputs
+    from cli.stack import StackOutputs
 
-__all__ = ["run_verify"]
+__all__ = ["verify"]
 
 _POLL_SECONDS = 1.0
 _AN_HOUR = timedelta(hours=1)
@@ -38,23 +38,35 @@ _ADVICE = {
 }
 
 
-def run_verify(arguments: argparse.Namespace) -> int:
-    """Send the job, watch its item to an end, prove the rest; 0 only if all of it holds."""
-    try:
-        stack = read_outputs(arguments.stack)
-        before = read_job(stack["ArchiveTableName"], arguments.job)
-        if before.get("state") == "archived":
-            print(f"job {arguments.job} was archived before; asking for a recheck")
-        _send(stack, arguments.job)
-        item = _watch(stack, arguments.job, before, arguments.deadline_seconds)
-        code = _report(item)
-        proofs = prove_deployment(stack, arguments.job)
-    except (BotoCoreError, ClientError, LookupError) as error:
-        print(f"could not verify: {error}")
-        return 1
+def verify(stack: str, job_id: str, *, deadline_seconds: float, as_json: bool) -> int:
+    """Send the job, watch its item to an end, prove the rest; 0 only if all of it holds.
+
+    As JSON: one object at the end, with the job's item and each proof. Raises what boto3 raises.
+    """
+    outputs = read_outputs(stack)
+    before = read_job(outputs["ArchiveTableName"], job_id)
+    tell = _say_nothing if as_json else print
+    if before.get("state") == "archived":
+        tell(f"job {job_id} was archived before; asking for a recheck")
+    _send(outputs, job_id)
+    tell(f"job {job_id} is on the queue")
+    item = _watch(outputs, job_id, before, deadline_seconds, tell)
+    held = _held_bytes(item) if item.get("state") == "archived" else None
+    whole = held is not None and held == item["size_bytes"]
+    if not as_json:
+        _report(item, held)
+    proofs = prove_deployment(outputs, job_id)
     for proof in proofs:
-        print(proof)
-    return max(code, any(proof.result == "FAILED" for proof in proofs))
+        tell(proof)
+    failed = not whole or any(proof.result == "FAILED" for proof in proofs)
+    if as_json:
+        told = {"job": item, "bucket_holds_bytes": held, "proofs": [asdict(p) for p in proofs]}
+        print(json.dumps({"verified": not failed, **told}, indent=2))
+    return NO if failed else 0
+
+
+def _say_nothing(_line: object) -> None:
+    """Keep standard output free for the object at the end."""
 
 
 def _send(stack: StackOutputs, job_id: str) -> None:
@@ -66,11 +78,14 @@ def _send(stack: StackOutputs, job_id: str) -> None:
         MessageBody=body,
         MessageAttributes={"first_seen_at": {"DataType": "String", "StringValue": seen}},
     )
-    print(f"job {job_id} is on the queue")
 
 
 def _watch(
-    stack: StackOutputs, job_id: str, before: Mapping[str, Any], deadline_seconds: float
+    stack: StackOutputs,
+    job_id: str,
+    before: Mapping[str, Any],
+    deadline_seconds: float,
+    tell: Callable[[str], None],
 ) -> dict[str, Any]:
     deadline = time.monotonic() + deadline_seconds
     shown = None
@@ -78,7 +93,7 @@ def _watch(
         item = read_job(stack["ArchiveTableName"], job_id)
         state = item.get("state", "queued")
         if state != shown:
-            print(f"  {state}" + (f": {item['reason']}" if "reason" in item else ""))
+            tell(f"  {state}" + (f": {item['reason']}" if "reason" in item else ""))
             shown = state
         if _has_ended(item, before) or time.monotonic() > deadline:
             return item
@@ -104,17 +119,15 @@ def _held_bytes(item: Mapping[str, Any]) -> int | None:
     return head["ContentLength"]
 
 
-def _report(item: Mapping[str, Any]) -> int:
+def _report(item: Mapping[str, Any], held: int | None) -> None:
     state = item.get("state", "queued")
     if state != "archived":
         print(f"not archived: {state}")
         if "detail" in item:
             print(f"  {item['reason']}: {item['detail']}")
         print(f"  {_ADVICE.get(state, 'Watch its log with the WatchLogCommand of the stack.')}")
-        return 1
-    held = _held_bytes(item)
-    whole = held == item["size_bytes"]
+        return
     print(f"archived at s3://{item['bucket']}/{item['key']}")
     print(f"  {item['size_bytes']} bytes, {item['copy_method']}, verified by {item['verified_by']}")
+    whole = held == item["size_bytes"]
     print(f"  the bucket holds {held} bytes" + ("" if whole else ": NOT THE SAME"))
-    return 0 if whole else 1

@@ -1,0 +1,438 @@
+"""The commands of `archiver`: what each is called, what it takes, and which function does it.
+
+Nothing is done here. A command's module is loaded when it runs, so that `--help` need not wait for
+boto3, DuckDB or the embedded cloud.
+"""
+
+from __future__ import annotations
+
+import inspect
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from uuid import UUID
+
+import typer
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from cli.failure import Failure
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="archiver",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain text reads the same on every terminal, and in a pipe
+    pretty_exceptions_enable=False,  # a traceback is a bug of ours; it should look like one
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    help="Archive ApartmentIQ's exports: a stack's commands, deployed or on this machine.",
+    epilog=(
+        "Exit codes: 0 done, or the answer is yes; 1 the answer is no; 2 what was typed cannot be "
+        "or was not confirmed; 3 AWS could not be asked or refused; 130 interrupted."
+    ),
+)
+
+
+def _job_id(text: str) -> str:
+    try:
+        return str(UUID(text))
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"{text!r} is not a job id: give the UUID that ApartmentIQ gave it"
+        ) from error
+
+
+Job = Annotated[str, typer.Argument(metavar="JOB", parser=_job_id, help="the job's id, a UUID")]
+Json = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
+
+
+def _known_stacks() -> list[str]:
+    from cli.stack import known_stacks  # noqa: PLC0415 - loads boto3
+
+    return known_stacks()
+
+
+def _option(name: str, kind: object, option: object, default: object) -> inspect.Parameter:
+    annotation = Annotated[kind, option]  # type: ignore[valid-type] # made at run time, for typer
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
+    )
+
+
+_OPTIONS = {
+    parameter.name: parameter
+    for parameter in (
+        _option(
+            "stack",
+            str,
+            typer.Option(
+                metavar="NAME",
+                help="a deployed stack; `local`: the one that `archiver local` keeps up",
+                autocompletion=_known_stacks,
+            ),
+            inspect.Parameter.empty,
+        ),
+        _option(
+            "state_folder",
+            Path,
+            typer.Option(
+                metavar="DIR", help="of a local run (default: .local)", show_default=False
+            ),
+            Path(__file__).resolve().parents[1] / ".local",
+        ),
+        _option(
+            "region",
+            str | None,
+            typer.Option(help="default: what the stage or AWS_REGION says"),
+            None,
+        ),
+        _option(
+            "verbose",
+            bool,
+            typer.Option("--verbose", "-v", help="tell each call of AWS"),
+            False,  # noqa: FBT003 - the option's default
+        ),
+    )
+}
+
+
+def _command(
+    name: str | None = None,
+    **settings: Any,  # noqa: ANN401 - typer's own, whatever they are
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Add a command whose exit code is what its function returns."""
+
+    def add(command: Callable[..., int]) -> Callable[..., int]:
+        @wraps(command)
+        def run(**given: object) -> None:
+            _ended(lambda: command(**given))
+
+        app.command(name, **settings)(run)
+        return command
+
+    return add
+
+
+def _stack_command(name: str | None = None) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Add a command that asks a stack: it gets the options that name one.
+
+    No stack is the default: nothing is done to a stack because its name was left out. The function
+    is called with `stack`, its name, once boto3's clients are turned to it; and with `state_folder`
+    if it takes that.
+    """
+
+    def add(command: Callable[..., int]) -> Callable[..., int]:
+        mine = inspect.signature(command, eval_str=True).parameters
+        own = [parameter for parameter in mine.values() if parameter.name not in _OPTIONS]
+
+        def run(**given: Any) -> None:  # noqa: ANN401 - typer has checked them by the signature below
+            options = {name: given.pop(name) for name in _OPTIONS}
+            passed = {name: options[name] for name in ("state_folder",) if name in mine}
+
+            def enter_and_run() -> int:
+                from cli import stack  # noqa: PLC0415 - see above
+
+                entered = stack.enter(options["stack"], options["state_folder"], options["region"])
+                if options["verbose"]:
+                    stack.tell_calls()
+                return command(stack=entered, **passed, **given)
+
+            _ended(enter_and_run, options["stack"])
+
+        parameters = [*own, *_OPTIONS.values()]
+        run.__name__, run.__doc__ = command.__name__, command.__doc__
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined] # inspect's protocol
+            [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
+        )
+        run.__annotations__ = {p.name: p.annotation for p in parameters}  # typer reads these, too
+        app.command(name)(run)
+        return command
+
+    return add
+
+
+# --- look ---
+
+
+@_stack_command()
+def status(job: Job, *, stack: str, as_json: Json = False) -> int:
+    """Say where a job is, why, and when it is tried next."""
+    from cli.status import show_status  # noqa: PLC0415 - see above
+
+    return show_status(stack, job, as_json=as_json)
+
+
+@_stack_command()
+def trace(job: Job, *, stack: str, state_folder: Path) -> int:
+    """Tell the story of one job of the local run.
+
+    What its log lines say, where it is now, and what each of its runs did for how long.
+    """
+    from cli.stack import LOCAL  # noqa: PLC0415 - see above
+    from cli.trace import show_trace  # noqa: PLC0415 - see above
+    from local.cloud import STACK_NAME  # noqa: PLC0415 - see above
+
+    if stack != STACK_NAME:
+        raise typer.BadParameter(
+            f"only --stack {LOCAL} keeps logs and traces here; for a deployed stack use the saved "
+            "query 'what happened to one job' in CloudWatch (docs/operations.md)"
+        )
+    return show_trace(stack, job, state_folder)
+
+
+@_stack_command()
+def audit(*, stack: str, as_json: Json = False) -> int:
+    """Compare every receipt with the bucket.
+
+    For the day before the vendor's copies are deleted. It changes nothing.
+    """
+    from cli.audit import show_audit  # noqa: PLC0415 - see above
+
+    return show_audit(stack, as_json=as_json)
+
+
+# --- act ---
+
+
+@_stack_command()
+def verify(
+    job: Job,
+    *,
+    stack: str,
+    deadline_seconds: Annotated[
+        int, typer.Option(min=1, metavar="S", help="how long to wait for the job")
+    ] = 300,
+    as_json: Json = False,
+) -> int:
+    """Archive one job, and prove the deployment."""
+    from cli.verify import verify as archive_and_prove  # noqa: PLC0415 - see above
+
+    return archive_and_prove(stack, job, deadline_seconds=deadline_seconds, as_json=as_json)
+
+
+@_stack_command()
+def reconcile(
+    *,
+    stack: str,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="DATE", help="default: as far back as the stack's LookBackDays"),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="its whole day is meant; default: now")
+    ] = None,
+    report_type: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE", help="floorplans, property or units; may be repeated"),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="say what would be queued, and queue nothing")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Queue completed jobs that nobody told of.
+
+    It sweeps the vendor's list to the end of the window.
+    """
+    from cli.reconcile import reconcile as sweep  # noqa: PLC0415 - see above
+
+    given = {"since": since, "until": until, "report_types": report_type or None}
+    payload: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return sweep(stack, {**payload, "dry_run": True} if dry_run else payload, as_json=as_json)
+
+
+@_stack_command()
+def dashboard(*, stack: str) -> int:
+    """Put the dashboard into CloudWatch.
+
+    docs/dashboard.json, under the stack's name.
+    """
+    from cli.dashboard import put_dashboard  # noqa: PLC0415 - see above
+
+    return put_dashboard(stack)
+
+
+@_stack_command("callback-url")
+def callback_url(*, stack: str) -> int:
+    """Print the callback_url to order jobs with.
+
+    It holds a secret: standard output gets the URL and nothing else.
+    """
+    from cli.callback_url import show_callback_url  # noqa: PLC0415 - see above
+
+    return show_callback_url(stack, rotate=False)
+
+
+@_stack_command("rotate-callback-token")
+def rotate_callback_token(*, stack: str) -> int:
+    """Make a new callback token, and print the URL.
+
+    The token before stays good until the next rotation.
+    """
+    from cli.callback_url import show_callback_url  # noqa: PLC0415 - see above
+
+    return show_callback_url(stack, rotate=True)
+
+
+# --- the lake ---
+
+
+class PartitionsChoice(StrEnum):
+    """How Athena learns of dates."""
+
+    registered = "registered"
+    injected = "injected"
+
+
+class FormatChoice(StrEnum):
+    """How exports are written."""
+
+    csv = "csv"
+    jsonl = "jsonl"
+    parquet = "parquet"
+
+
+@_command("athena-ddl")
+def athena_ddl(  # noqa: PLR0913 - a table has so many properties
+    *,
+    bucket: Annotated[str, typer.Option(help="the stack's output ArchiveBucketName")],
+    database: Annotated[str, typer.Option(help="of Athena")] = "apartmentiq",
+    key_prefix: Annotated[str, typer.Option(help="the stack's KeyPrefix")] = "",
+    key_template: Annotated[
+        str | None, typer.Option(help="the stack's KeyTemplate; default: the template's")
+    ] = None,
+    partitions: Annotated[
+        PartitionsChoice, typer.Option(help="see docs/athena.md")
+    ] = PartitionsChoice.registered,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="a copy of the archive, or one export: its columns are read"),
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help='in place of --from: "date date, rent decimal(8,2)"')
+    ] = None,
+    samples: Annotated[
+        bool, typer.Option("--samples", help="in place of --from: plausible columns")
+    ] = False,
+    report_type: Annotated[str | None, typer.Option(help="of one export, or of --columns")] = None,
+    export_format: Annotated[
+        FormatChoice | None, typer.Option("--format", help="of one export, or of --columns")
+    ] = None,
+) -> int:
+    """Print the archive's tables for Athena.
+
+    Whoever owns the database runs what it prints.
+    """
+    from cli.athena import Source, show_ddl  # noqa: PLC0415 - see above
+    from cli.athena_ddl import DEFAULT_KEY_TEMPLATE, Lake  # noqa: PLC0415 - see above
+
+    lake = Lake(bucket, database, key_prefix, key_template or DEFAULT_KEY_TEMPLATE)
+    told = Source(source, columns, samples, report_type, export_format and export_format.value)
+    return show_ddl(lake, told, partitions.value)
+
+
+# --- deploy ---
+
+
+@_command()
+def deploy(
+    stage: Annotated[str, typer.Argument(help="a section of samconfig.toml: dev, prod")],
+    *,
+    architecture: Annotated[str, typer.Option(help="arm64 or x86_64, as it was built")] = "arm64",
+    guided: Annotated[bool, typer.Option("--guided", help="ask again")] = False,
+) -> int:
+    """Deploy a stage's stack."""
+    from cli.stage import deploy_stage  # noqa: PLC0415 - see above
+
+    return deploy_stage(stage, architecture=architecture, guided=guided)
+
+
+@_command()
+def delete(
+    stage: Annotated[str, typer.Argument(help="a section of samconfig.toml: dev, prod")],
+    *,
+    confirm: Annotated[str, typer.Option(metavar="STACK", help="its name, in a script")] = "",
+) -> int:
+    """Delete a stage's stack; its data stays.
+
+    Bucket, table and the vendor's credentials stay.
+    """
+    from cli.stage import run_delete  # noqa: PLC0415 - see above
+
+    return run_delete(stage, confirm=confirm)
+
+
+# --- on this machine ---
+
+
+@_command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False,
+)
+def local(context: typer.Context) -> int:
+    """Keep the stack up on this machine."""
+    from local.__main__ import main as run  # noqa: PLC0415 - see above
+
+    return run(["up", *context.args])
+
+
+@_command()
+def demo(
+    *,
+    size_mib: Annotated[
+        int, typer.Option(min=1, metavar="MIB", help="of the largest export")
+    ] = 256,
+) -> int:
+    """Archive a few exports on this machine."""
+    from local.__main__ import main as run  # noqa: PLC0415 - see above
+
+    return run(["demo", "--size-mib", str(size_mib)])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the process's exit code."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        app(args=arguments, prog_name="archiver")
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 0
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return 0
+
+
+def run_as_script() -> NoReturn:
+    """Run as the script `archiver`."""
+    sys.exit(main())
+
+
+def _ended(command: Callable[[], int], stack: str = "") -> NoReturn:
+    """Run a command and end with its exit code, or with a sentence that says why it cannot be."""
+    from cli.failure import ASKED_IN_VAIN, INTERRUPTED, Failure, explain  # noqa: PLC0415 - botocore
+
+    try:
+        code = command()
+    except ASKED_IN_VAIN as error:
+        code = _told(explain(error, stack=stack))
+    except Failure as failure:
+        code = _told(failure)
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        code = INTERRUPTED
+    raise typer.Exit(code)
+
+
+def _told(failure: Failure) -> int:
+    print(f"archiver: {failure}", file=sys.stderr)
+    return failure.code
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Make SIGTERM end the run as Ctrl-C does, through every `finally`."""
+    raise KeyboardInterrupt

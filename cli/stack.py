@@ -1,0 +1,103 @@
+"""Which stack a command is about, and what that stack says of itself.
+
+Credentials, region and profile come from the environment, as for every AWS tool; for the stack
+`local` from the run that `archiver local` keeps up. A region that a stage was deployed with need
+not be said again: samconfig.toml has it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+
+from cli.failure import CANNOT_ASK, USAGE, Failure
+from local.local_run import LOCAL, NoLocalRunError, enter_local_run
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+__all__ = ["LOCAL", "StackOutputs", "enter", "known_stacks", "read_outputs", "tell_calls"]
+
+CONFIG_PATH = Path(__file__).resolve().parents[1] / "samconfig.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class StackOutputs:
+    """A stack's outputs; asking for one that is not there raises Failure with advice."""
+
+    outputs: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self.outputs:
+            raise Failure(
+                f"the stack has no output {name}: it was deployed from another template, or a "
+                "parameter leaves that part out",
+                CANNOT_ASK,
+            )
+        return self.outputs[name]
+
+
+def enter(stack: str, state_folder: Path, region: str | None) -> str:
+    """Point this process's AWS clients at a stack and return its name; raises Failure."""
+    if stack == LOCAL:
+        try:
+            return enter_local_run(state_folder).stack
+        except NoLocalRunError as error:
+            raise Failure(str(error)) from error
+    region = region or _saved_regions().get(stack)
+    if region and (region != os.environ.get("AWS_REGION")):
+        os.environ["AWS_DEFAULT_REGION"] = region  # what boto3 reads
+    return stack
+
+
+def read_outputs(name: str) -> StackOutputs:
+    """Read a stack's outputs; raises what boto3 raises."""
+    described = boto3.client("cloudformation").describe_stacks(StackName=name)
+    outputs = described["Stacks"][0].get("Outputs", [])
+    return StackOutputs({item["OutputKey"]: item["OutputValue"] for item in outputs})
+
+
+def known_stacks() -> list[str]:
+    """Return what --stack may name, as far as this folder knows."""
+    return [LOCAL, *(str(section["stack_name"]) for section in _stages())]
+
+
+def tell_calls() -> None:
+    """Say on standard error what is asked of AWS from now on (-v)."""
+    boto3.setup_default_session()
+    if boto3.DEFAULT_SESSION is None:  # never: the line before made it
+        raise Failure("boto3 has no session", USAGE)
+    boto3.DEFAULT_SESSION.events.register("before-call", _tell_call)
+
+
+def _tell_call(model: Any, params: Mapping[str, Any], **_: object) -> None:  # noqa: ANN401 - botocore's
+    service = model.service_model.service_name
+    print(f"asking {service} {model.name} at {params['url']}", file=sys.stderr)
+
+
+def _saved_regions() -> dict[str, str]:
+    return {
+        str(section["stack_name"]): str(section["region"])
+        for section in _stages()
+        if "region" in section
+    }
+
+
+def _stages() -> Iterator[Mapping[str, Any]]:
+    try:
+        config = tomllib.loads(CONFIG_PATH.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except tomllib.TOMLDecodeError as error:
+        raise Failure(f"{CONFIG_PATH.name} cannot be read: {error}", USAGE) from error
+    for name, section in config.items():
+        if name not in {"version", "default"}:
+            parameters = section.get("deploy", {}).get("parameters", {})
+            if "stack_name" in parameters:
+                yield parameters
