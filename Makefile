@@ -13,19 +13,11 @@ export SAM_CLI_TELEMETRY := 0
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 23
 
-# uv installs the locked tools in seconds where pip takes more than a minute; it comes from the same
-# lock, with its hash. It trusts what the system trusts, as pip does, and pip is there if it fails.
+# A venv of these tools takes 630 MiB, what is downloaded on the way about as much again.
 $(READY): .ci/requirements.txt .ci/find-python
-	@echo "setting up $(VENV) (once)"
-	@rm -rf $(VENV)
-	@"$$(bash .ci/find-python)" -m venv $(VENV)
-	@awk '/^uv==/{p=1} p{print} p&&!/\\$$/{exit}' .ci/requirements.txt > $(VENV)/uv.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt
-	@$(BIN)/uv pip install --quiet --compile-bytecode --system-certs --python $(BIN)/python \
-	    --require-hashes -r .ci/requirements.txt \
-	  || { echo "uv could not reach the registry; trying pip, which may be set up for it"; \
-	       $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	         -r .ci/requirements.txt; }
+	@bash .ci/need-room . 1300
+	@python=$$(bash .ci/find-python) && \
+	  bash .ci/say "set up" "$(VENV), once" bash .ci/make-venv "$(VENV)" "$$python"
 	@touch $@
 
 # `archiver` is this folder's own: edited, it needs no installing again.
@@ -108,7 +100,7 @@ check: $(BIN)/archiver check-template audit-lock ## formatting, lint, types, tem
 .PHONY: check-template
 check-template: $(READY) ## lint template.yaml as CloudFormation and as SAM
 	$(BIN)/cfn-lint template.yaml
-	$(BIN)/sam validate --lint --region us-east-1
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash .ci/sam-offline validate --lint --region us-east-1
 
 # What it cannot see, and how to see that with a network, is in docs/deploying.md.
 .PHONY: audit-lock
@@ -179,18 +171,18 @@ ARCHITECTURE ?= arm64
 # Builds run one after the other: both write .aws-sam/build.toml.
 .aws-sam/build/.finished-$(ARCHITECTURE): $(READY) $(BUILD_SOURCES) .aws-sam/sources
 	PATH="$(CURDIR)/$(BIN):$$PATH" LAYER_PLATFORM=$(ARCHITECTURE) LAYER_PYTHON_VERSION=3.13 \
-	  $(BIN)/sam build --build-dir .aws-sam/build --parameter-overrides Architecture=$(ARCHITECTURE)
+	  bash .ci/sam-offline build --build-dir .aws-sam/build --parameter-overrides Architecture=$(ARCHITECTURE)
 	@$(BIN)/python -m local.supply_chain sbom .aws-sam/build .aws-sam/sbom-$(ARCHITECTURE).cdx.json
 	@touch $@
 
 # The same layout for this machine's interpreter and processor: what the local runtime loads.
 .aws-sam/local/.finished: $(READY) $(BUILD_SOURCES) .aws-sam/sources
-	@echo "building functions and layers for this machine (.aws-sam/local)"
+	@bash .ci/need-room . 200
 	@PATH="$(CURDIR)/$(BIN):$$PATH" LAYER_PLATFORM=$$(uname -m) \
 	  LAYER_PYTHON_VERSION=$$($(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])') \
-	  $(BIN)/sam build --build-dir .aws-sam/local \
-	  --parameter-overrides Architecture=$$(uname -m | sed s/aarch64/arm64/) > .aws-sam/local.log 2>&1 \
-	  || { cat .aws-sam/local.log >&2; exit 1; }
+	  bash .ci/say build "functions and layers for this machine" \
+	  bash .ci/sam-offline build --build-dir .aws-sam/local \
+	  --parameter-overrides Architecture=$$(uname -m | sed s/aarch64/arm64/)
 	@touch $@
 
 .PHONY: build

@@ -13,6 +13,8 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, NoReturn
 
+from local.surroundings import forget_aws_settings, reach_loopback_directly, speak_plainly
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
@@ -28,6 +30,7 @@ _INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the process's exit code, 2 for input that cannot be."""
+    speak_plainly()
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or (given[0].startswith("-") and given[0] not in {"-h", "--help"}):
         given.insert(0, "up")  # options alone mean the stack that people keep up
@@ -147,12 +150,19 @@ def _assignment(text: str) -> tuple[str, str]:
 
 
 def _run_demo(arguments: argparse.Namespace) -> int:
-    from local.demo import run_demo  # noqa: PLC0415 - `up` and --help need not load it
+    from local.demo_screen import Phases, make_console  # noqa: PLC0415 - as below
+
+    forget_aws_settings()
+    reach_loopback_directly()
+    with Phases(make_console()).phase("start", "the embedded cloud's libraries"):
+        from local.demo import run_demo  # noqa: PLC0415 - `up` and --help need not load it
 
     return run_demo(arguments)
 
 
 def _run_up(arguments: argparse.Namespace) -> int:
+    forget_aws_settings()
+    reach_loopback_directly()
     # moto and boto3 take a second to load; --help and a wrong option need not wait for them
     from local.aws.expansion import ParameterError  # noqa: PLC0415 - see above
     from local.aws.runtime_installation import InstallationError  # noqa: PLC0415 - see above

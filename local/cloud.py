@@ -40,6 +40,7 @@ from local.aws.stack import ARTIFACTS_BUCKET, StackError, deploy_stack
 from local.aws.traces import TraceCollector
 from local.certificates import CertificateAuthority, public_roots
 from local.sample_exports import export_for
+from local.surroundings import forget_aws_settings, proxy_settings, reach_loopback_directly
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -74,7 +75,8 @@ class CloudError(Exception):
 class LocalCloud:
     """The stack, deployed and working, from `with` to its end; everything is gone afterwards.
 
-    One at a time per process. `parameters` are the template's. With `s3_endpoint` archives go to
+    One at a time per process; a person's own AWS settings are taken out of its environment.
+    `parameters` are the template's. With `s3_endpoint` archives go to
     that server with its keys; with `api_base_url` and `token_url` exports come from that vendor
     and `vendor` is None. `function_environment` goes over what the template sets, as a change by
     hand would. With `upgrade_from` the stack begins as that template's, `before_upgrade` fills it,
@@ -394,6 +396,8 @@ class LocalCloud:
     # --- how it comes up ---
 
     def _start(self, exit_stack: ExitStack) -> None:
+        forget_aws_settings()
+        reach_loopback_directly()
         self._prepare_folders()
         self._authority = CertificateAuthority.create(self.state_folder / "tls", self._also_trusted)
         template = expand_template(self._template_path, bucket=ARTIFACTS_BUCKET, region=self.region)
@@ -612,7 +616,10 @@ class LocalCloud:
 
     def _runtime_settings(self) -> RuntimeSettings:
         bundle = str(self._authority.bundle_path)
+        # what is elsewhere may be reached by the person's proxy alone
+        elsewhere = bool(self._s3 or self._given_vendor)
         environment = {
+            **(proxy_settings() if elsewhere else {}),
             **self._function_environment,
             "AWS_ENDPOINT_URL": self.aws.url,
             "SSL_CERT_FILE": bundle,

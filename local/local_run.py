@@ -11,6 +11,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.surroundings import forget_aws_settings, reach_loopback_directly
+
 __all__ = ["DEFAULT_STATE_FOLDER", "LOCAL", "LocalRun", "NoLocalRunError", "enter_local_run"]
 
 LOCAL = "local"  # what STACK= names it
@@ -39,6 +41,7 @@ def enter_local_run(state_folder: Path = DEFAULT_STATE_FOLDER) -> LocalRun:
         raise NoLocalRunError(
             f"No local run: {path} is not there. Start one: make local"
         ) from error
+    forget_aws_settings()  # a profile's keys, or a service's own endpoint, would win over these
     os.environ.update(
         {
             "AWS_ENDPOINT_URL": told["aws_endpoint_url"],
@@ -49,5 +52,5 @@ def enter_local_run(state_folder: Path = DEFAULT_STATE_FOLDER) -> LocalRun:
             "AWS_SECRET_ACCESS_KEY": told["secret_access_key"],
         }
     )
-    os.environ.pop("AWS_PROFILE", None)  # a profile's keys would win over these
+    reach_loopback_directly()
     return LocalRun(told["stack"], state_folder / "logs", state_folder / "traces.jsonl")

@@ -14,7 +14,12 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
+from local.surroundings import forget_aws_settings, reach_loopback_directly
+
 TESTS = Path(__file__).resolve().parent
+# A person's profile, endpoints and proxies are not for tests, and not for what they start.
+forget_aws_settings()
+reach_loopback_directly()
 # Named on the command line alone: its servers are installed by `make test-s3`.
 collect_ignore = ["s3"]
 
