@@ -64,6 +64,10 @@ test-s3: build-local ## the copy against S3s that others wrote: LocalStack's, rc
 	@$(BIN)/python -m tests.locked_venv .cache/s3/venv .ci/s3-requirements.txt
 	@$(BIN)/python -m pytest tests/s3 $(ARGS)
 
+.PHONY: elsewhere
+elsewhere: $(READY) ## set up, build and demo in a folder with blanks, without git, behind a proxy, in ASCII
+	@$(BIN)/python -m pytest tests/elsewhere $(ARGS)
+
 .PHONY: s3-lock
 s3-lock: $(READY) # refresh the lock of the S3 servers
 	$(BIN)/uv pip compile --quiet --upgrade .ci/s3-requirements.in \

@@ -61,7 +61,8 @@ class ExampleLoader:
             [sys.executable, *self.command, "--until-empty"],
             env={**ours, "AWS_CONFIG_FILE": str(self.aws_config)},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=_PATIENT_SECONDS,
             check=False,
         )
@@ -105,5 +106,7 @@ s3 =
   endpoint_url = {s3.url}
 """
     path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+    with os.fdopen(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
+    ) as file:
         file.write(text)

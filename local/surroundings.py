@@ -31,7 +31,7 @@ __all__ = [
     "speak_plainly",
 ]
 
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
+LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")  # urllib wants the brackets, others do not
 _MIB = 1024 * 1024
 _LAST_BYTES = 16 * _MIB  # with less, the next part of a copy (16 MiB or more) has no room
 _FULL = {errno.ENOSPC, errno.EDQUOT}

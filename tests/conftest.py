@@ -20,8 +20,8 @@ TESTS = Path(__file__).resolve().parent
 # A person's profile, endpoints and proxies are not for tests, and not for what they start.
 forget_aws_settings()
 reach_loopback_directly()
-# Named on the command line alone: its servers are installed by `make test-s3`.
-collect_ignore = ["s3"]
+# Named on the command line alone: `make test-s3` installs servers, `make elsewhere` takes minutes.
+collect_ignore = ["s3", "elsewhere"]
 
 # Hypothesis would fail an example that takes 200 ms, which says something of a busy machine only.
 settings.register_profile("any machine", deadline=None)

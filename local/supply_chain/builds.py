@@ -69,17 +69,18 @@ def differences(one: Path, other: Path) -> list[str]:
 def build_copy(root: Path, folder: Path, *, architecture: str, venv: Path) -> Path:
     """Copy the source to a new folder and build it there with nothing kept; returns the build."""
     shutil.copytree(root, folder, ignore=_IGNORED, symlinks=True)
+    (folder / ".venv").symlink_to(venv)  # make cannot be told of a folder with a blank in its name
     environment = {
         **os.environ,
-        "PATH": f"{venv / 'bin'}{os.pathsep}{os.environ['PATH']}",
         "MAKEFLAGS": "",  # the flags of the make that called are not meant for this one
     }
     done = subprocess.run(
-        ["make", "--no-print-directory", "build", f"ARCHITECTURE={architecture}", f"VENV={venv}"],  # noqa: S607 - the make that people have
+        ["make", "--no-print-directory", "build", f"ARCHITECTURE={architecture}"],  # noqa: S607 - the make that people have
         cwd=folder,
         env=environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     if done.returncode:
