@@ -11,7 +11,7 @@ export SAM_CLI_TELEMETRY := 0
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 23
+	@awk -F ':[^#]*## ' '/^[a-z0-9-]+:.*##/ { printf "%-23s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # A venv of these tools takes 630 MiB, what is downloaded on the way about as much again.
 $(READY): .ci/requirements.txt .ci/find-python
@@ -169,7 +169,7 @@ ARCHITECTURE ?= arm64
 .PHONY: always
 .aws-sam/sources: always
 	@mkdir -p .aws-sam
-	@echo '$(BUILD_SOURCES)' | cmp --quiet - $@ || echo '$(BUILD_SOURCES)' > $@
+	@echo '$(BUILD_SOURCES)' | cmp -s - $@ || echo '$(BUILD_SOURCES)' > $@
 
 # SAM empties the build folder first, so a finished build of the other architecture is no longer there.
 # Builds run one after the other: both write .aws-sam/build.toml.
@@ -197,7 +197,15 @@ check-reproducible: $(READY) ## build twice in two folders and compare every byt
 	@$(BIN)/python -m local.supply_chain check-reproducible --architecture $(ARCHITECTURE)
 
 .PHONY: build-local
-build-local: .aws-sam/local/.finished # for this machine's interpreter; demo, local and test need it
+build-local: emulator .aws-sam/local/.finished # for this machine's interpreter; demo, local and test need it
+
+# Said before minutes are spent on what cannot run here.
+.PHONY: emulator
+emulator:
+	@case "$$(uname -sm)" in "Linux x86_64" | "Linux aarch64" | "Linux arm64") ;; *) \
+	  echo "The embedded cloud runs on Linux (x86_64 or arm64), for which AWS makes its Lambda emulator:" \
+	    "use a virtual machine or a container, on Windows WSL." \
+	    "make check, build and deploy work without." >&2; exit 1;; esac
 
 # STAGE is a section of samconfig.toml. Nothing is deployed or deleted for want of naming one.
 .PHONY: deploy

@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, NoReturn
 
-from local.surroundings import forget_aws_settings, reach_loopback_directly, speak_plainly
+from local.surroundings import NoRoomError, leave_the_person_out, sentence_of, speak_plainly
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,6 +38,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         code: int = parsed.run(parsed)
+    except NoRoomError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        if (sentence := sentence_of(error)) is None:
+            raise
+        print(sentence, file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("\nstopped; nothing is left running", file=sys.stderr)
         return _INTERRUPTED
@@ -152,8 +160,7 @@ def _assignment(text: str) -> tuple[str, str]:
 def _run_demo(arguments: argparse.Namespace) -> int:
     from local.demo_screen import Phases, make_console  # noqa: PLC0415 - as below
 
-    forget_aws_settings()
-    reach_loopback_directly()
+    leave_the_person_out()
     with Phases(make_console()).phase("start", "the embedded cloud's libraries"):
         from local.demo import run_demo  # noqa: PLC0415 - `up` and --help need not load it
 
@@ -161,8 +168,7 @@ def _run_demo(arguments: argparse.Namespace) -> int:
 
 
 def _run_up(arguments: argparse.Namespace) -> int:
-    forget_aws_settings()
-    reach_loopback_directly()
+    leave_the_person_out()
     # moto and boto3 take a second to load; --help and a wrong option need not wait for them
     from local.aws.expansion import ParameterError  # noqa: PLC0415 - see above
     from local.aws.runtime_installation import InstallationError  # noqa: PLC0415 - see above

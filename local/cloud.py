@@ -40,7 +40,7 @@ from local.aws.stack import ARTIFACTS_BUCKET, StackError, deploy_stack
 from local.aws.traces import TraceCollector
 from local.certificates import CertificateAuthority, public_roots
 from local.sample_exports import export_for
-from local.surroundings import forget_aws_settings, proxy_settings, reach_loopback_directly
+from local.surroundings import Room, leave_the_person_out, proxy_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -396,8 +396,7 @@ class LocalCloud:
     # --- how it comes up ---
 
     def _start(self, exit_stack: ExitStack) -> None:
-        forget_aws_settings()
-        reach_loopback_directly()
+        leave_the_person_out()
         self._prepare_folders()
         self._authority = CertificateAuthority.create(self.state_folder / "tls", self._also_trusted)
         template = expand_template(self._template_path, bucket=ARTIFACTS_BUCKET, region=self.region)
@@ -411,6 +410,7 @@ class LocalCloud:
 
     def _prepare_folders(self) -> None:
         """Begin with empty folders: what lies in them belongs to a stack that is gone."""
+        Room({self.state_folder: 0}).check()
         self.traces_path.unlink(missing_ok=True)
         for name in ("archive", "logs"):
             shutil.rmtree(self.state_folder / name, ignore_errors=True)

@@ -13,27 +13,31 @@ import os
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, MutableMapping
+    from collections.abc import Iterator, Mapping, MutableMapping
 
 __all__ = [
     "NoRoomError",
     "Room",
     "forget_aws_settings",
+    "leave_the_person_out",
     "proxy_settings",
     "reach_loopback_directly",
     "sentence_of",
     "speak_plainly",
+    "temporary_folder",
 ]
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")  # urllib wants the brackets, others do not
 _MIB = 1024 * 1024
 _LAST_BYTES = 16 * _MIB  # with less, the next part of a copy (16 MiB or more) has no room
+_WATCH_SECONDS = 0.1
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _PLAIN = {
@@ -47,6 +51,15 @@ _PLAIN = {
     "→": "->",
 }
 _ERRORS = "as-plain-text"
+
+
+def leave_the_person_out() -> None:
+    """Take what a local run has of its own out of the environment: call it before moto is imported.
+
+    moto makes AWS clients while it is imported, and a profile that is not there ends that.
+    """
+    forget_aws_settings()
+    reach_loopback_directly()
 
 
 # --- proxies ---
@@ -117,25 +130,23 @@ class NoRoomError(Exception):
     """A disk is full, or will be; or a folder cannot be written: the text says what to do."""
 
 
-@dataclass(slots=True)
 class Room:
-    """The disks that a run writes to, by a folder on each, and the bytes it will need there."""
+    """The disks that a run writes to, by folders on them, and the bytes it will need in each."""
 
-    needs: Mapping[Path, int]
-    _by_disk: dict[int, tuple[Path, int]] = field(init=False, default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for folder, need_bytes in self.needs.items():
-            at = _existing(folder)
-            path, sum_bytes = self._by_disk.get(at.stat().st_dev, (at, 0))
-            self._by_disk[at.stat().st_dev] = (path, sum_bytes + need_bytes)
+    def __init__(self, needs: Mapping[Path, int]) -> None:
+        self._folders = [_existing(folder) for folder in needs]
+        self._by_disk: dict[int, tuple[Path, int]] = {}
+        for folder, need_bytes in zip(self._folders, needs.values(), strict=True):
+            disk = folder.stat().st_dev
+            first, sum_bytes = self._by_disk.get(disk, (folder, 0))
+            self._by_disk[disk] = (first, sum_bytes + need_bytes)
+        self._full: Path | None = None
 
     def check(self) -> None:
         """Raise NoRoomError unless every folder can be written and its disk has the room."""
-        for folder in self.needs:
-            at = _existing(folder)
-            if not os.access(at, os.W_OK | os.X_OK):
-                raise NoRoomError(_forbidden(at))
+        for folder in self._folders:
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise NoRoomError(_forbidden(folder))
         for folder, need_bytes in self._by_disk.values():
             free_bytes = shutil.disk_usage(folder).free
             if free_bytes < need_bytes:
@@ -144,11 +155,35 @@ class Room:
                     f"{need_bytes // _MIB} MiB: {_MAKE_ROOM}"
                 )
 
-    def watch(self) -> None:
-        """Raise NoRoomError when a disk has become full, whoever filled it."""
-        for folder, _ in self._by_disk.values():
-            if shutil.disk_usage(folder).free < _LAST_BYTES:
-                raise NoRoomError(f"the disk of {folder} is full: {_MAKE_ROOM}")
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watch the disks meanwhile: what fails because one was full is told as that.
+
+        Once it is full a write fails somewhere among the run's threads and processes, and what is
+        said of that looks like a fault of theirs. Raises NoRoomError.
+        """
+        done = Event()
+        watcher = Thread(target=self._watch, args=(done,), name="room", daemon=True)
+        watcher.start()
+        try:
+            yield
+        except Exception:
+            self.raise_if_full()
+            raise
+        finally:
+            done.set()
+            watcher.join()
+
+    def raise_if_full(self) -> None:
+        """Raise NoRoomError when a disk has been full since it is watched, whoever filled it."""
+        if self._full is not None:
+            raise NoRoomError(f"the disk of {self._full} is full: {_MAKE_ROOM}")
+
+    def _watch(self, done: Event) -> None:
+        while self._full is None and not done.wait(_WATCH_SECONDS):
+            for folder, _ in self._by_disk.values():
+                if shutil.disk_usage(folder).free < _LAST_BYTES:
+                    self._full = folder
 
 
 _MAKE_ROOM = "free some, or set TMPDIR to a folder on a larger disk"

@@ -14,12 +14,11 @@ import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
-from local.surroundings import forget_aws_settings, reach_loopback_directly
+from local.surroundings import leave_the_person_out
 
 TESTS = Path(__file__).resolve().parent
 # A person's profile, endpoints and proxies are not for tests, and not for what they start.
-forget_aws_settings()
-reach_loopback_directly()
+leave_the_person_out()
 # Named on the command line alone: `make test-s3` installs servers, `make elsewhere` takes minutes.
 collect_ignore = ["s3", "elsewhere"]
 

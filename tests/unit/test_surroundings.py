@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from threading import Event
 
 import boto3
 import pytest
@@ -184,16 +185,27 @@ def test_a_disk_without_the_room_is_told_before_anything_starts(tmp_path: Path) 
         Room({tmp_path: free_bytes * 2 // 3, tmp_path / "more": free_bytes * 2 // 3}).check()
 
 
-def test_a_disk_that_fills_up_ends_the_run_at_once(
+def test_what_fails_on_a_full_disk_is_told_as_that(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever filled it: a full disk looks like a fault of the copy otherwise."""
+    """Whoever filled it, and even if there is room again: else it looks like a fault of ours."""
     room = Room({tmp_path: 1})
-    room.watch()
-    usage = shutil.disk_usage(tmp_path)
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1024))
-    with pytest.raises(NoRoomError, match=f"the disk of {tmp_path} is full: free some"):
-        room.watch()
+    with pytest.raises(ValueError, match="a bug"), room.watched():
+        raise ValueError("a bug")
+    usage, seen = shutil.disk_usage(tmp_path), Event()
+
+    def full(_: Path) -> object:
+        seen.set()
+        return usage._replace(free=1024)
+
+    with pytest.raises(NoRoomError, match=f"the disk of {tmp_path} is full: free some"):  # noqa: SIM117, PT012 - the disk fills up in the midst
+        with room.watched():
+            monkeypatch.setattr(shutil, "disk_usage", full)
+            assert seen.wait(10)
+            monkeypatch.undo()
+            raise ValueError("500 Internal Server Error")
+    with pytest.raises(NoRoomError):
+        room.raise_if_full()
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
