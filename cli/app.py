@@ -18,6 +18,8 @@ from uuid import UUID
 
 import typer
 
+from local.surroundings import speak_plainly
+
 if TYPE_CHECKING:
     from types import FrameType
 
@@ -397,6 +399,7 @@ def demo(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit code."""
+    speak_plainly()
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(args=arguments, prog_name="archiver")

@@ -166,7 +166,7 @@ def _run(console: Console, size_mib: int) -> int:
         console.print(f"The function's own logs are in {_shown(cloud.logs_path)}", soft_wrap=True)
         return 1
     console.print(f"All as promised, in {time.monotonic() - started_at:.0f} s.")
-    _say_what_next(console, cloud)
+    next_steps(console, _shown(cloud.archive_path))
     return 0
 
 
@@ -521,19 +521,6 @@ def _finding(verdict: Verdict) -> Finding:
         checksum_equal=verdict.checksum_equal,
         peak_rss_bytes=verdict.peak_rss_bytes,
         is_as_promised=not verdict.problems,
-    )
-
-
-def _say_what_next(console: Console, cloud: LocalCloud) -> None:
-    next_steps(
-        console,
-        {
-            _shown(cloud.archive_path): "holds the archived files",
-            "make demo SIZE_MIB=1024": "does it again with a larger file",
-            "make local": "keeps all of it up, for your own tools",
-            ".venv/bin/archiver status JOB --stack local": "then says where a job is",
-            "make deploy STAGE=dev": "deploys it to your AWS account",
-        },
     )
 
 

@@ -462,12 +462,18 @@ def lake_table(console: Console, lake: Sequence[LakeRow], source: str) -> None:
     console.print(Text(source, style="dim"))
 
 
-def next_steps(console: Console, steps: Mapping[str, str]) -> None:
-    """Print what a person can do now: a command or a place, and what it is good for."""
+def next_steps(console: Console, archive: str) -> None:
+    """Print what a person can do now; `archive` is the folder with the archived files."""
     _print_title(console, "What next")
-    width = max(len(command) for command in steps)
+    steps = {
+        archive: "holds the archived files",
+        "make demo SIZE_MIB=1024": "does it with a larger file",
+        "make local": "keeps it up for your own tools",
+        ".venv/bin/archiver status JOB --stack local": "then says where a job is",
+        "make deploy STAGE=dev": "deploys it to your AWS account",
+    }
     for command, purpose in steps.items():
-        console.print(f"  {command:<{width}}  {purpose}", soft_wrap=True)
+        console.print(f"  {command:<43}  {purpose}", soft_wrap=True)
 
 
 def _print_title(console: Console, title: str) -> None:

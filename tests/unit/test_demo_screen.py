@@ -159,7 +159,7 @@ def show_all(console: Console) -> None:
     show_waterfall(console, trace(), "job 1 (1024 MiB CSV, id)")
     lake = [LakeRow("floorplans", "parquet", "2025-01-01", "2025-01-31", 2, 100_000)]
     lake_table(console, lake, "Loaded on the events by the example consumer: 2 exports.")
-    next_steps(console, {"make local": "keeps all of it up", ".local/archive": "holds the files"})
+    next_steps(console, ".local/archive")
 
 
 def rendered(width: int, encoding: str = "utf-8", **options: object) -> str:
