@@ -160,6 +160,8 @@ def _run(console: Console, size_mib: int) -> int:
         problems += _check_lake(console, cloud, loader, verdicts, None if code == 0 else log)
         with phases.phase("stop", "the embedded cloud"):
             running.close()
+    if problems:
+        room.raise_if_full()
     for problem in problems:
         console.print(Text(f"NOT AS PROMISED: {problem}", style="bold red"))
     if problems:

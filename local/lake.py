@@ -7,6 +7,7 @@ table of receipts. It must not change a file.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from glob import escape
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -52,7 +53,7 @@ def _query(folder: Path) -> str:
     for output_format, reader in _READERS.items():
         pattern = f"report_type=*/format={output_format}/**/*.{output_format}"
         if any(path.stat().st_size for path in folder.glob(pattern)):
-            files = "'" + str(folder / pattern).replace("'", "''") + "'"
+            files = "'" + f"{escape(str(folder))}/{pattern}".replace("'", "''") + "'"
             source = reader.format(files=files, hive=_HIVE)
             parts.append(
                 "SELECT report_type, format, start_date, end_date,\n"

@@ -41,7 +41,7 @@ OF_A_PERSON = {
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a copy that is set up and built, in a folder of an unlucky name."""
-    folder = tmp_path_factory.mktemp("elsewhere") / "Ann's exports (new)"
+    folder = tmp_path_factory.mktemp("elsewhere") / "Ann's exports [new]"
     shutil.copytree(PROJECT, folder, ignore=NOT_IN_A_ZIP, symlinks=True)
     done = make(folder, "build-local")
     assert done.returncode == 0, done.stdout + done.stderr
