@@ -7,6 +7,7 @@ import gzip
 import hashlib
 import itertools
 from collections.abc import Callable
+from typing import cast
 from urllib.parse import urlsplit
 
 import pytest
@@ -51,6 +52,7 @@ def assert_failed_cleanly(company: Company, reason: str) -> None:
 @pytest.mark.parametrize("size_bytes", [0, 1, 16 * MIB - 1, 16 * MIB])
 def test_a_small_export_takes_one_get_and_one_put(company: Company, size_bytes: int) -> None:
     """Up to one part nothing else is asked of S3: its answer tells the checksum that it holds."""
+    company.stand_for_aws()
     export = SyntheticExport(size_bytes, seed=size_bytes)
     job = company.vendor.add_job(export)
     assert company.deliver_job(job) == []
@@ -63,6 +65,7 @@ def test_a_small_export_takes_one_get_and_one_put(company: Company, size_bytes: 
 @pytest.mark.parametrize("size_bytes", [16 * MIB + 1, 40 * MIB])
 def test_a_large_export_takes_one_get_for_each_part(company: Company, size_bytes: int) -> None:
     """Each byte is asked for once; all but the first range name the ETag that it began with."""
+    company.stand_for_aws()
     export = SyntheticExport(size_bytes, seed=size_bytes)
     parts = -(-size_bytes // (16 * MIB))
     job = company.vendor.add_job(export)
@@ -538,6 +541,7 @@ def test_a_bucket_in_another_region_is_archived_into(
 ) -> None:
     """Small or large: parts are signed for the region that boto3 was redirected to."""
     company, export = fresh_company, SyntheticExport(size_bytes, seed=size_bytes)
+    company.stand_for_aws()  # no other store has regions
 
     def wrong_region(environ: Environ) -> bool:
         ours = environ["PATH_INFO"].startswith(f"/{company.bucket}/")
@@ -747,3 +751,85 @@ def test_another_object_at_a_granted_exports_key_is_not_touched(company: Company
     assert company.dead_letter()["reason"] == "object_conflict"
     assert company.objects() == {default_key(job): b"somebody's own"}
     assert company.uploads() == []
+
+
+# --- stores that ignore conditions ---
+
+
+def ignore_conditions(company: Company) -> None:
+    """Let the store do what Ceph does with some commits, and rclone with all: say 200 to them."""
+
+    def strip(environ: Environ) -> bool:
+        cast("dict[str, object]", environ).pop("HTTP_IF_NONE_MATCH", None)
+        return False  # refuses nothing
+
+    company.aws_script.answer_next(strip, Refusal(500), times=1)
+
+
+@pytest.mark.parametrize("size_bytes", [0, 40, 17 * MIB])
+def test_a_store_that_ignores_conditions_overwrites_nothing(
+    company: Company, size_bytes: int
+) -> None:
+    """Whatever lies at the key is found before the commit, as a 412 would have told."""
+    ignore_conditions(company)
+    job = company.vendor.add_job(SyntheticExport(size_bytes, seed=size_bytes))
+    s3 = company.people.client("s3")
+    s3.put_object(Bucket=company.bucket, Key=default_key(job), Body=b"somebody's own")
+    assert company.deliver_job(job) == []
+    assert company.dead_letter()["reason"] == "object_conflict"
+    assert company.objects() == {default_key(job): b"somebody's own"}
+    assert len(company.versions(default_key(job))) == 1
+    assert company.uploads() == []
+
+
+def test_a_copy_by_a_store_that_ignores_conditions_overwrites_nothing(company: Company) -> None:
+    """Server-side, too: its Complete is the same."""
+    job, _ = grant(company, b"x" * 40)
+    ignore_conditions(company)
+    s3 = company.people.client("s3")
+    s3.put_object(Bucket=company.bucket, Key=default_key(job), Body=b"somebody's own")
+    assert company.deliver_job(job) == []
+    assert company.dead_letter()["reason"] == "object_conflict"
+    assert company.objects() == {default_key(job): b"somebody's own"}
+    assert company.uploads() == []
+
+
+@pytest.mark.parametrize("size_bytes", [40, 17 * MIB])
+def test_what_appears_while_a_store_without_conditions_is_copied_to_is_found(
+    company: Company, size_bytes: int
+) -> None:
+    """The look is the last thing before the commit, not the first thing of the run."""
+    ignore_conditions(company)
+    export = SyntheticExport(size_bytes, seed=size_bytes)
+    job = company.vendor.add_job(export)
+    s3 = company.people.client("s3")
+    written: list[str] = []
+
+    def write(job_id: str, _total_bytes: int) -> None:
+        if job_id == job.job_id and not written:
+            written.append(job_id)
+            s3.put_object(Bucket=company.bucket, Key=default_key(job), Body=b"somebody's own")
+
+    company.vendor.on_link_bytes = write
+    try:
+        assert company.deliver_job(job) == []
+    finally:
+        company.vendor.on_link_bytes = None
+    assert company.dead_letter()["reason"] == "object_conflict"
+    assert company.objects() == {default_key(job): b"somebody's own"}
+
+
+@pytest.mark.parametrize("size_bytes", [40, 17 * MIB])
+def test_our_own_object_is_recognised_where_conditions_are_ignored(
+    company: Company, size_bytes: int
+) -> None:
+    """A commit of which nobody heard, tried again: the object is archived, and copied once."""
+    ignore_conditions(company)
+    export = SyntheticExport(size_bytes, seed=size_bytes)
+    job = company.vendor.add_job(export)
+    bus_down = Refusal.json(400, b'{"__type": "InternalException"}')
+    company.aws_script.answer_next(operation("PutEvents"), bus_down)
+    assert len(company.deliver_job(job)) == 1
+    company.forget_table()
+    assert company.deliver_job(job) == []
+    assert_archived(company, job, export)

@@ -52,6 +52,7 @@ def test_archived_acknowledges_emits_and_remembers(company: Company) -> None:
 def test_a_small_job_asks_aws_six_times(company: Company) -> None:
     """One read, a claim and a receipt, one beat, one object, one event: nothing is asked twice."""
     company.archive(company.vendor.add_job(b"the credentials are read now"))
+    company.stand_for_aws()
     calls = len(company.calls())
     company.archive(company.vendor.add_job(b"x"))
     assert Counter(call.action for call in company.calls()[calls:]) == {

@@ -123,6 +123,7 @@ class Stage:
     checkpoint: Checkpoint | None = None  # what the job's item would hold
     links_asked: int = 0
     seconds_left: float = 900.0  # of the invocation
+    looks_first: bool = False  # as at any store but AWS's; without, the server itself must refuse
 
     @property
     def people(self) -> S3Client:
@@ -154,6 +155,7 @@ class Stage:
             plan = replace(plan, server_side_part_bytes=server_side_part_bytes)
         application = _compose(self.bucket, self.clients.outside, SOURCE if granted else "", plan)
         application._remaining_seconds = lambda: self.seconds_left
+        application._store.dialect.is_aws = not self.looks_first
         copier = application._copier
         if in_flight is not None:
             copier = replace(copier, streaming=replace(copier.streaming, in_flight=in_flight))

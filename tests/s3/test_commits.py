@@ -43,6 +43,21 @@ def test_another_object_at_the_key_is_never_overwritten(
 
 
 @both_commits
+def test_the_look_before_the_commit_finds_what_the_server_would_refuse(
+    stage: Stage, export: SyntheticExport
+) -> None:
+    """As at any store but AWS's: a person decides just so, and no commit is sent."""
+    stage.looks_first = True
+    key = stage.put_export(export)
+    stage.people.put_object(Bucket=stage.bucket, Key=stage.key, Body=b"somebody's own")
+    with pytest.raises(Rejection, match="object_conflict"):
+        stage.copy(key)
+    assert 412 not in [call.status for call in stage.front.calls]
+    assert stage.content(stage.key) == b"somebody's own"
+    assert stage.uploads() == []
+
+
+@both_commits
 def test_our_own_earlier_object_is_recognised(stage: Stage, export: SyntheticExport) -> None:
     """The commit of an attempt that died is found, by 412 or by looking first, and kept."""
     key = stage.put_export(export)

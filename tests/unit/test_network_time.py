@@ -17,6 +17,7 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from archiver.aws.dialect import Dialect
 from archiver.aws.object_store import ObjectStore
 from archiver.aws.sending import send_by
 from archiver.deadline import TELL_SECONDS, Deadline, TimeIsUp
@@ -152,7 +153,9 @@ def _store(network: Network, port: int) -> ObjectStore:
     def connect(*_: object, **__: object) -> Connection:
         raise AssertionError
 
-    return ObjectStore(send_by(network, client), Any, "bucket", None, connect)  # type: ignore[arg-type] # no part is sent
+    client = send_by(network, client)
+    aws = Dialect(is_aws=True)  # whose commits begin with the commit
+    return ObjectStore(client, Any, "bucket", None, connect, aws)  # type: ignore[arg-type] # no part is sent
 
 
 @pytest.mark.parametrize("ask", [ask_vendor, read_bytes, commit, look])

@@ -36,7 +36,7 @@ class Store(Protocol):
     @property
     def bucket(self) -> str: ...  # noqa: D102 - described where it is implemented
     def find(self, key: str) -> Found | None: ...  # noqa: D102
-    def put(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed: ...  # noqa: D102
+    def put_blindly(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed: ...  # noqa: D102
     def begin_upload(self, spec: ObjectSpec) -> Upload: ...  # noqa: D102
     def part_writer(self) -> PartSender: ...  # noqa: D102
     def refusal_without_condition(self, upload: Upload) -> str: ...  # noqa: D102
@@ -95,7 +95,7 @@ def _second_write(store: Store, receipt: Receipt | None) -> str:
         found = store.find(receipt.key)
         if found is None or found.version_id != receipt.version_id:
             return "not tried"
-        written = store.put(
+        written = store.put_blindly(
             ObjectSpec(receipt.key, "text/plain", None), bytearray(PROBE), crc64nvme(PROBE)
         )
     except ObjectExists:

@@ -1,7 +1,8 @@
 """What each S3 cannot do, and how that is found out. The one place that says so.
 
 AWS's S3 does all that is asked of it here. Others do not, and are told by what they answer, never
-by their name (seen by running them, or in the public report that is named):
+by their name (seen by running them, or in the public report that is named). But for a condition
+that is ignored: no answer tells of that, so there AWS's name is what counts.
 
 | store | what it does otherwise | what we do |
 | --- | --- | --- |
@@ -18,6 +19,8 @@ by their name (seen by running them, or in the public report that is named):
   aws/object_store.py |
 | MinIO without a KMS, Ceph | refuse AES256 where it is not set up | KNOW_NO_SSE_S3: asked without |
 | R2 | wants parts of one size | all are, but the last (transfer/plan.py) |
+| Ceph, rclone | ignore If-None-Match: Ceph's Complete, and its PUT into a versioned bucket; rclone
+  all of it. Both say 200 | looked at before each commit where the store is not AWS's: is_aws |
 """
 
 from __future__ import annotations
@@ -34,10 +37,13 @@ DAMAGED = frozenset({"BadDigest", "InvalidDigest", "XAmzContentChecksumMismatch"
 # (ceph/ceph, src/rgw/rgw_crypt.cc: EINVAL). AWS never does.
 KNOW_NO_SSE_S3 = frozenset({"InvalidArgument", "NotImplemented"})
 
-# Of botocore's partitions.json ("dnsSuffix", "dualStackDnsSuffix"), without the isolated ones. A
-# host that is missing here costs the first copy of a runtime one part's time.
+# Of botocore's partitions.json, all of its partitions ("dnsSuffix", "dualStackDnsSuffix"); a test
+# holds it to that. A host that is missing here costs the first copy of a runtime one part's time,
+# and a HEAD before each commit.
 _AWS_HOST = re.compile(
-    r".+\.(?:amazonaws\.(?:com|com\.cn|eu)|api\.(?:aws|amazonwebservices\.(?:com\.cn|eu)))"
+    r".+\.(?:amazonaws\.(?:com|com\.cn|eu)|api\.(?:aws|amazonwebservices\.(?:com\.cn|eu))"
+    r"|(?:c2s|csp\.hci|api\.aws|api\.aws\.hci)\.ic\.gov|sc2s\.sgov\.gov|api\.aws\.scloud"
+    r"|(?:cloud|api\.cloud-aws)\.adc-e\.uk)"
 )
 # An answer about the request's form. 403 is about who asks; 401, 404, 408, 409, 412, 429 and what
 # the server blames on itself say nothing of trailers either. 415: RFC 9110, 15.5.16, names the
@@ -74,14 +80,18 @@ _SAID = re.compile(rb"<(Message|ArgumentName)>([^<]{1,1000})</\1>")
 class Dialect:
     """What is known of the one store of a runtime, shared by all that talk to it.
 
-    `takes_trailers`: None until AWS's host name or a part's answer has told.
+    `takes_trailers`: None until AWS's host name or a part's answer has told. `is_aws`: None until
+    a host is known. AWS's S3 keeps conditions (User Guide, "conditional writes"); others may not.
     """
 
     takes_trailers: bool | None = None
+    is_aws: bool | None = None
 
     def meet(self, host: str) -> None:
         """Hear the store's host: AWS's S3 takes trailers (User Guide, "trailing checksums")."""
-        if self.takes_trailers is None and _AWS_HOST.fullmatch(host.lower()):
+        if self.is_aws is None:
+            self.is_aws = _AWS_HOST.fullmatch(host.lower()) is not None
+        if self.takes_trailers is None and self.is_aws:
             self.takes_trailers = True
 
     def refuses_trailer(self, status: int, error: bytes) -> bool:

@@ -1,7 +1,8 @@
 """The archive bucket: committing an object once, and asking what is there.
 
 Every commit is one conditional request (`If-None-Match: *`): no reader ever sees a partial object,
-and nothing that exists is overwritten. Parts are sent by part_writer.py, whose bytes botocore would
+and nothing that exists is overwritten. A store that is not AWS's may ignore the condition and say
+nothing: there each commit looks first. Parts are sent by part_writer.py, whose bytes botocore would
 hash and copy. S3-compatible servers differ (dialect.py): judge by status and length, never by one
 header alone; after an empty or missing ETag, HEAD.
 """
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -110,6 +112,14 @@ class ObjectStore:
 
         Raises ObjectExists, CommitConflict (409: try again) and UncertainCommit.
         """
+        self._look_first(spec.key)
+        return self.put_blindly(spec, body, crc)
+
+    def put_blindly(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed:
+        """Do what `put` does, and look at nothing first: it is the store's own refusal that counts.
+
+        For a probe (probe.py); a store that ignores the condition overwrites what is there.
+        """
         with _committing("Writing the object"):
             answer = self._encrypting(
                 self.client.put_object,
@@ -126,6 +136,17 @@ class ObjectStore:
             version_id=answer.get("VersionId"),
             checksum_crc64nvme=answer.get("ChecksumCRC64NVME"),
         )
+
+    def _look_first(self, key: str) -> None:
+        """Raise ObjectExists where something is at the key of a store that is not AWS's.
+
+        What comes between this look and the commit is left to the condition. Raises Failure where
+        the store does not let us look: nothing may be written there unseen.
+        """
+        if self.dialect.is_aws is None:
+            self.dialect.meet(urlsplit(self.client.meta.endpoint_url).hostname or "")
+        if not self.dialect.is_aws and self.find(key) is not None:
+            raise ObjectExists
 
     def begin_upload(self, spec: ObjectSpec) -> Upload:
         """Create a multipart upload whose checksum will be a CRC64NVME of the whole object."""
@@ -224,6 +245,7 @@ class ObjectStore:
         Raises ObjectExists, CommitConflict (409: begin anew), UploadGone (perhaps because an
         earlier try of this very request was done: look), UploadRefused and UncertainCommit.
         """
+        self._look_first(upload.key)
         # A size and a checksum let S3 itself refuse a Complete that is not what we copied.
         checksum: dict[str, Any] = (
             {} if crc is None else {"ChecksumCRC64NVME": encode_crc64nvme(crc)}
