@@ -6,11 +6,9 @@ It only reads arguments and prints; local/cloud.py does the work.
 from __future__ import annotations
 
 import argparse
-import shlex
 import signal
 import sys
 from pathlib import Path
-from threading import Event
 from typing import TYPE_CHECKING, NoReturn
 
 from local.surroundings import NoRoomError, leave_the_person_out, sentence_of, speak_plainly
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
-    from local.cloud import LocalCloud
-    from local.loader import ExampleLoader
 
 __all__ = ["main"]
 
@@ -108,7 +104,7 @@ def _add_cloud_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="HOST",
-        help="beside S3's own hosts; .suffix or exact, :port optional; may be repeated",
+        help="beside S3's own hosts; .suffix or exact; 443 without :port; may be repeated",
     )
     standin = parser.add_argument_group("the stand-in for the vendor")
     standin.add_argument(
@@ -122,12 +118,21 @@ def _add_cloud_options(parser: argparse.ArgumentParser) -> None:
         "--complete-after",
         type=_positive,
         metavar="S",
-        help="let jobs that are ordered at the stand-in complete after so many seconds",
+        help="jobs complete so many seconds after they were ordered (default: 5)",
     )
     folders = parser.add_argument_group("other folders, for a second stack beside the first")
     folders.add_argument("--template", type=Path, metavar="FILE", help="default: template.yaml")
     folders.add_argument("--build-folder", type=Path, metavar="DIR", help="default: .aws-sam/local")
-    folders.add_argument("--state-folder", type=Path, metavar="DIR", help="default: .local")
+    folders.add_argument("--state-folder", type=Path, metavar="DIR", help="default: .local/up")
+    parser.add_argument(
+        "--port",
+        type=_positive,
+        metavar="N",
+        help="listen on N to N+3, the same each time (default: on ports that are free)",
+    )
+    says = parser.add_mutually_exclusive_group()
+    says.add_argument("--quiet", action="store_true", help="say no outcomes")
+    says.add_argument("--json", action="store_true", help="one JSON object a line, nothing else")
     parser.add_argument(
         "--ca-bundle", type=Path, metavar="PEM", help="authorities to trust beside the local one"
     )
@@ -170,129 +175,36 @@ def _run_demo(arguments: argparse.Namespace) -> int:
 def _run_up(arguments: argparse.Namespace) -> int:
     leave_the_person_out()
     # moto and boto3 take a second to load; --help and a wrong option need not wait for them
-    from local.aws.expansion import ParameterError  # noqa: PLC0415 - see above
-    from local.aws.runtime_installation import InstallationError  # noqa: PLC0415 - see above
-    from local.aws.stack import StackError  # noqa: PLC0415 - see above
-    from local.cloud import CloudError, LocalCloud  # noqa: PLC0415 - see above
-    from local.loader import ExampleLoader  # noqa: PLC0415 - see above
+    from local.up import UpSettings, run_up  # noqa: PLC0415 - see above
 
     folders = {
         name: path
         for name, path in (
-            ("template_path", arguments.template),
+            ("template", arguments.template),
             ("build_folder", arguments.build_folder),
             ("state_folder", arguments.state_folder),
         )
         if path is not None
     }
-    try:
-        cloud = LocalCloud(
+    return run_up(
+        UpSettings(
             **folders,
             region=arguments.region,
             parameters=dict(arguments.parameter),
             s3_endpoint=arguments.s3_endpoint,
-            access_key_id=arguments.s3_access_key_id,
-            secret_access_key=arguments.s3_secret_access_key,
+            s3_access_key_id=arguments.s3_access_key_id,
+            s3_secret_access_key=arguments.s3_secret_access_key,
             api_base_url=arguments.api_base_url,
             token_url=arguments.token_url,
-            trusted_link_hosts=arguments.trusted_link_host,
+            trusted_link_hosts=tuple(arguments.trusted_link_host),
             ca_bundle=arguments.ca_bundle,
             lose_callbacks=arguments.lose_callbacks,
             complete_after_seconds=arguments.complete_after,
+            port=arguments.port,
+            quiet=arguments.quiet,
+            as_json=arguments.json,
         )
-        with cloud:
-            sample = _add_sample_job(cloud, arguments.complete_after)
-            _describe(cloud, sample, ExampleLoader.subscribe(cloud))
-            _wait_for_signal()
-    except (CloudError, ParameterError, StackError, InstallationError) as error:
-        print(f"local up: {error}", file=sys.stderr)
-        return _USAGE_ERROR
-    return 0
-
-
-def _wait_for_signal() -> None:
-    """Wait for Ctrl-C or SIGTERM, then end the run.
-
-    The handlers only set a flag: an exception raised in one is lost when Python happens to be in a
-    finaliser. The wait is timed, so that a signal that another thread took is seen, too.
-    """
-    stop = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    while not stop.wait(timeout=0.5):
-        pass
-    raise KeyboardInterrupt
-
-
-def _add_sample_job(cloud: LocalCloud, complete_after_seconds: float | None) -> str:
-    """Give the stand-in a job, so that the printed commands archive something."""
-    if cloud.vendor is None:
-        return "<uuid>"
-    content = b"unit_id,bedrooms,rent\n101,1,1450\n102,2,1925\n"
-    job = cloud.vendor.add_job(content, completes_after_seconds=complete_after_seconds)
-    return job.job_id
-
-
-def _describe(cloud: LocalCloud, job_id: str, loader: ExampleLoader) -> None:
-    """Print where everything is, and commands that work as they stand."""
-    s3 = cloud.s3_endpoint
-    aws = f'aws --endpoint-url "{cloud.aws.url}"'
-    lines = [
-        "The stack is up. Ctrl-C ends it and leaves nothing running.",
-        "",
-        f"  AWS API           {cloud.aws.url} (region {cloud.region})",
-        f"  S3                {s3.url}",
-        f"  queue             {cloud.queue_url}",
-        f"  dead letters      {cloud.dead_letter_queue_url}",
-        f"  archive bucket    {cloud.bucket}",
-        f"  event bus         {cloud.event_bus}",
-        f"  table             {cloud.table}",
-        f"  vendor's API      {cloud.vendor_urls[0]}",
-        f"  vendor's tokens   {cloud.vendor_urls[1]}",
-        f"  callback URL      {cloud.callback_url or 'none: ReceiveCallbacks=false'}",
-        f"  archived files    {cloud.archive_path}",
-        f"  functions' logs   {cloud.logs_path}",
-        f"  all of this       {cloud.endpoints_path}",
-        "",
-        "In another terminal:",
-        "",
-        f"  export AWS_CA_BUNDLE='{cloud.ca_bundle}' AWS_DEFAULT_REGION={cloud.region}",
-        "  export AWS_ACCESS_KEY_ID=LOCALPEOPLE AWS_SECRET_ACCESS_KEY=local",
-        f"  {aws} sqs send-message --queue-url '{cloud.queue_url}' \\",
-        f"""    --message-body '{{"job_id": "{job_id}"}}'""",
-        *_describe_sweep(cloud, aws),
-        f"  {aws} s3 ls --recursive 's3://{cloud.bucket}'",
-        f"  {aws} sqs receive-message --queue-url '{cloud.dead_letter_queue_url}' \\",
-        "    --message-attribute-names All",
-        "",
-        "An example consumer, subscribed to the bus, loads what was archived (docs/events.md):",
-        "",
-        f"  AWS_CONFIG_FILE='{loader.aws_config}' {shlex.join([sys.executable, *loader.command])}",
-        "",
-        *_describe_credentials(cloud, aws),
-    ]
-    print("\n".join(lines), flush=True)
-
-
-def _describe_sweep(cloud: LocalCloud, aws: str) -> list[str]:
-    if cloud.sweep_function is None:
-        return []
-    return [
-        f"""  printf '%s' '{{"dry_run": true}}' | {aws} lambda invoke \\""",
-        f"    --function-name '{cloud.sweep_function}' --payload fileb:///dev/stdin /dev/stdout",
-    ]
-
-
-def _describe_credentials(cloud: LocalCloud, aws: str) -> list[str]:
-    if cloud.vendor:
-        return []
-    return [
-        "Jobs wait until the vendor's credentials are filled in:",
-        "",
-        f"  {aws} secretsmanager put-secret-value --secret-id '{cloud.credentials_secret}' \\",
-        """    --secret-string '{"client_id": "…", "client_secret": "…"}'""",
-        "",
-    ]
+    )
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ import trustme
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["CertificateAuthority", "public_roots"]
+__all__ = ["CertificateAuthority", "NoCertificateError", "check_bundle", "public_roots"]
 
 _NAMES = ("localhost", "127.0.0.1")
 
@@ -52,6 +52,26 @@ class CertificateAuthority:
     def server_pem(self) -> bytes:
         """Return a new server's key and certificate, for a program of somebody else's."""
         return self._authority.issue_cert(*_NAMES).private_key_and_cert_chain_pem.bytes()
+
+
+class NoCertificateError(Exception):
+    """A file holds no authority to trust; the text says what it holds instead, and what to give."""
+
+
+def check_bundle(path: Path) -> None:
+    """Raise NoCertificateError where a file is not a bundle of certificates that TLS can use."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    advice = 'give a PEM file with "-----BEGIN CERTIFICATE-----" in it'
+    try:
+        context.load_verify_locations(cafile=path)
+    except FileNotFoundError as error:
+        raise NoCertificateError(f"no such file; {advice}") from error
+    except ssl.SSLError as error:  # an OSError, too
+        raise NoCertificateError(f"no certificate in it, or a broken one; {advice}") from error
+    except OSError as error:
+        raise NoCertificateError(f"it cannot be read ({error.strerror}); {advice}") from error
+    if not context.cert_store_stats()["x509"]:
+        raise NoCertificateError(f"no certificate in it; {advice}")
 
 
 def public_roots() -> Path:

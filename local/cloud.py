@@ -38,8 +38,16 @@ from local.aws.schedule import Schedule, read_schedules
 from local.aws.server import EmbeddedAws
 from local.aws.stack import ARTIFACTS_BUCKET, StackError, deploy_stack
 from local.aws.traces import TraceCollector
-from local.certificates import CertificateAuthority, public_roots
+from local.certificates import (
+    CertificateAuthority,
+    NoCertificateError,
+    check_bundle,
+    public_roots,
+)
+from local.ports import Ports
 from local.sample_exports import export_for
+from local.state_folder import held
+from local.stores import look_at_store
 from local.surroundings import Room, leave_the_person_out, proxy_settings
 
 if TYPE_CHECKING:
@@ -75,13 +83,14 @@ class CloudError(Exception):
 class LocalCloud:
     """The stack, deployed and working, from `with` to its end; everything is gone afterwards.
 
-    One at a time per process; a person's own AWS settings are taken out of its environment.
-    `parameters` are the template's. With `s3_endpoint` archives go to
-    that server with its keys; with `api_base_url` and `token_url` exports come from that vendor
+    One at a time per process, and per `state_folder`, which it begins by emptying
+    (state_folder.py); a person's own AWS settings are taken out of its environment.
+    `parameters` are the template's. With `s3_endpoint` archives go to that
+    server with its keys; with `api_base_url` and `token_url` exports come from that vendor
     and `vendor` is None. `function_environment` goes over what the template sets, as a change by
     hand would. With `upgrade_from` the stack begins as that template's, `before_upgrade` fills it,
     and it is updated to `template_path` before anything runs. Raises CloudError, StackError,
-    ParameterError or InstallationError.
+    ParameterError, StateFolderError or InstallationError.
     """
 
     def __init__(
@@ -89,7 +98,8 @@ class LocalCloud:
         *,
         template_path: Path = PROJECT_FOLDER / "template.yaml",
         build_folder: Path = PROJECT_FOLDER / ".aws-sam" / "local",
-        state_folder: Path = PROJECT_FOLDER / ".local",
+        state_folder: Path,
+        ports: Ports | None = None,
         region: str = "us-east-1",
         parameters: Mapping[str, str] | None = None,
         s3_endpoint: str | None = None,
@@ -111,6 +121,8 @@ class LocalCloud:
     ) -> None:
         self.state_folder = state_folder
         self.region = region
+        self.notes: list[str] = []  # what people should know of it and could not expect
+        self._ports = ports or Ports()
         self._template_path = template_path
         self._build_folder = build_folder
         self._parameters = dict(parameters or {})
@@ -238,6 +250,14 @@ class LocalCloud:
     def emitted_events(self) -> list[dict[str, Any]]:
         """Return every event that the function emitted, as EventBridge envelopes, in order."""
         return self._emitted.collected()
+
+    def listen(self, listener: Callable[[dict[str, Any]], None]) -> None:
+        """Tell `listener` of every emitted event from now on, in a thread that is not its own."""
+        self._emitted.listen(listener)
+
+    def queued_dead_letters(self) -> list[QueuedMessage]:
+        """Return what is in the dead-letter queue, hidden or not, without receiving it."""
+        return self.aws.queued_messages(_name_in(self.dead_letter_queue_url), self.region)
 
     def dead_letters(self) -> list[Message]:
         """Return what is in the dead-letter queue and leave it there."""
@@ -397,6 +417,7 @@ class LocalCloud:
 
     def _start(self, exit_stack: ExitStack) -> None:
         leave_the_person_out()
+        exit_stack.enter_context(held(self.state_folder))
         self._prepare_folders()
         self._authority = CertificateAuthority.create(self.state_folder / "tls", self._also_trusted)
         template = expand_template(self._template_path, bucket=ARTIFACTS_BUCKET, region=self.region)
@@ -411,7 +432,8 @@ class LocalCloud:
     def _prepare_folders(self) -> None:
         """Begin with empty folders: what lies in them belongs to a stack that is gone."""
         Room({self.state_folder: 0}).check()
-        self.traces_path.unlink(missing_ok=True)
+        for path in (self.traces_path, self.endpoints_path):
+            path.unlink(missing_ok=True)
         for name in ("archive", "logs"):
             shutil.rmtree(self.state_folder / name, ignore_errors=True)
             (self.state_folder / name).mkdir(parents=True)
@@ -420,15 +442,20 @@ class LocalCloud:
         self._traces = TraceCollector(self.traces_path)
         self._traces.start()
         exit_stack.callback(self._traces.stop)
-        self.aws = EmbeddedAws(self._authority.server_context())
+        self.aws = EmbeddedAws(self._authority.server_context(), self._ports.aws)
         self.aws.start()
         exit_stack.callback(self.aws.stop)
-        self._function_urls = FunctionUrls(self._authority.server_context())
+        self._function_urls = FunctionUrls(
+            self._authority.server_context(), self._ports.function_url
+        )
         exit_stack.callback(self._function_urls.stop)
         self.vendor: VendorStandIn | None = None
         if self._given_vendor is None:
             self.vendor = VendorStandIn(
-                self._authority.server_context(), callbacks_trust=self._authority.bundle_path
+                self._authority.server_context(),
+                callbacks_trust=self._authority.bundle_path,
+                api_port=self._ports.api,
+                links_port=self._ports.links,
             )
             self.vendor.callbacks.lose = self._lose_callbacks
             if self._complete_after_seconds is not None:
@@ -532,12 +559,7 @@ class LocalCloud:
                 f"--s3-endpoint {url}: bucket {self.bucket} cannot be made there ({error}); "
                 "check the address, the keys and --ca-bundle"
             ) from error
-        try:
-            s3.put_bucket_versioning(
-                Bucket=self.bucket, VersioningConfiguration={"Status": "Enabled"}
-            )
-        except ClientError as error:
-            print(f"note: {url} does not version buckets ({error}); archives go on without")
+        self.notes += look_at_store(s3, self.bucket, url)
 
     def _start_emitted_events(self, exit_stack: ExitStack) -> None:
         on_event = self._mirror if self._mirror_archive else None
@@ -655,6 +677,8 @@ class LocalCloud:
             "api_base_url": api_base_url,
             "token_url": token_url,
             "callback_url": self.callback_url,
+            "client_id": self.vendor.client_id if self.vendor else None,
+            "client_secret": self.vendor.client_secret if self.vendor else None,
             "ca_bundle": str(self._authority.bundle_path),
         }
         exit_stack.callback(self.endpoints_path.unlink, missing_ok=True)
@@ -713,8 +737,10 @@ def _check_vendor(api_base_url: str | None, token_url: str | None) -> tuple[str,
 def _check_trust(ca_bundle: Path | None, *, leaves_machine: bool) -> list[Path]:
     also_trusted = [public_roots()] if leaves_machine else []
     if ca_bundle is not None:
-        if not ca_bundle.is_file():
-            raise CloudError(f"--ca-bundle {ca_bundle}: no such file; give a PEM file")
+        try:
+            check_bundle(ca_bundle)
+        except NoCertificateError as error:
+            raise CloudError(f"--ca-bundle {ca_bundle}: {error}") from error
         also_trusted.append(ca_bundle)
     return also_trusted
 

@@ -51,6 +51,7 @@ from local.sample_exports import (
     property_jsonl,
     units_csv,
 )
+from local.state_folder import DEMO_FOLDER, StateFolderError
 from local.surroundings import NoRoomError, Room, sentence_of, temporary_folder
 
 if TYPE_CHECKING:
@@ -125,7 +126,10 @@ def run_demo(arguments: argparse.Namespace) -> int:
     """
     try:
         return _run(make_console(), arguments.size_mib)
-    except (CloudError, ParameterError, StackError, InstallationError, NoRoomError) as error:
+    except (
+        *(CloudError, ParameterError, StackError),
+        *(StateFolderError, InstallationError, NoRoomError),
+    ) as error:
         print(f"local demo: {error}", file=sys.stderr)
     except OSError as error:
         if (sentence := sentence_of(error)) is None:
@@ -136,7 +140,7 @@ def run_demo(arguments: argparse.Namespace) -> int:
 
 def _run(console: Console, size_mib: int) -> int:
     started_at = time.monotonic()
-    cloud, phases = LocalCloud(), Phases(console)
+    cloud, phases = LocalCloud(state_folder=DEMO_FOLDER), Phases(console)
     room = _room(cloud, size_mib)
     room.check()
     with room.watched(), ExitStack() as running:

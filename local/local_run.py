@@ -16,7 +16,7 @@ from local.surroundings import forget_aws_settings, reach_loopback_directly
 __all__ = ["DEFAULT_STATE_FOLDER", "LOCAL", "LocalRun", "NoLocalRunError", "enter_local_run"]
 
 LOCAL = "local"  # what STACK= names it
-DEFAULT_STATE_FOLDER = Path(__file__).resolve().parents[1] / ".local"
+DEFAULT_STATE_FOLDER = Path(__file__).resolve().parents[1] / ".local" / "up"
 
 
 class NoLocalRunError(Exception):

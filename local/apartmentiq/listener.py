@@ -44,15 +44,19 @@ class Reply:
 
 
 class TlsServer(ThreadingHTTPServer):
-    """A server on a port of its own choice, with one daemon thread per connection."""
+    """A server on a port (0: of its own choice), with one daemon thread per connection."""
 
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(
-        self, context: ssl.SSLContext, handler: type[BaseHTTPRequestHandler], name: str
+        self,
+        context: ssl.SSLContext,
+        handler: type[BaseHTTPRequestHandler],
+        name: str,
+        port: int = 0,
     ) -> None:
-        super().__init__((_LOOPBACK, 0), handler)
+        super().__init__((_LOOPBACK, port), handler)
         self.stopping = threading.Event()
         self._context = context
         self._open: dict[socket.socket, threading.Thread] = {}
@@ -106,9 +110,13 @@ class Listener(TlsServer):
     """A server that asks one function for each of its answers."""
 
     def __init__(
-        self, context: ssl.SSLContext, respond: Callable[[Request], Reply], name: str
+        self,
+        context: ssl.SSLContext,
+        respond: Callable[[Request], Reply],
+        name: str,
+        port: int = 0,
     ) -> None:
-        super().__init__(context, _Connection, name)
+        super().__init__(context, _Connection, name, port)
         self.respond = respond
 
 

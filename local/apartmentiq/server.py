@@ -53,6 +53,7 @@ class VendorStandIn:
     `on_link_bytes` is called from the serving threads with a job's id and all the bytes of its
     export that were ever handed out; it must be quick. Times follow `clock`, which can be moved.
     With `callbacks_trust`, a bundle of authorities, it calls the `callback_url` of jobs that end.
+    Ports that are not given are of the system's choice.
     """
 
     def __init__(
@@ -63,6 +64,8 @@ class VendorStandIn:
         bucket: str = "apartmentiq-bulk-exports",
         on_link_bytes: Callable[[str, int], None] | None = None,
         callbacks_trust: Path | None = None,
+        api_port: int = 0,
+        links_port: int = 0,
     ) -> None:
         self.clock = AdjustableClock()
         self.given_out = GivenOut()  # every secret so far, for tests that look for leaks
@@ -79,8 +82,8 @@ class VendorStandIn:
         self._host, self._bucket = host, bucket
         self._keys = SigningKeys.make_up()
         self._keys_by_id = {self._keys.access_key_id: self._keys}
-        self._api = Listener(server_context, self._answer_api, "apartmentiq-api")
-        self._links = Listener(server_context, self._answer_link, "apartmentiq-links")
+        self._api = Listener(server_context, self._answer_api, "apartmentiq-api", api_port)
+        self._links = Listener(server_context, self._answer_link, "apartmentiq-links", links_port)
         self._callbacks = (
             CallbackSender(self.jobs, callbacks_trust) if callbacks_trust is not None else None
         )

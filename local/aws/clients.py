@@ -110,6 +110,8 @@ class LocalClients:
             # a proxy of this machine must not stand between it and itself
             proxies={} if at is self.aws else None,
             s3={"addressing_style": "path"},
+            # Ceph, R2 and others refuse the trailer that botocore would send otherwise
+            request_checksum_calculation="when_required",
         )
         return self._session.client(
             service,  # type: ignore[call-overload]  # the stubs know literal names only

@@ -27,7 +27,8 @@ _POLL_SECONDS = 0.25
 class EmittedEvents:
     """All events of one source on one bus, as envelopes, in order of arrival.
 
-    `on_event` is called once per event, in the reader's thread, and may raise: the event is kept.
+    `on_event` and whoever listens is called once per event, in the reader's thread, and may raise:
+    the event is kept.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class EmittedEvents:
     ) -> None:
         self._sqs = clients.sqs
         self._events = clients.events
-        self._on_event = on_event
+        self._listeners = [] if on_event is None else [on_event]
         self._lock = Lock()
         self._collected: list[dict[str, Any]] = []
         self._queue_url = ""
@@ -57,6 +58,10 @@ class EmittedEvents:
             Targets=[{"Id": target["Id"], "Arn": target["Arn"]}],
         )
         self._reader.start()
+
+    def listen(self, listener: Callable[[dict[str, Any]], None]) -> None:
+        """Tell one more of all events from now on."""
+        self._listeners.append(listener)
 
     def stop(self) -> None:
         """Read no more; what was read stays."""
@@ -91,8 +96,8 @@ class EmittedEvents:
 
     def _take(self, event: dict[str, Any]) -> None:
         self._collected.append(event)
-        if self._on_event:
+        for listener in self._listeners:
             try:
-                self._on_event(event)
+                listener(event)
             except Exception:  # noqa: BLE001 - the reader outlives whatever a caller does
                 _LOG.exception("an emitted event could not be acted on")

@@ -39,8 +39,10 @@ Invoke = Callable[[str, object], "Invocation"]
 class FunctionUrls:
     """Gives functions their URLs when the stack is made, and answers once they can run."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, first_port: int = 0) -> None:
+        """Prepare; the first URL gets this port, 0 is one of the system's choice."""
         self._context = context
+        self._next_port = first_port
         self._servers: dict[str, TlsServer] = {}
         self._threads: list[Thread] = []
         self._invoke: Invoke | None = None
@@ -48,7 +50,9 @@ class FunctionUrls:
     def open(self, function_name: str) -> str:
         """Bind a port for a function and return its URL; requests wait until `answer`."""
         application = _Gate(function_name, self._call)
-        server = TlsServer(application, self._context, handler=quiet(WSGIRequestHandler))
+        handler = quiet(WSGIRequestHandler)
+        server = TlsServer(application, self._context, handler=handler, port=self._next_port)
+        self._next_port = 0
         self._servers[function_name] = server
         return f"https://localhost:{server.server_port}/"
 

@@ -112,6 +112,7 @@ class QueuedMessage:
     body: str
     receive_count: int
     hidden_seconds: float
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 class EmbeddedAws:
@@ -120,12 +121,14 @@ class EmbeddedAws:
     moto's state belongs to the process, so that one may run at a time; `stop` forgets it all.
     """
 
-    def __init__(self, server_context: ssl.SSLContext) -> None:
+    def __init__(self, server_context: ssl.SSLContext, port: int = 0) -> None:
+        """Bind the port; 0 is one of the system's choice."""
         make_queues_atomic()
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
         application = _Recorder(DomainDispatcherApplication(create_backend_app))
         self._recorder = application
-        self._server = TlsServer(application, server_context, handler=quiet(MotoRequestHandler))
+        handler = quiet(MotoRequestHandler)
+        self._server = TlsServer(application, server_context, handler=handler, port=port)
         self._thread = Thread(target=self._serve, name="embedded-aws", daemon=True)
 
     @property
@@ -171,6 +174,7 @@ class EmbeddedAws:
                     message.body,
                     message.approximate_receive_count,
                     max(0.0, message.visible_at - now_ms, message.delayed_until - now_ms) / 1000,
+                    _texts(message.message_attributes),
                 )
                 for message in queue._messages  # noqa: SLF001 - as above
             ]
@@ -268,6 +272,11 @@ class _Recorder:
     def snapshot(self) -> list[RequestRecord]:
         with self._lock:
             return list(self._records)
+
+
+def _texts(attributes: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Return a message's attributes that are text."""
+    return {name: str(value.get("StringValue", "")) for name, value in attributes.items()}
 
 
 def _describe(environ: dict[str, Any]) -> RequestRecord:

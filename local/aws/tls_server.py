@@ -27,9 +27,10 @@ class TlsServer(ThreadedWSGIServer):
         context: ssl.SSLContext,
         *,
         handler: type[WSGIRequestHandler],
+        port: int = 0,
     ) -> None:
         logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-        super().__init__("127.0.0.1", 0, application, handler=handler)
+        super().__init__("127.0.0.1", port, application, handler=handler)
         self.ssl_context = context
         self._context = context
 
