@@ -84,9 +84,9 @@ _OPTIONS = {
             "state_folder",
             Path,
             typer.Option(
-                metavar="DIR", help="of a local run (default: .local)", show_default=False
+                metavar="DIR", help="of a local run (default: .local/up)", show_default=False
             ),
-            Path(__file__).resolve().parents[1] / ".local",
+            Path(__file__).resolve().parents[1] / ".local" / "up",
         ),
         _option(
             "region",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,8 +20,10 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import boto3
 import pytest
 
+from cli.app import main as archiver
 from local.local_run import enter_local_run
 from local.up import UpSettings, run_up
 from tests.locked_venv import make_locked_venv
@@ -31,6 +34,10 @@ CLI_VENV = PROJECT / ".cache" / "cli" / "venv"
 PATIENCE_SECONDS = 60
 SAMPLE = "Send a job that has completed"
 ORDER = "Order an export at the stand-in"
+ENVIRONMENT = (
+    *("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "AWS_DEFAULT_REGION"),
+    *("AWS_PROFILE", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+)
 NOWHERE = "http://127.0.0.1:9"  # the discard port: nobody listens
 
 
@@ -128,11 +135,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 def test_an_export_that_is_ordered_by_the_printed_curl_is_archived(run: Run) -> None:
     """Ordered, called back, queued, archived, told on the bus: each is a line, and a file."""
     job_id = str(json.loads(paste(run.block(ORDER)))["job_id"])
-    run.wait_until(lambda _: run.lines("event", job_id))
-    assert run.lines("callback", job_id)
-    (message,) = run.lines("message      archived", job_id)
+    (event,) = run.wait_until(lambda _: run.lines("event        Export Archived", job_id))
+    (message,) = run.wait_until(lambda _: run.lines("message      archived", job_id))
     assert "verified by crc64nvme" in message
-    (event,) = run.lines("event        Export Archived", job_id)
+    assert run.lines("callback", job_id)
     assert list(run.state_folder.glob(f"archive/**/{job_id}.csv"))
     assert f"{job_id}.csv" in event
 
@@ -143,23 +149,37 @@ def test_what_is_printed_for_any_aws_tool_works_as_printed(run: Run) -> None:
     job_id = commands.partition('{"job_id": "')[2].partition('"')[0]
     paste(commands)
     run.wait_until(lambda _: run.lines("event        Export Archived", job_id))
-    assert f"{job_id}.csv" in paste(commands)  # now there is something to list
+    environment, listing = (
+        line for line in commands.splitlines() if "env" in line or " ls " in line
+    )
+    assert f"{job_id}.csv" in paste(f"{environment}\n{listing}")
+
+
+def test_every_command_of_ours_that_is_printed_can_be_asked(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each ends with 0: status, trace, verify, audit, reconcile, dashboard, callback-url."""
+    monkeypatch.chdir(PROJECT)
+    commands = [shlex.split(line) for line in run.block("Ask it what you would ask").splitlines()]
+    assert len(commands) == 7
+    run.wait_until(lambda _: run.lines("event        Export Archived", commands[0][2]))
+    for program, *words in commands:
+        for name in ENVIRONMENT:  # what the command sets is undone with the test
+            monkeypatch.setenv(name, "somebody-elses")
+        assert Path(program).resolve() == Path(sys.executable).with_name("archiver").resolve()
+        assert archiver(words) == 0, capsys.readouterr()
 
 
 def test_a_dead_letter_and_a_sweep_are_said(run: Run) -> None:
     """What nobody archives, and what the schedule would find."""
-    environment, *_ = run.block(SAMPLE).splitlines()
     told = json.loads((run.state_folder / "endpoints.json").read_text())
-    aws = f'{environment}\naws --endpoint-url "$AWS_ENDPOINT_URL"'
-    paste(f"{aws} sqs send-message --queue-url '{told['queue_url']}' --message-body nonsense")
+    client(told, "sqs").send_message(QueueUrl=told["queue_url"], MessageBody="nonsense")
     run.wait_until(lambda said: "  dead letter  malformed_message  " in said)
-    assert "  message      rejected           malformed_message: " in run.said()
-    name = paste(f"{aws} lambda list-functions --query 'Functions[].FunctionName' --output text")
-    (sweep,) = [one for one in name.split() if "Reconcile" in one or "reconcile" in one]
-    paste(
-        f"printf '%s' '{{\"dry_run\": true}}' | ({aws} lambda invoke --function-name '{sweep}' "
-        "--payload fileb:///dev/stdin /dev/stdout)"
-    )
+    run.wait_until(lambda said: "  message      rejected           malformed_message: " in said)
+    functions = client(told, "lambda")
+    names = [each["FunctionName"] for each in functions.list_functions()["Functions"]]
+    (sweep,) = [name for name in names if "reconcile" in name.lower()]
+    functions.invoke(FunctionName=sweep, Payload=b'{"dry_run": true}')
     run.wait_until(lambda said: "  sweep        finished           a dry run; " in said)
 
 
@@ -177,8 +197,9 @@ def test_a_second_stack_beside_it_takes_nothing_and_speaks_json(run: Run, tmp_pa
         assert told["callback_url"].startswith(f"https://localhost:{first + 3}/")
         assert told["client_secret"] not in second.said()
         assert "port 443" in note["text"]
-        send(told, {"job_id": up["sample_job_id"]})
-        second.wait_until(lambda said: '"kind": "event"' in said)
+        body = json.dumps({"job_id": up["sample_job_id"]})
+        client(told, "sqs").send_message(QueueUrl=told["queue_url"], MessageBody=body)
+        second.wait_until(lambda said: '"kind": "event"' in said and '"archived"' in said)
         second.end()
     objects = [json.loads(line) for line in second.said().splitlines()]
     kinds = [one["kind"] for one in objects if one["job_id"] == up["sample_job_id"]]
@@ -192,20 +213,15 @@ def files_of(folder: Path, *names: str) -> list[bytes]:
     return [(folder / name).read_bytes() for name in names]
 
 
-def send(told: dict[str, str], body: dict[str, str]) -> None:
-    """Send a message by what endpoints.json says."""
-    keys = {
-        "AWS_ACCESS_KEY_ID": told["access_key_id"],
-        "AWS_SECRET_ACCESS_KEY": told["secret_access_key"],
-        "AWS_CA_BUNDLE": told["ca_bundle"],
-        "AWS_DEFAULT_REGION": told["region"],
-        "no_proxy": "localhost",
-    }
-    exports = "\n".join(f"export {name}='{value}'" for name, value in keys.items())
-    paste(
-        f"unset AWS_PROFILE AWS_SESSION_TOKEN\n{exports}\n"
-        f"aws --endpoint-url '{told['aws_endpoint_url']}' sqs send-message "
-        f"--queue-url '{told['queue_url']}' --message-body '{json.dumps(body)}'"
+def client(told: dict[str, str], service: str) -> Any:  # noqa: ANN401 - boto3's, by a name
+    """Return a client made of nothing but what endpoints.json says."""
+    return boto3.session.Session().client(  # type: ignore[call-overload] # a name at run time
+        service,
+        endpoint_url=told["aws_endpoint_url"],
+        region_name=told["region"],
+        aws_access_key_id=told["access_key_id"],
+        aws_secret_access_key=told["secret_access_key"],
+        verify=told["ca_bundle"],
     )
 
 
@@ -233,9 +249,7 @@ def test_what_cannot_be_is_one_sentence_before_anything_is_started(
 
 def test_the_tools_find_the_run_in_its_folder(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """`--stack local` reads what the run wrote, client id and secret included."""
-    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "AWS_PROFILE"):
-        monkeypatch.setenv(name, "somebody-elses")
-    for name in ("AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+    for name in ENVIRONMENT:
         monkeypatch.setenv(name, "somebody-elses")
     found = enter_local_run(run.state_folder)
     told = json.loads((run.state_folder / "endpoints.json").read_text())

@@ -224,6 +224,9 @@ def test_bad_parameter_is_refused_with_a_reason(
         ({"api_base_url": "https://vendor.example/v1"}, "two addresses"),
         ({"api_base_url": "http://v.example", "token_url": "https://v.example"}, "must be an http"),
         ({"ca_bundle": Path("/no/such.pem")}, "no such file"),
+        ({"ca_bundle": Path(__file__)}, "no certificate in it"),
+        ({"ca_bundle": Path("/dev/null")}, "no certificate in it"),
+        ({"ca_bundle": Path("/")}, "cannot be read|no certificate in it"),
     ],
 )
 def test_bad_setting_is_refused_with_a_reason(
@@ -278,6 +281,7 @@ def test_another_s3_server_gets_the_bucket_and_the_runtimes_its_keys(
         assert len(cloud.object_versions("k")) == 2
         assert "Contents" not in cloud.clients.moto_s3.list_objects_v2(Bucket="elsewhere")
         settings = cloud.pool().settings
+        assert cloud.notes == []  # it does what AWS does, and was empty
         assert settings.environment["AWS_ENDPOINT_URL_S3"] == url
         assert settings.credentials.access_key_id == "THEIRKEY"
         assert "their-secret" not in repr(settings)
@@ -367,3 +371,16 @@ def test_command_line_refuses_an_endpoint_without_keys(
     """A setting that argparse cannot judge ends in a sentence and exit code 2 as well."""
     assert main(["up", "--s3-endpoint", "https://s3.example"]) == 2
     assert "--s3-access-key-id" in capsys.readouterr().err
+
+
+def test_a_bundle_that_holds_a_key_alone_is_refused(
+    make_cloud: Callable[..., LocalCloud], tmp_path: Path
+) -> None:
+    """What is PEM is not a certificate yet; one with a certificate beside the key is taken."""
+    authority = trustme.CA()
+    key = tmp_path / "key.pem"
+    authority.private_key_pem.write_to_path(key)
+    with pytest.raises(CloudError, match="--ca-bundle .*key.pem: no certificate in it"):
+        make_cloud(ca_bundle=key)
+    authority.cert_pem.write_to_path(key, append=True)
+    make_cloud(ca_bundle=key)
