@@ -380,7 +380,7 @@ def test_a_bundle_that_holds_a_key_alone_is_refused(
     authority = trustme.CA()
     key = tmp_path / "key.pem"
     authority.private_key_pem.write_to_path(key)
-    with pytest.raises(CloudError, match="--ca-bundle .*key.pem: no certificate in it"):
+    with pytest.raises(CloudError, match=r"--ca-bundle .*key\.pem: no certificate in it"):
         make_cloud(ca_bundle=key)
     authority.cert_pem.write_to_path(key, append=True)
     make_cloud(ca_bundle=key)
