@@ -11,12 +11,13 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from local.state_folder import UP_FOLDER, is_held
 from local.surroundings import forget_aws_settings, reach_loopback_directly
 
 __all__ = ["DEFAULT_STATE_FOLDER", "LOCAL", "LocalRun", "NoLocalRunError", "enter_local_run"]
 
 LOCAL = "local"  # what STACK= names it
-DEFAULT_STATE_FOLDER = Path(__file__).resolve().parents[1] / ".local" / "up"
+DEFAULT_STATE_FOLDER = UP_FOLDER
 
 
 class NoLocalRunError(Exception):
@@ -35,6 +36,10 @@ class LocalRun:
 def enter_local_run(state_folder: Path = DEFAULT_STATE_FOLDER) -> LocalRun:
     """Point boto3 at the run; raises NoLocalRunError when there is none."""
     path = state_folder / "endpoints.json"
+    if path.exists() and not is_held(state_folder):
+        raise NoLocalRunError(
+            f"No local run: the one that wrote {path} was killed. Start one: make local"
+        )
     try:
         told = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -12,7 +12,8 @@ import fcntl
 import os
 import shlex
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["DEMO_FOLDER", "UP_FOLDER", "StateFolderError", "held"]
+__all__ = ["DEMO_FOLDER", "UP_FOLDER", "StateFolderError", "held", "is_held"]
 
 _LOCAL = Path(__file__).resolve().parents[1] / ".local"
 UP_FOLDER = _LOCAL / "up"  # of `make local`
@@ -28,6 +29,9 @@ DEMO_FOLDER = _LOCAL / "demo"  # of `make demo`
 _LOCK = "lock"  # stays when a run ends: two could hold a file that is deleted and made again
 _EARLIER_RELEASES = Path("runtime", "bootstrap.py")  # what these have in their folders for sure
 _LONGEST_COMMAND = 120
+_OPTION = " (archiver local --state-folder DIR)"
+_TRIES = 4
+_PAUSE_SECONDS = 0.05
 
 
 class StateFolderError(Exception):
@@ -47,7 +51,8 @@ def held(folder: Path) -> Iterator[None]:
         descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise StateFolderError(
-            f"{folder} cannot be written ({error.strerror}); give --state-folder one that can"
+            f"{folder} cannot be written ({error.strerror}); make it so, or take another one"
+            f"{_OPTION}"
         ) from error
     try:
         _lock(descriptor, folder)
@@ -58,32 +63,56 @@ def held(folder: Path) -> Iterator[None]:
         os.close(descriptor)  # lets go, too
 
 
+def is_held(folder: Path) -> bool:
+    """Tell whether a run that lives holds the folder; what a dead one left there is nobody's."""
+    try:
+        descriptor = os.open(folder / _LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
 def _refuse_strangers(folder: Path) -> None:
     names = sorted(path.name for path in folder.iterdir())
     if names and _LOCK not in names and not (folder / _EARLIER_RELEASES).is_file():
         raise StateFolderError(
             f"{folder} holds what no local run wrote ({names[0]}), and a run begins by emptying "
-            "its folder; give --state-folder a new or an empty one"
+            f"its folder; move that away, or take a new folder{_OPTION}"
         )
 
 
 def _lock(descriptor: int, folder: Path) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock_soon(descriptor)
     except BlockingIOError as error:
         pid, _, command = os.pread(descriptor, 4096, 0).decode(errors="replace").partition("\n")
         who = f"process {pid} ({command.strip()})" if pid else "another process"
         end = f"end that one (kill {pid})" if pid else "end that one"
         raise StateFolderError(
-            f"{folder} is in use by {who}; {end}, or give this run a folder of its own: "
-            "--state-folder DIR"
+            f"{folder} is in use by {who}; {end}, or take a folder of your own{_OPTION}"
         ) from error
     except OSError as error:
         name = errno.errorcode.get(error.errno or 0, "?")
         raise StateFolderError(
-            f"{folder} is on a file system that does not lock files ({name}); give --state-folder "
-            "one on a local disk"
+            f"{folder} is on a file system that does not lock files ({name}); take one on a local "
+            f"disk{_OPTION}"
         ) from error
+
+
+def _lock_soon(descriptor: int) -> None:
+    """Take the lock; who only looks whether it is held (is_held) has it for an instant."""
+    for _ in range(_TRIES - 1):
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        time.sleep(_PAUSE_SECONDS)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _command() -> str:

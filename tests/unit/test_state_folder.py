@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
-from local.state_folder import DEMO_FOLDER, UP_FOLDER, StateFolderError, held
+from local.local_run import NoLocalRunError, enter_local_run
+from local.state_folder import DEMO_FOLDER, UP_FOLDER, StateFolderError, held, is_held
 
 _ROOT = Path(__file__).resolve().parents[2]
 _HOLDER = """
@@ -47,6 +49,7 @@ def test_the_second_run_is_told_who_holds_the_folder(tmp_path: Path) -> None:
     told = str(refused.value)
     assert f"process {holder.pid} (" in told
     assert sys.executable in told
+    assert f"kill {holder.pid}" in told
     assert "--state-folder DIR" in told
     assert "a-secret" not in told
     assert "\n" not in told
@@ -55,9 +58,29 @@ def test_the_second_run_is_told_who_holds_the_folder(tmp_path: Path) -> None:
 def test_a_dead_process_holds_nothing(tmp_path: Path) -> None:
     """However it died; what it left in the lock is written over."""
     with start_holder(tmp_path) as holder:
+        assert is_held(tmp_path)
         holder.send_signal(signal.SIGKILL)
+    assert not is_held(tmp_path)
     with held(tmp_path):
         assert (tmp_path / "lock").read_text().splitlines()[0] == str(os.getpid())
+
+
+def test_what_a_killed_run_left_is_not_taken_for_a_run(tmp_path: Path) -> None:
+    """Its endpoints lead nowhere: the tools say so, instead of asking a port that is closed."""
+    (tmp_path / "endpoints.json").write_text("{}")
+    with pytest.raises(NoLocalRunError, match=r"was killed\. Start one"):
+        enter_local_run(tmp_path)
+    assert not is_held(tmp_path / "not there")
+
+
+def test_whoever_only_looks_keeps_no_run_from_starting(tmp_path: Path) -> None:
+    """The look takes the lock for an instant; a run that begins then waits for its end."""
+    descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    looking = Timer(0.06, os.close, [descriptor])
+    looking.start()
+    with held(tmp_path):
+        looking.join()
 
 
 def test_a_run_that_has_ended_makes_room_for_the_next(tmp_path: Path) -> None:
@@ -95,7 +118,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     """With the system's word for it, and the remedy."""
     (tmp_path / "file").touch()
     with (
-        pytest.raises(StateFolderError, match=r"cannot be written \(.+\); give --state-folder"),
+        pytest.raises(StateFolderError, match=r"cannot be written \(.+\); .*--state-folder"),
         held(tmp_path / "file" / "below"),
     ):
         pass
