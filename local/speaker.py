@@ -77,24 +77,44 @@ class Speaker:
         self._on_deaf = on_deaf
         self._lock = Lock()
         self._is_deaf = False
+        self._early: list[str] | None = []  # what came before it may be said
+
+    def begin(self) -> None:
+        """Say what has come so far, and from now on each as it comes."""
+        with self._lock:
+            early, self._early = self._early or [], None
+            for text in early:
+                self._write(text)
 
     def say(self, said: Said) -> None:
-        """Say one outcome."""
-        now = datetime.now().astimezone()
-        self.write(said.as_json(now) if self._as_json else said.as_line(now))
-
-    def write(self, text: str) -> None:
-        """Write text and a line's end at once."""
+        """Say one outcome, once begun."""
+        text = self._as_text(said)
         with self._lock:
-            if self._is_deaf:
-                return
-            try:
-                self._out.write(f"{text}\n")
-                self._out.flush()
-            except BrokenPipeError:
-                self._is_deaf = True
-                self._swallow_the_rest()
-                self._on_deaf()
+            if self._early is None:
+                self._write(text)
+            else:
+                self._early.append(text)
+
+    def introduce(self, *first: str | Said) -> None:
+        """Write what comes before all outcomes."""
+        with self._lock:
+            for one in first:
+                self._write(one if isinstance(one, str) else self._as_text(one))
+
+    def _as_text(self, said: Said) -> str:
+        now = datetime.now().astimezone()
+        return said.as_json(now) if self._as_json else said.as_line(now)
+
+    def _write(self, text: str) -> None:
+        if self._is_deaf:
+            return
+        try:
+            self._out.write(f"{text}\n")
+            self._out.flush()
+        except BrokenPipeError:
+            self._is_deaf = True
+            self._swallow_the_rest()
+            self._on_deaf()
 
     def _swallow_the_rest(self) -> None:
         """Let Python's own last flush succeed (library reference, "Note on SIGPIPE")."""

@@ -27,7 +27,7 @@ from local.speaker import Said, Speaker, attach
 from local.state_folder import UP_FOLDER, StateFolderError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from types import FrameType
 
 __all__ = ["UpSettings", "run_up"]
@@ -110,12 +110,14 @@ def _keep_up(settings: UpSettings) -> None:
                 "endpoints": str(cloud.endpoints_path.resolve()),
                 "sample_job_id": job_id,
             }
-            speaker.say(Said("up", "up", None, "", where))
-            for note in notes:
-                speaker.say(Said("note", "note", None, note, {"text": note}))
+            speaker.introduce(
+                Said("up", "up", None, "", where),
+                *(Said("note", "note", None, note, {"text": note}) for note in notes),
+            )
         else:
             about = _About(cloud, settings, environment, loader, job_id)
-            speaker.write("\n".join([*about.lines(), *(f"NOTE: {note}" for note in notes)]))
+            speaker.introduce("\n".join(about.lines(notes)))
+        speaker.begin()
         _wait(stop)
 
 
@@ -223,8 +225,8 @@ class _About:
     loader: ExampleLoader
     job_id: str | None
 
-    def lines(self) -> Iterator[str]:
-        """Yield it line by line."""
+    def lines(self, notes: Sequence[str]) -> Iterator[str]:
+        """Yield it line by line, with what people could not expect near the end."""
         cloud = self.cloud
         yield "The stack is up. Ctrl-C ends it and leaves nothing running."
         yield ""
@@ -250,6 +252,9 @@ class _About:
         config = shlex.quote(str(self.loader.aws_config))
         yield f"  AWS_CONFIG_FILE={config} {shlex.join([sys.executable, *self.loader.command])}"
         yield ""
+        for note in notes:
+            yield f"NOTE: {note}"
+            yield ""
         if not self.settings.quiet:
             yield "From here on, a line for each outcome (--quiet: none; --json: objects):"
             yield ""

@@ -188,6 +188,8 @@ def test_messages_events_and_dead_letters_are_all_heard() -> None:
     speaker = Speaker(out, as_json=False, on_deaf=Event().set)
     letters = attach(cast("LocalCloud", cloud), speaker)
     cloud.watchers[0].ended(cast("Runtime", None), invocation(ARCHIVED))
+    speaker.introduce("It is up.")
+    speaker.begin()
     stored = {"bucket": "b", "key": "k.csv"}
     archived = {"job": {"job_id": JOB}, "object": stored}
     cloud.tell({"id": "1", "detail-type": "Export Archived", "detail": archived})
@@ -195,7 +197,9 @@ def test_messages_events_and_dead_letters_are_all_heard() -> None:
     cloud.tell({"id": "2", "detail-type": "Export Failed At Vendor", "detail": failed})
     cloud.letters = [QueuedMessage("m", "{}", 0, 0.0, {"reason": "forbidden", "detail": "403."})]
     letters.stop()
-    assert [line[10:] for line in out.getvalue().splitlines()] == [
+    first, *lines = out.getvalue().splitlines()
+    assert first == "It is up."  # whatever came earlier is said after it
+    assert [line[10:] for line in lines] == [
         SAID,
         f"event        Export Archived    {JOB}  s3://b/k.csv",
         f"event        Export Failed At Vendor  {JOB}  job_failed: It failed.",
@@ -247,5 +251,5 @@ def test_nobody_who_reads_ends_the_run_instead_of_a_thread() -> None:
         speaker = Speaker(out, as_json=False, on_deaf=lambda: deaf.append(True))
         os.close(read_end)
         for _ in range(3):
-            speaker.write("anybody?")
+            speaker.introduce("anybody?")
     assert deaf == [True]
