@@ -18,7 +18,7 @@ from uuid import UUID
 
 import typer
 
-from local.surroundings import speak_plainly
+from local.surroundings import NoRoomError, leave_the_person_out, sentence_of, speak_plainly
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -104,10 +104,7 @@ _OPTIONS = {
 }
 
 
-def _command(
-    name: str | None = None,
-    **settings: Any,  # noqa: ANN401 - typer's own, whatever they are
-) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def _command(name: str | None = None) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Add a command whose exit code is what its function returns."""
 
     def add(command: Callable[..., int]) -> Callable[..., int]:
@@ -115,7 +112,7 @@ def _command(
         def run(**given: object) -> None:
             _ended(lambda: command(**given))
 
-        app.command(name, **settings)(run)
+        app.command(name)(run)
         return command
 
     return add
@@ -373,15 +370,100 @@ def delete(
 # --- on this machine ---
 
 
-@_command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    add_help_option=False,
-)
-def local(context: typer.Context) -> int:
-    """Keep the stack up on this machine."""
-    from local.__main__ import main as run  # noqa: PLC0415 - see above
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{text!r} is not of the form Name=Value")
+    return name, value
 
-    return run(["up", *context.args])
+
+@_command()
+def local(  # noqa: PLR0913 - what a run can be asked for
+    *,
+    parameter: Annotated[
+        list[Any] | None,
+        typer.Option(
+            parser=_assignment,
+            metavar="NAME=VALUE",
+            help="a parameter of template.yaml; may be repeated",
+        ),
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="say no outcomes")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="one JSON object a line, and nothing else")
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="listen on N to N+3; default: ports that are free"),
+    ] = None,
+    region: str = "us-east-1",
+    s3_endpoint: Annotated[
+        str | None, typer.Option(metavar="URL", help="archive to another S3 server")
+    ] = None,
+    s3_access_key_id: Annotated[str | None, typer.Option(metavar="ID")] = None,
+    s3_secret_access_key: Annotated[str | None, typer.Option(metavar="SECRET")] = None,
+    api_base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="another vendor, such as the real one")
+    ] = None,
+    token_url: Annotated[str | None, typer.Option(metavar="URL", help="of that vendor")] = None,
+    trusted_link_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="HOST",
+            help="beside S3's own hosts; .suffix or exact; 443 without :port; may be repeated",
+        ),
+    ] = None,
+    lose_callbacks: Annotated[
+        float,
+        typer.Option(min=0, max=1, metavar="P", help="the stand-in's share of lost callbacks"),
+    ] = 0.0,
+    complete_after: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="S", help="jobs complete S seconds after they were ordered [default: 5]"
+        ),
+    ] = None,
+    template: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="default: template.yaml")
+    ] = None,
+    build_folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="default: .aws-sam/local")
+    ] = None,
+    state_folder: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="default: .local/up")
+    ] = None,
+    ca_bundle: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="authorities to trust beside the local one")
+    ] = None,
+) -> int:
+    """Keep the stack up on this machine.
+
+    For people and their tools, until Ctrl-C: template.yaml on an AWS that is embedded in this
+    process, with a stand-in for ApartmentIQ. It prints where everything is and what to try.
+    """
+    leave_the_person_out()
+    from local.up import UpSettings, run_up  # noqa: PLC0415 - loads moto and boto3
+
+    folders = {"template": template, "build_folder": build_folder, "state_folder": state_folder}
+    return run_up(
+        UpSettings(
+            **{name: path for name, path in folders.items() if path is not None},
+            region=region,
+            parameters=dict(parameter or ()),
+            s3_endpoint=s3_endpoint,
+            s3_access_key_id=s3_access_key_id,
+            s3_secret_access_key=s3_secret_access_key,
+            api_base_url=api_base_url,
+            token_url=token_url,
+            trusted_link_hosts=tuple(trusted_link_host or ()),
+            ca_bundle=ca_bundle,
+            lose_callbacks=lose_callbacks,
+            complete_after_seconds=complete_after,
+            port=port,
+            quiet=quiet,
+            as_json=as_json,
+        )
+    )
 
 
 @_command()
@@ -392,9 +474,13 @@ def demo(
     ] = 256,
 ) -> int:
     """Archive a few exports on this machine."""
-    from local.__main__ import main as run  # noqa: PLC0415 - see above
+    from local.demo_screen import Phases, make_console  # noqa: PLC0415 - as above
 
-    return run(["demo", "--size-mib", str(size_mib)])
+    leave_the_person_out()
+    with Phases(make_console()).phase("start", "the embedded cloud's libraries"):
+        from local.demo import run_demo  # noqa: PLC0415 - a second of imports, in a phase
+
+    return run_demo(size_mib)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -417,7 +503,7 @@ def run_as_script() -> NoReturn:
 
 def _ended(command: Callable[[], int], stack: str = "") -> NoReturn:
     """Run a command and end with its exit code, or with a sentence that says why it cannot be."""
-    from cli.failure import ASKED_IN_VAIN, INTERRUPTED, Failure, explain  # noqa: PLC0415 - botocore
+    from cli.failure import ASKED_IN_VAIN, INTERRUPTED, NO, Failure, explain  # noqa: PLC0415 - botocore
 
     try:
         code = command()
@@ -425,8 +511,14 @@ def _ended(command: Callable[[], int], stack: str = "") -> NoReturn:
         code = _told(explain(error, stack=stack))
     except Failure as failure:
         code = _told(failure)
+    except NoRoomError as error:
+        code = _told(Failure(str(error), NO))
+    except OSError as error:  # a full disk, a folder that cannot be written
+        if (sentence := sentence_of(error)) is None:
+            raise
+        code = _told(Failure(sentence, NO))
     except KeyboardInterrupt:
-        print("\nstopped", file=sys.stderr)
+        print("\nstopped; nothing is left running", file=sys.stderr)
         code = INTERRUPTED
     raise typer.Exit(code)
 

@@ -1,4 +1,4 @@
--- Written by `python -m local athena-ddl --samples --bucket example-archive`; a test holds it to that.
+-- Written by `archiver athena-ddl --samples --bucket example-archive`; a test holds it to that.
 -- The columns are those of the sample exports of local/: take your own with --from (docs/athena.md).
 
 CREATE DATABASE IF NOT EXISTS `apartmentiq`;

@@ -55,7 +55,6 @@ from local.state_folder import DEMO_FOLDER, StateFolderError
 from local.surroundings import NoRoomError, Room, sentence_of, temporary_folder
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Mapping, Sequence
 
     from rich.console import Console
@@ -119,13 +118,13 @@ class Verdict:
     problems: tuple[str, ...]
 
 
-def run_demo(arguments: argparse.Namespace) -> int:
-    """Run the demo with `arguments.size_mib` for the large export and return the exit code.
+def run_demo(size_mib: int) -> int:
+    """Run the demo with a large export of `size_mib` and return the exit code.
 
     Ctrl-C ends all that was started and then reaches the caller as KeyboardInterrupt.
     """
     try:
-        return _run(make_console(), arguments.size_mib)
+        return _run(make_console(), size_mib)
     except (
         *(CloudError, ParameterError, StackError),
         *(StateFolderError, InstallationError, NoRoomError),

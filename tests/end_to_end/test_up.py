@@ -85,7 +85,7 @@ def running(folder: Path, *options: str) -> Iterator[Run]:
     """Run `make local` with a state folder of its own."""
     state_folder = folder / "its own state"
     out, err = folder / "out.txt", folder / "err.txt"
-    command = [sys.executable, "-m", "local", "up", "--state-folder", str(state_folder), *options]
+    command = [sys.executable, "-m", "cli", "local", "--state-folder", str(state_folder), *options]
     with out.open("wb") as stdout, err.open("wb") as stderr:
         process = subprocess.Popen(command, stdout=stdout, stderr=stderr, cwd=PROJECT)  # noqa: S603 - ours
         try:

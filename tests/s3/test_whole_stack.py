@@ -1,4 +1,4 @@
-"""The deployed template with its archive in somebody else's S3: `python -m local --s3-endpoint`."""
+"""The deployed template with its archive in somebody else's S3: `archiver local --s3-endpoint`."""
 
 from __future__ import annotations
 

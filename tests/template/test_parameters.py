@@ -12,7 +12,7 @@ import pytest
 
 from archiver.apartmentiq.link import TrustedHosts
 from archiver.object_key import DEFAULT_KEY_TEMPLATE, check_key_template
-from local import athena_ddl
+from cli import athena_ddl
 from local.aws.expansion import ParameterError, expand_template
 from tests.template.resolved import REPOSITORY, read_template
 
