@@ -17,6 +17,7 @@ from botocore.exceptions import ProfileNotFound
 from botocore.utils import get_environ_proxies
 
 from local.local_run import enter_local_run
+from local.state_folder import held
 from local.surroundings import (
     NoRoomError,
     Room,
@@ -122,12 +123,14 @@ def test_commands_of_the_local_run_take_none_of_the_persons_aws_settings(
         "access_key_id": "LOCAL",
         "secret_access_key": "local",
     }
-    (tmp_path / "endpoints.json").write_text(json.dumps(told))
     for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_CA_BUNDLE", "AWS_DEFAULT_REGION"):
         environment.setenv(name, "theirs")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         environment.setenv(name, "theirs")
-    enter_local_run(tmp_path)
+    folder = tmp_path / "run"
+    with held(folder):  # as a run does while it is up
+        (folder / "endpoints.json").write_text(json.dumps(told))
+        enter_local_run(folder)
     session = boto3.Session()
     credentials = session.get_credentials()
     assert credentials is not None
