@@ -42,6 +42,9 @@ local: build-local $(BIN)/archiver ## keep the embedded cloud up for people and 
 
 # --- is it right? ---
 
+# Tests read our own files, which are UTF-8 whatever the locale says.
+test taint faults test-s3 fuzz kills check: export PYTHONUTF8 := 1
+
 .PHONY: test
 test: build-local $(BIN)/archiver ## all tests but test-s3: unit, architecture, template, functional, integration, end to end
 	@$(BIN)/python -m tests.locked_venv .cache/cli/venv .ci/cli-requirements.txt
