@@ -122,17 +122,18 @@ def _stack_command(name: str | None = None) -> Callable[[Callable[..., int]], Ca
     """Add a command that asks a stack: it gets the options that name one.
 
     No stack is the default: nothing is done to a stack because its name was left out. The function
-    is called with `stack`, its name, once boto3's clients are turned to it; and with `state_folder`
-    if it takes that.
+    is called with `stack`, its name, once boto3's clients are turned to it; and, if it takes them,
+    with `state_folder` and with what was typed as `named`.
     """
 
     def add(command: Callable[..., int]) -> Callable[..., int]:
         mine = inspect.signature(command, eval_str=True).parameters
-        own = [parameter for parameter in mine.values() if parameter.name not in _OPTIONS]
+        own = [p for p in mine.values() if p.name not in {*_OPTIONS, "named"}]
 
         def run(**given: Any) -> None:  # noqa: ANN401 - typer has checked them by the signature below
             options = {name: given.pop(name) for name in _OPTIONS}
-            passed = {name: options[name] for name in ("state_folder",) if name in mine}
+            offered = {"state_folder": options["state_folder"], "named": options["stack"]}
+            passed = {name: value for name, value in offered.items() if name in mine}
 
             def enter_and_run() -> int:
                 from cli import stack  # noqa: PLC0415 - see above
@@ -168,20 +169,20 @@ def status(job: Job, *, stack: str, as_json: Json = False) -> int:
 
 
 @_stack_command()
-def trace(job: Job, *, stack: str, state_folder: Path) -> int:
+def trace(job: Job, *, stack: str, named: str, state_folder: Path) -> int:
     """Tell the story of one job of the local run.
 
     What its log lines say, where it is now, and what each of its runs did for how long.
     """
-    from cli.stack import LOCAL  # noqa: PLC0415 - see above
-    from cli.trace import show_trace  # noqa: PLC0415 - see above
-    from local.cloud import STACK_NAME  # noqa: PLC0415 - see above
+    from cli.stack import LOCAL  # noqa: PLC0415 - loads boto3
 
-    if stack != STACK_NAME:
+    if named != LOCAL:
         raise typer.BadParameter(
             f"only --stack {LOCAL} keeps logs and traces here; for a deployed stack use the saved "
             "query 'what happened to one job' in CloudWatch (docs/operations.md)"
         )
+    from cli.trace import show_trace  # noqa: PLC0415 - loads boto3
+
     return show_trace(stack, job, state_folder)
 
 

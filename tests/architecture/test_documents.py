@@ -32,6 +32,11 @@ def named(pattern: re.Pattern[str]) -> list[tuple[str, str]]:
 def test_every_make_target_that_a_document_names_is_there(document: str, target: str) -> None:
     """Whoever follows a document literally is not told to run what is not there."""
     makefile = (PROJECT / "Makefile").read_text()
+    moved = re.search(r"^MOVED := (.*)", makefile, re.MULTILINE)
+    assert moved
+    if target in moved[1].split():  # it says what took its place, for one release
+        assert document.startswith(("CHANGELOG.md", "docs/decisions/")), "history may name it"
+        return
     assert re.search(rf"^{target}:", makefile, re.MULTILINE), document
 
 

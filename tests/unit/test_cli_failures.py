@@ -121,3 +121,9 @@ def test_help_is_printed_without_loading_boto3s_clients(
     """And ends with 0."""
     assert main(words) == 0
     assert "sage:" in capsys.readouterr().out
+
+
+def test_a_deployed_stack_has_no_story_here(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not even one of the local stack's name, whose logs would be another's."""
+    assert main(["trace", JOB, "--stack", "apartmentiq-archiver"]) == 2
+    assert "saved query" in capsys.readouterr().err.replace("\n", " ")
