@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import ast
 import bisect
+import itertools
 import operator
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any, Literal
 
 from local.metrics import Datum
@@ -61,6 +63,7 @@ class Metrics:
         for datum in data:
             metric = (datum.namespace, datum.name, datum.dimensions)
             self._of[metric].append((datum.at, datum.value))
+        self._known: dict[tuple[Metric, str, float, float], float | None] = {}
         for points in self._of.values():
             points.sort()
 
@@ -68,12 +71,19 @@ class Metrics:
         """Tell whether there is any datum."""
         return metric in self._of
 
-    def between(self, metric: Metric, begin: float, end: float) -> list[float]:
-        """Return the values after `begin` and up to `end`."""
-        points = self._of.get(metric, [])
-        first = bisect.bisect_right(points, (begin, float("inf")))
-        last = bisect.bisect_right(points, (end, float("inf")))
-        return [value for _, value in points[first:last]]
+    def statistic(self, metric: Metric, name: str, begin: float, end: float) -> float | None:
+        """Return a statistic of the data after `begin` and up to `end`; None: there are none.
+
+        What was once asked is kept: a window that slides by less than its length asks again.
+        """
+        asked = (metric, name, begin, end)
+        if asked not in self._known:
+            points = self._of.get(metric, [])
+            first = bisect.bisect_right(points, (begin, float("inf")))
+            last = bisect.bisect_right(points, (end, float("inf")))
+            values = [value for _, value in points[first:last]]
+            self._known[asked] = _STATISTICS[name](values) if values else None
+        return self._known[asked]
 
 
 def judge(alarm: Mapping[str, Any], data: Iterable[Datum], now: float) -> bool:
@@ -144,11 +154,8 @@ def _series_of(alarm: Mapping[str, Any], metrics: Metrics, now: float, periods: 
             wanted["Metric"], wanted["Stat"], int(wanted["Period"]), periods, metrics, now
         )
     (expression,) = expressions
-    tree = ast.parse(expression.replace(" OR ", " or ").replace(" AND ", " and "), mode="eval").body
-    return [
-        _evaluate(tree, {name: values[index] for name, values in series.items()})
-        for index in range(periods)
-    ]
+    names = tuple(series)
+    return [_result(expression, names, values) for values in zip(*series.values(), strict=True)]
 
 
 def _collect(
@@ -163,12 +170,20 @@ def _collect(
     wanted = (metric["Namespace"], metric["MetricName"], dimensions)
     if not metrics.has(wanted):
         return [None] * periods
-    series: Series = []
-    for number in range(periods, 0, -1):
-        begin, end = now - number * period_seconds, now - (number - 1) * period_seconds
-        values = metrics.between(wanted, begin, end)
-        series.append(_STATISTICS[statistic](values) if values else None)
-    return series
+    ends = [now - number * period_seconds for number in range(periods, -1, -1)]
+    return [metrics.statistic(wanted, statistic, *window) for window in itertools.pairwise(ends)]
+
+
+@cache  # an expression meets the same few values in most periods of a scenario
+def _result(
+    expression: str, names: tuple[str, ...], values: tuple[float | None, ...]
+) -> float | None:
+    return _evaluate(_parse(expression), dict(zip(names, values, strict=True)))
+
+
+@cache
+def _parse(expression: str) -> ast.expr:
+    return ast.parse(expression.replace(" OR ", " or ").replace(" AND ", " and "), mode="eval").body
 
 
 def _evaluate(node: ast.expr, values: Mapping[str, float | None]) -> float | None:

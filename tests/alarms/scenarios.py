@@ -124,7 +124,7 @@ class Days:
         self.oldest_message(begin, end)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # each is itself: what it publishes is played once
 class Scenario:
     """Some days with one cause, which begins at `cause_at`; which alarms ring, within how long."""
 
