@@ -10,7 +10,6 @@ import pytest
 from tests.faults.outage_promise import (
     HALF_A_DAY,
     MIB,
-    OUTAGE_MUTANTS,
     PROMISED_SECONDS,
     WAITED_FOR,
     breaks_promise,
@@ -55,7 +54,6 @@ def archived_at(told: Story, job: ExportJob) -> float:
     [
         *((side, 300.0, 100) for side in WAITED_FOR),
         *((side, HALF_A_DAY, 1) for side in WAITED_FOR),
-        *((side, HALF_A_DAY, 10) for side in WAITED_FOR),
     ],
 )
 def test_jobs_outlast_an_outage_and_are_archived_within_20_minutes_of_its_end(
@@ -70,9 +68,16 @@ def test_one_poisoned_job_is_set_aside_and_holds_nobody_up(clock: time_machine.T
     assert holds_up(clock) is None
 
 
-@pytest.mark.parametrize("name", OUTAGE_MUTANTS)
+@pytest.mark.parametrize(
+    "name",
+    [
+        "an outage's failures are the job's own",
+        "everybody tries during an outage",
+        "a failure is not told to the fleet",
+    ],
+)
 def test_a_breakage_of_these_promises_is_caught(name: str) -> None:
-    """The judge bites."""
+    """The judge bites; `make faults` tries all breakages."""
     assert hunt_outage(name).violation
 
 

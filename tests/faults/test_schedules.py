@@ -1,4 +1,4 @@
-"""A few hundred schedules from fixed seeds; `make faults` runs ten thousand from any."""
+"""A hundred schedules from fixed seeds; `make faults` runs ten thousand from any."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from tests.faults.scenario import Schedule
 if TYPE_CHECKING:
     import time_machine
 
-FIRST_SEED, SCHEDULES, TESTS = 20_261_123, 300, 6
+FIRST_SEED, SCHEDULES, TESTS = 20_261_123, 100, 2
+HUNTED = 300  # schedules within which each breakage below is met
 
 
 @pytest.mark.parametrize("part", range(TESTS))
@@ -43,16 +44,14 @@ def test_a_seed_makes_the_same_schedule_again(clock: time_machine.Traveller) -> 
 @pytest.mark.parametrize(
     "name",
     [
-        "no If-None-Match",
         "FailedEntryCount is ignored",
         "failures are acknowledged",
         "no heartbeat",
         "waits are not clipped",
-        "nobody is hung up on",
     ],
 )
 def test_a_deliberate_breakage_is_caught(name: str) -> None:
     """The judge bites: some schedule of a few hundred is broken by it. `make faults` tries all."""
     found = hunt(name)
     assert found.seed is not None
-    assert found.seed < FIRST_HUNTED_SEED + SCHEDULES
+    assert found.seed < FIRST_HUNTED_SEED + HUNTED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shutil
 from collections import defaultdict
@@ -128,10 +129,10 @@ def test_every_lock_of_the_project_is_reviewed() -> None:
 def test_no_two_installed_packages_write_one_file() -> None:
     """Which of them wins is the installer's chance: boto3-stubs and its -lite were such a pair."""
     owners: dict[str, set[str]] = defaultdict(set)
-    for distribution in distributions():
-        for file in distribution.files or ():
-            if not file.parts[0].endswith(".dist-info") and file.suffix != ".pyc":
-                owners[str(file)].add(distribution.name)
+    for distribution in distributions():  # `files` would look at each of 100,000 on the disk
+        for file, *_ in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
+            if not file.partition("/")[0].endswith(".dist-info") and not file.endswith(".pyc"):
+                owners[file].add(distribution.name)
     assert len(owners) > 1_000
     assert {file: names for file, names in owners.items() if len(names) > 1} == {}
 
