@@ -9,12 +9,15 @@ all that it left behind is searched for secrets, and each emitted event is held 
 from __future__ import annotations
 
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TextIO, cast
 
+import botocore.endpoint
 import botocore.loaders
 import pytest
 
@@ -68,6 +71,15 @@ def _read_service_models_once() -> Iterator[None]:
     """Keep botocore's parsed models over cold starts: reading them again proves nothing here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(botocore.loaders, "create_loader", cache(botocore.loaders.create_loader))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shorten_pauses_between_tries() -> Iterator[None]:
+    """Let botocore try as often as it does, after a twentieth of its pause: up to 2 s each else."""
+    with pytest.MonkeyPatch.context() as patch:
+        hasty = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds / 20))
+        patch.setattr(botocore.endpoint, "time", hasty)  # it uses nothing else of the module
         yield
 
 

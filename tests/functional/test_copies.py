@@ -282,17 +282,17 @@ def test_a_store_without_trailers_is_found_out_by_one_part(
 ) -> None:
     """Its first part is read twice, and no other: not of this export, and of no later one."""
     company.runtime.restart()  # another test's store took trailers
-    exports = [SyntheticExport(64 * MIB, seed=70), LARGE]
+    exports = [SyntheticExport(20 * MIB, seed=70), LARGE]
     jobs = [company.vendor.add_job(export) for export in exports]
     company.aws_script.answer_next(has_trailer(company.bucket), refusal, times=99)
     for job, export in zip(jobs, exports, strict=True):
         assert company.deliver_job(job) == []
         assert hashlib.sha256(company.content(default_key(job))).hexdigest() == sha256_of(export)
     assert [company.vendor.link_bytes(job.job_id) for job in jobs] == [
-        80 * MIB,
+        36 * MIB,
         LARGE.size_bytes,
     ]
-    assert company.s3_actions().count("UploadPart") == 1 + 4 + 2
+    assert company.s3_actions().count("UploadPart") == 1 + 2 + 2
     assert company.uploads() == []
     company.runtime.restart()
 
