@@ -442,6 +442,8 @@ def local(  # noqa: PLR0913 - what a run can be asked for
     For people and their tools, until Ctrl-C: template.yaml on an AWS that is embedded in this
     process, with a stand-in for ApartmentIQ. It prints where everything is and what to try.
     """
+    if quiet and as_json:
+        raise typer.BadParameter("--quiet and --json: a program that hears nothing needs neither")
     leave_the_person_out()
     from local.up import UpSettings, run_up  # noqa: PLC0415 - loads moto and boto3
 

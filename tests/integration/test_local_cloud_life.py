@@ -349,6 +349,7 @@ def test_command_line_keeps_the_stack_up_until_a_signal(project: Path, tmp_path:
         ["local", "--lose-callbacks", "1.1"],
         ["local", "--lose-callbacks", "most"],
         ["local", "--complete-after", "soon"],
+        ["local", "--quiet", "--json"],
         ["demo", "--size-mib", "0"],
         ["down"],
     ],
