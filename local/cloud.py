@@ -22,7 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.apartmentiq import VendorStandIn
 from local.aws.asynchronous import AsyncInvoker
-from local.aws.calls_moto_lacks import CallsMotoLacks
+from local.aws.calls_moto_lacks import AccountSettings, CallsMotoLacks
 from local.aws.clients import Credentials, Endpoint, LocalClients
 from local.aws.emitted_events import EmittedEvents
 from local.aws.event_source import EventSource
@@ -443,6 +443,7 @@ class LocalCloud:
         self._traces.start()
         exit_stack.callback(self._traces.stop)
         self.aws = EmbeddedAws(self._authority.server_context(), self._ports.aws)
+        self.aws.answer_first(AccountSettings())
         self.aws.start()
         exit_stack.callback(self.aws.stop)
         self._function_urls = FunctionUrls(

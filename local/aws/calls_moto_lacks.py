@@ -20,10 +20,39 @@ if TYPE_CHECKING:
 
     from local.aws.event_source import EventSource
 
-__all__ = ["CallsMotoLacks"]
+__all__ = ["AccountSettings", "CallsMotoLacks"]
 
 _MAPPING = re.compile(r"/2015-03-31/event-source-mappings/(?P<uuid>[0-9a-f-]{36})/?")
 _MOVE = "AmazonSQS.StartMessageMoveTask"
+
+
+class AccountSettings:
+    """Lambda's GetAccountSettings: the concurrency of an account with AWS's default quota.
+
+    1,000 in all (AWS General Reference, "Lambda endpoints and quotas"); what functions reserve of
+    it is not counted.
+    """
+
+    concurrency = 1000
+
+    def takes(self, environ: Mapping[str, Any]) -> bool:
+        """Say whether a request is that call (Lambda API Reference, "GetAccountSettings")."""
+        return str(environ["PATH_INFO"]).rstrip("/") == "/2016-08-19/account-settings"
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:  # noqa: ANN401 - WSGI's
+        """Answer it."""
+        del environ
+        return _answer(
+            start_response,
+            200,
+            {
+                "AccountLimit": {
+                    "ConcurrentExecutions": self.concurrency,
+                    "UnreservedConcurrentExecutions": self.concurrency,
+                },
+                "AccountUsage": {},
+            },
+        )
 
 
 class CallsMotoLacks:
@@ -53,10 +82,7 @@ class CallsMotoLacks:
         given = json.loads(environ["wsgi.input"].read(length) or b"{}")
         match = _MAPPING.fullmatch(environ["PATH_INFO"])
         status, answer = self._switch(match["uuid"], given) if match else self._move(given)
-        body = json.dumps(answer).encode()
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        start_response(f"{status} {HTTPStatus(status).phrase}", headers)
-        return [body]
+        return _answer(start_response, status, answer)
 
     def _switch(self, mapping: str, given: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         source = self._sources.get(mapping)
@@ -83,6 +109,13 @@ class CallsMotoLacks:
                 )
                 sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
         return 200, {"TaskHandle": str(uuid.uuid4())}
+
+
+def _answer(start_response: Any, status: int, answer: Mapping[str, Any]) -> list[bytes]:  # noqa: ANN401 - WSGI's
+    body = json.dumps(answer).encode()
+    headers = [("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
+    start_response(f"{status} {HTTPStatus(status).phrase}", headers)
+    return [body]
 
 
 def _as_sent(attributes: Mapping[str, Any]) -> dict[str, Any]:

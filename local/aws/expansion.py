@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["ExpandedTemplate", "ParameterError", "expand_template"]
+__all__ = ["ExpandedTemplate", "ParameterError", "expand_template", "expand_text"]
 
 _CODE_PROPERTY = {
     "AWS::Serverless::Function": "CodeUri",
@@ -67,18 +67,29 @@ def expand_template(path: Path, *, bucket: str, region: str) -> ExpandedTemplate
 
     Raises samtranslator's InvalidDocumentException for a template that SAM would refuse.
     """
-    # it warns that its usage metrics were not published, which is how we want them
-    logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
     source = yaml_parse(path.read_text(encoding="utf-8"))
     code_keys = _point_code_at(source["Resources"], bucket)
+    return ExpandedTemplate(_plain(source, region), code_keys)
+
+
+def expand_text(text: str, *, region: str) -> ExpandedTemplate:
+    """Read a template whose code lies in S3 already, as CloudFormation gets it: SAM's or plain."""
+    return ExpandedTemplate(_plain(yaml_parse(text), region), {})
+
+
+def _plain(source: dict[str, Any], region: str) -> dict[str, Any]:
+    if "Transform" not in source:
+        return source
+    # it warns that its usage metrics were not published, which is how we want them
+    logging.getLogger("samtranslator.metrics").setLevel(logging.ERROR)
     session = boto3.Session(region_name=region)
     translator = Translator({}, Parser(), boto_session=session)
-    body = translator.translate(source, parameter_values={})
+    body: dict[str, Any] = translator.translate(source, parameter_values={})
     for resource in body["Resources"].values():
         # moto does not know it, and would delete what the stack retains
         if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
             resource["DeletionPolicy"] = "Retain"
-    return ExpandedTemplate(body, code_keys)
+    return body
 
 
 def _point_code_at(resources: Mapping[str, Any], bucket: str) -> dict[str, str]:

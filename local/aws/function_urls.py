@@ -54,17 +54,20 @@ class FunctionUrls:
         server = TlsServer(application, self._context, handler=handler, port=self._next_port)
         self._next_port = 0
         self._servers[function_name] = server
+        if self._invoke is not None:  # of a stack that somebody makes beside ours
+            self._serve(function_name, server)
         return f"https://localhost:{server.server_port}/"
 
     def answer(self, invoke: Invoke) -> None:
         """Begin to answer; `invoke` takes a function's name and an event."""
         self._invoke = invoke
         for name, server in self._servers.items():
-            thread = Thread(
-                target=server.serve_forever, args=(0.05,), name=f"url-{name}", daemon=True
-            )
-            thread.start()
-            self._threads.append(thread)
+            self._serve(name, server)
+
+    def _serve(self, name: str, server: TlsServer) -> None:
+        thread = Thread(target=server.serve_forever, args=(0.05,), name=f"url-{name}", daemon=True)
+        thread.start()
+        self._threads.append(thread)
 
     def stop(self) -> None:
         """Stop answering and free the ports."""
@@ -96,7 +99,7 @@ class _Gate:
             return _message(413, "Request must be smaller than 6291556 bytes")
         try:
             invocation = self._invoke(self._function_name, _as_event(request))
-        except RuntimeError:  # the pool has stopped
+        except (RuntimeError, KeyError):  # the pool has stopped, or the function is not ours
             return _message(502, "Internal Server Error")
         if not invocation.succeeded:
             return _message(502, "Internal Server Error")

@@ -73,7 +73,8 @@ def _create_archive(
     """Make an archive of events out of a template's properties."""
     properties = cloudformation_json["Properties"]
     return events_backends[account_id][region_name].create_archive(
-        resource_name,
+        # CloudFormation cuts the names that it makes; this one may have 48 characters
+        f"{resource_name[:35]}{resource_name[-13:]}" if len(resource_name) > 48 else resource_name,
         properties["SourceArn"],
         properties.get("Description", ""),
         json.dumps(properties.get("EventPattern", {})),

@@ -12,11 +12,13 @@ import json
 import re
 import zipfile
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from moto.cloudformation.models import cloudformation_backends
 from moto.cloudformation.parsing import clean_json
 
+from local.aws.change_sets import mend_change_sets
 from local.aws.definitions import (
     AsyncInvokeDefinition,
     EventSourceDefinition,
@@ -88,7 +90,9 @@ def deploy_stack(
     template.check_parameters(parameters)
     _upload_build(template, clients, build_folder)
     types = {resource["Type"] for resource in template.body["Resources"].values()}
-    teach_moto(types, endpoint_url=clients.aws.url, open_function_url=open_function_url)
+    teach = partial(teach_moto, endpoint_url=clients.aws.url, open_function_url=open_function_url)
+    teach(types)
+    mend_change_sets(teach)
     outputs = _bring_about(template, clients, name, parameters, update=update)
     resources = _resolve_resources(template, name, region)
     stack = DeployedStack(
