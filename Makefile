@@ -217,12 +217,12 @@ emulator:
 
 # STAGE is a section of samconfig.toml. Nothing is deployed or deleted for want of naming one.
 .PHONY: deploy
-deploy: build $(BIN)/archiver ## deploy a stage, guided at first: STAGE=dev or prod [GUIDED=1 to be asked again]
-	@$(BIN)/archiver deploy "$(STAGE)" --architecture $(ARCHITECTURE) $(if $(GUIDED),--guided)
+deploy: $(BIN)/archiver ## deploy a stage: STAGE=dev or prod [YES=1] [ARGS="--set NAME=VALUE"]
+	@$(BIN)/archiver deploy "$(STAGE)" $(if $(YES),--yes) $(ARGS)
 
 .PHONY: delete
 delete: $(BIN)/archiver ## delete a stage's stack; bucket, table and credentials stay: STAGE=dev [CONFIRM=stack]
-	@$(BIN)/archiver delete "$(STAGE)" --confirm "$(CONFIRM)"
+	@$(BIN)/archiver delete "$(STAGE)" $(if $(CONFIRM),--confirm "$(CONFIRM)")
 
 .PHONY: dashboard-picture
 dashboard-picture: build-local ## draw docs/dashboard.svg from a local run of half a minute

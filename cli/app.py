@@ -340,32 +340,130 @@ def athena_ddl(  # noqa: PLR0913 - a table has so many properties
 # --- deploy ---
 
 
-@_command()
-def deploy(
-    stage: Annotated[str, typer.Argument(help="a section of samconfig.toml: dev, prod")],
-    *,
-    architecture: Annotated[str, typer.Option(help="arm64 or x86_64, as it was built")] = "arm64",
-    guided: Annotated[bool, typer.Option("--guided", help="ask again")] = False,
-) -> int:
-    """Deploy a stage's stack."""
-    from cli.stage import deploy_stage  # noqa: PLC0415 - see above
+def _known_stages() -> list[str]:
+    from cli.stages import known_stages  # noqa: PLC0415 - loads tomlkit
 
-    return deploy_stage(stage, architecture=architecture, guided=guided)
+    return known_stages()
+
+
+Stage = Annotated[
+    str,
+    typer.Argument(help="a section of samconfig.toml: dev, prod", autocompletion=_known_stages),
+]
+Confirm = Annotated[str, typer.Option(metavar="STACK", help="its name, where nobody can be asked")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="tell each call of AWS")]
+
+
+@_command()
+def deploy(  # noqa: PLR0913 - the four questions, and what else may be said
+    stage: Stage,
+    *,
+    region: Annotated[str | None, typer.Option(help="of a first deploy")] = None,
+    alarm_email: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="who is told of alarms; '' is nobody")
+    ] = None,
+    alarm_topic: Annotated[
+        str | None, typer.Option(metavar="ARN", help="an SNS topic for the alarms")
+    ] = None,
+    callbacks: Annotated[
+        bool | None,
+        typer.Option("--callbacks/--no-callbacks", help="a URL that ApartmentIQ calls"),
+    ] = None,
+    bucket: Annotated[
+        str | None, typer.Option(metavar="NAME", help="an existing one; '' makes a new one")
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="NAME=VALUE", help="set a parameter for good; may be repeated"
+        ),
+    ] = None,
+    unsets: Annotated[
+        list[str] | None,
+        typer.Option("--unset", metavar="NAME", help="back to the template's default"),
+    ] = None,
+    tags: Annotated[
+        list[str] | None,
+        typer.Option("--tag", metavar="KEY=VALUE", help="tag all resources; KEY= takes it off"),
+    ] = None,
+    show: Annotated[
+        bool, typer.Option("--show", help="list what differs from the defaults; change nothing")
+    ] = False,
+    previous: Annotated[
+        bool, typer.Option("--previous", help="go back to what the last deploy replaced")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask before the change")] = False,
+    confirm: Confirm = "",
+    as_json: Annotated[bool, typer.Option("--json", help="with --show: print JSON")] = False,
+    verbose: Verbose = False,
+) -> int:
+    """Deploy a stage's stack, or change it.
+
+    A first deploy asks four things. Everything else keeps the template's default until --set.
+    What will change is shown, and agreed to, before it does.
+    """
+    from cli import deploy as deploying  # noqa: PLC0415 - see above
+
+    if as_json and not show:
+        raise typer.BadParameter("a program reads --show", param_hint="--json")
+    wishes = deploying.Wishes(
+        region=region,
+        alarm_email=alarm_email,
+        alarm_topic=alarm_topic,
+        callbacks=callbacks,
+        bucket=bucket,
+        sets=_pairs(sets, "--set"),
+        unsets=unsets or [],
+        tags=_pairs(tags, "--tag"),
+    )
+    if show:
+        return deploying.show(stage, as_json=as_json, tell=_say)
+    return deploying.deploy(
+        stage,
+        wishes,
+        deploying.Person(_say, _asker(), yes=yes, confirm=confirm),
+        back=previous,
+        verbose=verbose,
+    )
 
 
 @_command()
 def delete(
-    stage: Annotated[str, typer.Argument(help="a section of samconfig.toml: dev, prod")],
+    stage: Stage,
     *,
-    confirm: Annotated[str, typer.Option(metavar="STACK", help="its name, in a script")] = "",
+    region: Annotated[str | None, typer.Option(help="default: the stage's")] = None,
+    confirm: Confirm = "",
+    verbose: Verbose = False,
 ) -> int:
     """Delete a stage's stack; its data stays.
 
     Bucket, table and the vendor's credentials stay.
     """
-    from cli.stage import run_delete  # noqa: PLC0415 - see above
+    from cli.delete import delete as delete_stage  # noqa: PLC0415 - see above
 
-    return run_delete(stage, confirm=confirm)
+    return delete_stage(
+        stage, confirm=confirm, ask=_asker(), tell=_say, region=region, verbose=verbose
+    )
+
+
+def _pairs(given: Sequence[str] | None, option: str) -> dict[str, str]:
+    """Read NAME=VALUE words; a value may be empty, and may hold what it likes."""
+    pairs = {}
+    for word in given or []:
+        name, found, value = word.partition("=")
+        if not (name and found):
+            raise typer.BadParameter(f"{word!r} is not NAME=VALUE", param_hint=option)
+        pairs[name] = value
+    return pairs
+
+
+def _asker() -> Callable[[str], str] | None:
+    """Return what asks a person, or None where there is none."""
+    return input if sys.stdin is not None and sys.stdin.isatty() else None
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 # --- on this machine ---

@@ -68,12 +68,14 @@ def known_stacks() -> list[str]:
     return [LOCAL, *(str(section["stack_name"]) for section in _stages())]
 
 
-def tell_calls() -> None:
-    """Say on standard error what is asked of AWS from now on (-v)."""
-    boto3.setup_default_session()
-    if boto3.DEFAULT_SESSION is None:  # never: the line before made it
+def tell_calls(session: boto3.Session | None = None) -> None:
+    """Say on standard error what a session asks of AWS from now on (-v); none: boto3's own."""
+    if session is None:
+        boto3.setup_default_session()
+        session = boto3.DEFAULT_SESSION
+    if session is None:  # never: the lines before made it
         raise Failure("boto3 has no session", USAGE)
-    boto3.DEFAULT_SESSION.events.register("before-call", _tell_call)
+    session.events.register("before-call", _tell_call)
 
 
 def _tell_call(model: Any, params: Mapping[str, Any], **_: object) -> None:  # noqa: ANN401 - botocore's

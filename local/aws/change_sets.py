@@ -252,6 +252,7 @@ def _execute(
     stack.parameters = change_set.parameters
     stack._parse_template()  # noqa: SLF001 - as above
     stack.description = stack.template_dict.get("Description")
+    stack.resource_map.resolved_parameters = {}  # those of the template before are no more
     stack.resource_map.update(stack.template_dict, change_set.parameters)
     stack.output_map = stack._create_output_map()  # noqa: SLF001 - as above
     for export in stack.exports:

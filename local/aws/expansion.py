@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 import re
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -74,7 +76,12 @@ def expand_template(path: Path, *, bucket: str, region: str) -> ExpandedTemplate
 
 def expand_text(text: str, *, region: str) -> ExpandedTemplate:
     """Read a template whose code lies in S3 already, as CloudFormation gets it: SAM's or plain."""
-    return ExpandedTemplate(_plain(yaml_parse(text), region), {})
+    return ExpandedTemplate(deepcopy(_expanded_text(text, region)), {})
+
+
+@lru_cache(maxsize=8)  # a stack's template comes again and again
+def _expanded_text(text: str, region: str) -> dict[str, Any]:
+    return _plain(yaml_parse(text), region)
 
 
 def _plain(source: dict[str, Any], region: str) -> dict[str, Any]:

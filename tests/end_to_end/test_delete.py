@@ -7,37 +7,40 @@ import re
 import boto3
 import pytest
 
-from cli.stage import StageError, delete_stage
+from cli.clients import Clients
+from cli.delete import delete_stack
+from cli.failure import Failure
 from local.cloud import STACK_NAME, LocalCloud
 
 
 def test_nothing_is_deleted_without_the_stacks_name(people: LocalCloud) -> None:
     """Neither where nobody can be asked, nor by a wrong answer; what would stay is said first."""
-    client = people.clients.cloudformation
-    for ask in (None, lambda _question: "y"):
-        told = []
-        with pytest.raises(StageError, match=re.escape(f"CONFIRM={STACK_NAME}")):
-            told += list(delete_stage(client, STACK_NAME, confirm="", ask=ask))
-    with pytest.raises(StageError, match="nothing was deleted"):
-        list(delete_stage(client, STACK_NAME, confirm="another", ask=None))
-    assert client.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["StackStatus"] == (
-        "CREATE_COMPLETE"
-    )
+    clients = Clients(boto3.Session())
+    for confirm, ask in (("", None), ("", lambda _question: "y"), ("another", None)):
+        told: list[str] = []
+        with pytest.raises(Failure, match=re.escape(f"--confirm {STACK_NAME}")):
+            delete_stack(clients, STACK_NAME, confirm=confirm, ask=ask, tell=told.append)
+        assert any(people.bucket in line for line in told)
+    stacks = people.clients.cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"]
+    assert stacks[0]["StackStatus"] == "CREATE_COMPLETE"
 
 
 def test_a_stack_that_is_not_there_is_said_to_be_so(people: LocalCloud) -> None:
-    """In CloudFormation's own words."""
-    with pytest.raises(StageError, match="nobody was not deleted"):
-        list(delete_stage(people.clients.cloudformation, "nobody", confirm="nobody", ask=None))
+    """With where it was looked for."""
+    with pytest.raises(Failure, match=f"there is no stack nobody in {people.region}"):
+        delete_stack(Clients(boto3.Session()), "nobody", confirm="nobody", ask=None, tell=print)
 
 
 def test_a_confirmed_delete_names_and_leaves_bucket_table_and_credentials(
     people: LocalCloud,
 ) -> None:
     """The stack is gone; what cannot be fetched again is listed by its name, and is there."""
-    client = people.clients.cloudformation
     people.clients.s3.put_object(Bucket=people.bucket, Key="kept", Body=b"kept")
-    told = "\n".join(delete_stage(client, STACK_NAME, confirm=STACK_NAME, ask=None))
+    lines: list[str] = []
+    delete_stack(
+        Clients(boto3.Session()), STACK_NAME, confirm=STACK_NAME, ask=None, tell=lines.append
+    )
+    told = "\n".join(lines)
     assert f"ArchiveBucket: {people.bucket}" in told
     assert f"ArchiveTable: {people.table}" in told
     assert f"CredentialsSecret: {people.credentials_secret}" in told

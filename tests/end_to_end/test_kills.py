@@ -17,6 +17,7 @@ from tests.kills.diary import phase_of
 from tests.kills.plan import MIB, SIZE_BYTES, Aim
 from tests.kills.rounds import BrokenPromise, Round, run_round
 from tests.kills.watch import look_at
+from tests.receives import template_with_receives
 from tests.security.watch import watched
 
 LEASE_SECONDS = 5
@@ -67,7 +68,7 @@ def test_a_job_killed_on_each_receive_is_a_dead_letter_that_a_redrive_archives(
     """Such a letter has no reason, what was copied is kept, and sent again the job goes on."""
     local = LocalCloud(
         state_folder=tmp_path,
-        parameters={"MaxReceives": "2"},
+        template_path=template_with_receives(tmp_path, 2),
         maximum_runtimes=2,
         mirror_archive=False,
         function_environment={"LEASE_SECONDS": "3"},

@@ -16,7 +16,9 @@ import boto3
 import pytest
 
 from cli.app import main
-from cli.stage import delete_stage
+from cli.clients import Clients
+from cli.delete import delete_stack
+from cli.failure import Failure
 from local.apartmentiq import VendorStandIn
 from local.aws.server import ACCOUNT_ID
 from local.cloud import STACK_NAME, LocalCloud
@@ -264,14 +266,15 @@ def test_who_is_on_call_may_neither_write_to_the_archive_nor_read_credentials(
 
 
 def test_who_deploys_may_delete_the_stack(people: LocalCloud, calls: Calls) -> None:
-    """What `make delete` asks CloudFormation; nothing is deleted here, for want of the name."""
-    with pytest.raises(Exception, match="nothing was deleted"):
-        list(delete_stage(boto3.client("cloudformation"), STACK_NAME, confirm="no", ask=None))
+    """What `archiver delete` asks CloudFormation; nothing is deleted here, for want of the name."""
+    assert boto3.DEFAULT_SESSION is not None
+    with pytest.raises(Failure, match="nothing was deleted"):
+        delete_stack(Clients(boto3.DEFAULT_SESSION), STACK_NAME, confirm="no", ask=None, tell=print)
     assert {action for action, _ in calls.made} == {
+        "cloudformation:DescribeStacks",
         "cloudformation:GetTemplate",
         "cloudformation:DescribeStackResources",
     }
     calls.add("cloudformation:DeleteStack", next(iter(calls.made))[1])
-    calls.add("cloudformation:DescribeStacks", next(iter(calls.made))[1])  # the waiter
     statements = policy(people, "deployer")
     assert {decide(statements, request) for request in calls.made.values()} == {ALLOWED}

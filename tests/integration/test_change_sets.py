@@ -9,11 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
-from local.aws.calls_moto_lacks import AccountSettings
-from local.aws.change_sets import mend_change_sets
-from local.aws.moto_resources import teach_moto
-from local.aws.server import EmbeddedAws
-from local.certificates import CertificateAuthority
+from tests.embedded import embedded_aws
 
 TEMPLATE = """
 AWSTemplateFormatVersion: "2010-09-09"
@@ -52,31 +48,13 @@ Outputs:
 """
 
 
-@pytest.fixture(scope="module")
-def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
-    """Run the embedded AWS without a stack of ours; the environment leads to it."""
-    authority = CertificateAuthority.create(tmp_path_factory.mktemp("tls"), ())
-    server = EmbeddedAws(authority.server_context())
-    server.answer_first(AccountSettings())
-    with pytest.MonkeyPatch.context() as environment:
-        for name, value in {
-            "AWS_ENDPOINT_URL": server.url,
-            "AWS_CA_BUNDLE": str(authority.bundle_path),
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_ACCESS_KEY_ID": "LOCALPEOPLE",
-            "AWS_SECRET_ACCESS_KEY": "local",
-        }.items():
-            environment.setenv(name, value)
-        server.start()
-        mend_change_sets(
-            lambda types: teach_moto(
-                types, endpoint_url=server.url, open_function_url=lambda _: "https://localhost/"
-            )
-        )
+@pytest.fixture(scope="module", autouse=True)
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run the embedded AWS; the code that the template names is there."""
+    with embedded_aws(tmp_path_factory.mktemp("aws")):
         boto3.client("s3").create_bucket(Bucket="code")
         boto3.client("s3").put_object(Bucket="code", Key="f", Body=b"")
-        yield server
-        server.stop()
+        yield
 
 
 class Stack:
@@ -112,9 +90,8 @@ class Stack:
         return described
 
 
-def test_a_stack_that_a_change_set_made_has_outputs_and_parameters(aws: EmbeddedAws) -> None:
+def test_a_stack_that_a_change_set_made_has_outputs_and_parameters() -> None:
     """SAM's template is expanded; a condition that does not hold makes nothing."""
-    del aws
     stack = Stack("made")
     made = stack.prepare("CREATE", Name="made")
     assert stack.changes(made).keys() == {"Kept", "Jobs", "Function", "FunctionRole"}
@@ -131,11 +108,8 @@ def test_a_stack_that_a_change_set_made_has_outputs_and_parameters(aws: Embedded
     assert {"Kept", "Jobs", "made"} <= {event["LogicalResourceId"] for event in events}
 
 
-def test_a_changed_parameter_changes_what_it_reaches_directly_or_by_a_condition(
-    aws: EmbeddedAws,
-) -> None:
+def test_a_changed_parameter_changes_what_it_reaches_directly_or_by_a_condition() -> None:
     """With the properties, and whether AWS's schema replaces the resource for it."""
-    del aws
     stack = Stack("changed")
     stack.execute(stack.prepare("CREATE", Name="one"))
     kept = stack.prepare("UPDATE", Name="one", Days="7")
@@ -156,9 +130,8 @@ def test_a_changed_parameter_changes_what_it_reaches_directly_or_by_a_condition(
     assert attributes["VisibilityTimeout"] == "60"
 
 
-def test_what_leaves_a_stack_and_is_retained_stays(aws: EmbeddedAws) -> None:
+def test_what_leaves_a_stack_and_is_retained_stays() -> None:
     """The change set says so, and the bucket is there after it."""
-    del aws
     stack = Stack("left")
     outputs = stack.execute(stack.prepare("CREATE", Name="left"))["Outputs"]
     (bucket,) = (item["OutputValue"] for item in outputs if item["OutputKey"] == "Bucket")
@@ -171,9 +144,8 @@ def test_what_leaves_a_stack_and_is_retained_stays(aws: EmbeddedAws) -> None:
     assert boto3.client("s3").head_bucket(Bucket=bucket)
 
 
-def test_nothing_to_change_and_what_cannot_be_are_refused(aws: EmbeddedAws) -> None:
+def test_nothing_to_change_and_what_cannot_be_are_refused() -> None:
     """As CloudFormation does: a failed change set, and a ValidationError."""
-    del aws
     stack = Stack("same")
     stack.execute(stack.prepare("CREATE", Name="same"))
     made = stack.prepare("UPDATE", Name="same")
@@ -184,8 +156,7 @@ def test_nothing_to_change_and_what_cannot_be_are_refused(aws: EmbeddedAws) -> N
         stack.prepare("UPDATE", Name="same", Days="31")
 
 
-def test_an_account_tells_its_concurrency(aws: EmbeddedAws) -> None:
+def test_an_account_tells_its_concurrency() -> None:
     """AWS's default quota."""
-    del aws
     limit = boto3.client("lambda").get_account_settings()["AccountLimit"]
     assert limit["ConcurrentExecutions"] == 1000

@@ -21,7 +21,7 @@ SIZE_BYTES = 64 * MIB
 Trigger = Literal["begun", "copying", "committing", "committed"]
 How = Literal["kill", "freeze", "hold"]
 
-_MOST_KILLS_A_JOB = 5  # with MaxReceives at 12, no job can lose all of its receives
+_MOST_KILLS_A_JOB = 5  # with 12 receives (rounds.py), no job can lose all of its receives
 _PART_SECONDS = (1.0, 9.0)  # a part of 16 MiB; all four are read at once, so each has its own pace
 _PART_BYTES = 16 * MIB
 # trigger: how often of 100, and up to how many seconds after it

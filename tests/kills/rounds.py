@@ -23,6 +23,7 @@ from tests.kills.diary import Diary, End
 from tests.kills.judge import Terms, broken_promises, overdue
 from tests.kills.plan import MIB, SIZE_BYTES, Aim, JobPlan, kill_anywhere
 from tests.kills.watch import Watch, archived_events, look_at, reads_between
+from tests.receives import template_with_receives
 
 if TYPE_CHECKING:
     from local.apartmentiq import VendorStandIn
@@ -76,11 +77,11 @@ def run_round(
 ) -> list[Diary]:
     """Return the diaries of all jobs; raises BrokenPromise at the first that it must be."""
     parameters = {
-        "MaxReceives": "12",
         "MaximumConcurrency": str(wanted.live + _SPARE_RUNTIMES),
         **wanted.parameters,
     }
     with LocalCloud(
+        template_path=template_with_receives(state_folder, 12),
         state_folder=state_folder,
         parameters=parameters,
         maximum_runtimes=wanted.live + _SPARE_RUNTIMES,

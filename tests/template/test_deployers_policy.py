@@ -212,8 +212,9 @@ NEEDS: Mapping[str, tuple[str, str, str]] = {
         ),
     ),
 }
-# What sam calls itself (samcli/lib: deploy/deployer.py; the bucket: bootstrap/bootstrap.py).
-OF_SAM = {"TheStack", "SamsTransform", "SamsBucket"}
+# What sam calls itself (samcli/lib/bootstrap/bootstrap.py: the bucket), and `archiver deploy`
+# (tests/end_to_end/test_deploy.py holds it to that).
+OF_SAM = {"TheStack", "SamsTransform", "SamsBucket", "TheAccountsConcurrency"}
 WITHOUT_ACCOUNT = {"iam": "arn:aws:iam::123456789012:", "s3": "arn:aws:s3:::"}
 # The condition keys that AWS would fill in for this stack.
 KEYS = {

@@ -24,7 +24,7 @@ SETTLED = {
     "QUEUE_URL",
     "DEAD_LETTER_QUEUE_URL",
 }
-OURS = {"MAX_RECEIVES", "MAX_WAIT_HOURS", "IDEMPOTENCY_EXPIRY_DAYS"}
+OURS = {"MAX_RECEIVES", "MAX_WAIT_HOURS"}
 LIBRARIES = {
     "STACK_NAME": "archiver",
     "POWERTOOLS_LOG_LEVEL": "INFO",
@@ -50,7 +50,6 @@ def test_the_function_understands_the_environment_that_the_template_gives() -> N
     assert settings.api_base_url == "https://data.apartmentiq.io/apartmentiq/api/v1"
     assert settings.token_url == "https://data.apartmentiq.io/oauth/token"
     assert (settings.max_receives, settings.max_wait_hours) == (6, 72)
-    assert settings.idempotency_expiry_days == 90
     assert settings.kms_key_arn is None
     assert settings.source_buckets == frozenset()
 

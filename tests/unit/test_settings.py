@@ -50,7 +50,7 @@ def test_a_missing_variable_is_named(name: str) -> None:
         ("KEY_PREFIX", "exports"),
         ("MAX_RECEIVES", "0"),
         ("MAX_WAIT_HOURS", "three"),
-        ("IDEMPOTENCY_EXPIRY_DAYS", "-1"),
+        ("MAX_RECEIVES", "-1"),
     ],
 )
 def test_a_wrong_value_is_named(name: str, value: str) -> None:

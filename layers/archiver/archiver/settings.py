@@ -71,7 +71,6 @@ class Settings:
     dead_letter_queue_url: str
     max_receives: int
     max_wait_hours: float
-    idempotency_expiry_days: int
     lease_seconds: int  # for so long a run that was killed keeps its job and its message
     memory_mib: int  # what the process may take in all: MemorySize
     extra_ca_bundle: str | None  # AWS_CA_BUNDLE: roots to trust beside the system's
@@ -108,7 +107,6 @@ class Settings:
             dead_letter_queue_url=_required(environ, "DEAD_LETTER_QUEUE_URL"),
             max_receives=_whole(environ, "MAX_RECEIVES", default=6),
             max_wait_hours=_whole(environ, "MAX_WAIT_HOURS", default=72),
-            idempotency_expiry_days=_whole(environ, "IDEMPOTENCY_EXPIRY_DAYS", default=90),
             lease_seconds=_whole(environ, "LEASE_SECONDS", default=45),
             memory_mib=_whole(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", default=128),
             extra_ca_bundle=environ.get("AWS_CA_BUNDLE") or None,
