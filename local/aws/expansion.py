@@ -65,11 +65,16 @@ class ExpandedTemplate:
 
 
 def expand_template(path: Path, *, bucket: str, region: str) -> ExpandedTemplate:
-    """Read a SAM template and expand it; takes about half a second and no network.
+    """Read a SAM template and expand it; takes half a second the first time, and no network.
 
     Raises samtranslator's InvalidDocumentException for a template that SAM would refuse.
     """
-    source = yaml_parse(path.read_text(encoding="utf-8"))
+    return deepcopy(_expanded_file(path.read_text(encoding="utf-8"), bucket, region))
+
+
+@lru_cache(maxsize=8)  # tests deploy the same template dozens of times
+def _expanded_file(text: str, bucket: str, region: str) -> ExpandedTemplate:
+    source = yaml_parse(text)
     code_keys = _point_code_at(source["Resources"], bucket)
     return ExpandedTemplate(_plain(source, region), code_keys)
 

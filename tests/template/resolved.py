@@ -8,6 +8,7 @@ it finds: promises are the tests' business.
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -37,7 +38,14 @@ _PLACEHOLDER = re.compile(r"\$\{(?P<literal>!)?(?P<name>[^}]+)\}")
 
 def read_template() -> dict[str, Any]:
     """Return template.yaml as it is written, intrinsic functions in their long form."""
-    template: dict[str, Any] = yaml_parse((REPOSITORY / "template.yaml").read_text())
+    return copy.deepcopy(_read())
+
+
+@cache  # PyYAML takes half a second
+def _read() -> dict[str, Any]:
+    template: dict[str, Any] = yaml_parse(
+        (REPOSITORY / "template.yaml").read_text(encoding="utf-8")
+    )
     return template
 
 
