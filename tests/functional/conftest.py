@@ -8,6 +8,7 @@ all that it left behind is searched for secrets, and each emitted event is held 
 
 from __future__ import annotations
 
+import copy
 import logging
 import time
 import uuid
@@ -19,6 +20,7 @@ from typing import TextIO, cast
 
 import botocore.endpoint
 import botocore.loaders
+import botocore.session
 import pytest
 
 import archive_export
@@ -69,8 +71,16 @@ def aws(authority: CertificateAuthority) -> Iterator[EmbeddedAws]:
 @pytest.fixture(scope="session", autouse=True)
 def _read_service_models_once() -> Iterator[None]:
     """Keep botocore's parsed models over cold starts: reading them again proves nothing here."""
+    first = cache(botocore.session.create_loader)
+
+    def create_loader(search_path: str | None = None) -> botocore.loaders.Loader:
+        loader = copy.copy(first(search_path))  # it shares what was read
+        # boto3 adds its own folder to each
+        loader._search_paths = [*loader.search_paths]  # type: ignore[attr-defined]
+        return loader
+
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(botocore.loaders, "create_loader", cache(botocore.loaders.create_loader))
+        patch.setattr(botocore.session, "create_loader", create_loader)  # the name it calls
         yield
 
 
