@@ -67,7 +67,7 @@ def test_a_job_killed_on_each_receive_is_a_dead_letter_that_a_redrive_archives(
 ) -> None:
     """Such a letter has no reason, what was copied is kept, and sent again the job goes on."""
     local = LocalCloud(
-        state_folder=tmp_path,
+        state_folder=tmp_path / "state",
         template_path=template_with_receives(tmp_path, 2),
         maximum_runtimes=2,
         mirror_archive=False,

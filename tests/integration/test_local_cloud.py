@@ -549,7 +549,7 @@ def test_endpoints_file_is_complete_and_private(cloud: LocalCloud) -> None:
             "secret_access_key",
         ),
         *("queue_url", "dead_letter_queue_url", "bucket", "event_bus", "table"),
-        *("api_base_url", "token_url", "callback_url", "ca_bundle"),
+        *("api_base_url", "token_url", "client_id", "client_secret", "callback_url", "ca_bundle"),
     }
 
 

@@ -82,7 +82,7 @@ def run_round(
     }
     with LocalCloud(
         template_path=template_with_receives(state_folder, 12),
-        state_folder=state_folder,
+        state_folder=state_folder / "state",
         parameters=parameters,
         maximum_runtimes=wanted.live + _SPARE_RUNTIMES,
         mirror_archive=False,
