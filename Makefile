@@ -43,17 +43,27 @@ local: build-local $(BIN)/archiver ## keep the embedded cloud up for people and 
 # --- is it right? ---
 
 # Tests read our own files, which are UTF-8 whatever the locale says.
-test taint faults test-s3 fuzz kills check: export PYTHONUTF8 := 1
+test test-wide taint faults test-s3 fuzz kills check: export PYTHONUTF8 := 1
 
 # Images set this variable; pytest would then rewrite each test file in each process, and every
 # process that a test starts would compile what it imports.
 KEEP_BYTECODE := env -u PYTHONDONTWRITEBYTECODE
 
+# Tables of the vendor's and S3's odd answers, each row a run of the handler, and simulated worlds: what
+# makes `make test` more than five minutes long (docs/decisions/2026-11-26-what-make-test-runs.md).
+WIDE := tests/alarms tests/faults tests/fuzz \
+  $(addprefix tests/functional/test_,answers.py links.py vendor_answers.py wrong_bytes.py)
+PYTEST := $(KEEP_BYTECODE) $(BIN)/python -m pytest -p tests.taint.plugin -n 4 --dist loadscope
+
 # What linters and `make check` judge is judged there alone.
 .PHONY: test
-test: build-local $(BIN)/archiver ## unit, template, functional, integration, end to end; a smoke of faults, fuzz and kills
+test: build-local $(BIN)/archiver ## unit, template, functional, integration, end to end: all but test-wide and test-s3
 	@$(BIN)/python -m tests.locked_venv .cache/cli/venv .ci/cli-requirements.txt
-	@$(KEEP_BYTECODE) $(BIN)/python -m pytest --ignore tests/architecture -p tests.taint.plugin -n 3 --dist loadscope $(ARGS)
+	@$(PYTEST) --ignore tests/architecture $(addprefix --ignore ,$(WIDE)) $(ARGS)
+
+.PHONY: test-wide
+test-wide: $(READY) ## the rest: each odd answer, link and wrong byte; alarms; a smoke of faults and fuzz
+	@$(PYTEST) $(WIDE) $(ARGS)
 
 # `make test` searches as well; here are the tiers alone in which our code runs.
 .PHONY: taint
