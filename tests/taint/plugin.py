@@ -47,8 +47,9 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:  # noqa: ANN401, ARG001 - xdist's hook
-    """Hear what a worker saw."""
-    _elsewhere.append(node.workeroutput["taint"])
+    """Hear what a worker saw; one that died tells nothing, and xdist says of what it died."""
+    if hasattr(node, "workeroutput"):
+        _elsewhere.append(node.workeroutput["taint"])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
