@@ -102,8 +102,8 @@ alarms: $(READY) ## which alarm tells what, how soon and how often: the table of
 	@PYTHONPATH=layers/archiver $(BIN)/python -m tests.alarms
 
 .PHONY: kills
-kills: build-local ## kill the real runtime in mid-copy (N=100 SEED=x; with BREAK=checkpoint it must fail)
-	@$(BIN)/python -m tests.kills $(if $(N),--kills $(N)) $(if $(SEED),--seed $(SEED)) \
+kills: build-local ## kill the real runtime in mid-copy (N=100 SEED=x TIME_OUTS=1; with BREAK=checkpoint it must fail)
+	@$(BIN)/python -m tests.kills $(if $(N),--kills $(N)) $(if $(SEED),--seed $(SEED)) $(if $(TIME_OUTS),--time-outs) \
 	  $(if $(BREAK),--break $(BREAK))
 
 .PHONY: cli-lock

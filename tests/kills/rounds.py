@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["BrokenPromise", "Round", "run_round"]
 
-_PART_BYTES = 16 * MIB
 _POLL_SECONDS = 0.2
 _PACED_DOWNLOADS = 60  # more than any job asks for: four parts and a probe for each attempt
 _SPARE_RUNTIMES = 2  # a run that is frozen keeps its runtime until its time is up
@@ -53,12 +52,13 @@ class Round:
     # From the lease's end: polling, a cold start, a loaded machine. With the default lease of 45 s
     # it makes the minute that is promised.
     margin_seconds: float = 15.0
+    part_bytes: int = 16 * MIB  # transfer/plan.py: smaller ones where a run is short
 
     @property
     def terms(self) -> Terms:
         """What its jobs are promised."""
         return Terms(
-            self.lease_seconds, self.margin_seconds, _QUEUE_VISIBILITY_SECONDS, _PART_BYTES
+            self.lease_seconds, self.margin_seconds, _QUEUE_VISIBILITY_SECONDS, self.part_bytes
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 
-from tests.kills.plan import Aim
+from tests.kills.plan import MIB, Aim
 from tests.kills.rounds import Round
 
 __all__ = ["time_outs_round"]
@@ -28,6 +28,7 @@ def time_outs_round() -> Round:
         choose=_one_of_three,
         kills_a_job=1,
         parameters={"FunctionTimeout": "30"},  # the shortest that the template takes
+        part_bytes=5 * MIB,  # what of the slowest network fits into that, and S3's least
     )
 
 
