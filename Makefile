@@ -69,8 +69,7 @@ test-wide: $(READY) ## the rest: each odd answer, link and wrong byte; alarms; a
 .PHONY: taint
 taint: build-local ## no secret in log, trace, metric, event, table, queue, metadata or output: searched for
 	@$(BIN)/python -m tests.locked_venv .cache/cli/venv .ci/cli-requirements.txt
-	@$(BIN)/python -m pytest -p tests.taint.plugin -n 3 --dist loadscope \
-	  tests/taint tests/unit tests/functional tests/integration tests/end_to_end $(ARGS)
+	@$(PYTEST) tests/taint tests/unit tests/functional tests/integration tests/end_to_end $(ARGS)
 
 .PHONY: faults
 faults: $(READY) ## seeded fault schedules, and the breakages they must catch: N=10000 SEED=1 (N=1: its trace)

@@ -7,6 +7,7 @@ boto3, DuckDB or the embedded cloud.
 from __future__ import annotations
 
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from uuid import UUID
 
 import typer
 
+from local.state_folder import UP_FOLDER
 from local.surroundings import NoRoomError, leave_the_person_out, sentence_of, speak_plainly
 
 if TYPE_CHECKING:
@@ -52,6 +54,7 @@ def _job_id(text: str) -> str:
 
 Job = Annotated[str, typer.Argument(metavar="JOB", parser=_job_id, help="the job's id, a UUID")]
 Json = Annotated[bool, typer.Option("--json", help="print JSON, for programs")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="tell each call of AWS")]
 
 
 def _known_stacks() -> list[str]:
@@ -60,46 +63,32 @@ def _known_stacks() -> list[str]:
     return known_stacks()
 
 
-def _option(name: str, kind: object, option: object, default: object) -> inspect.Parameter:
-    annotation = Annotated[kind, option]  # type: ignore[valid-type] # made at run time, for typer
+def _option(name: str, annotation: object, default: object) -> inspect.Parameter:
     return inspect.Parameter(
         name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation
     )
 
 
+_Stack = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="a deployed stack; `local`: the one that `archiver local` keeps up",
+        autocompletion=_known_stacks,
+    ),
+]
+_StateFolder = Annotated[
+    Path,
+    typer.Option(metavar="DIR", help="of a local run (default: .local/up)", show_default=False),
+]
+_Region = Annotated[str | None, typer.Option(help="default: what the stage or AWS_REGION says")]
 _OPTIONS = {
     parameter.name: parameter
     for parameter in (
-        _option(
-            "stack",
-            str,
-            typer.Option(
-                metavar="NAME",
-                help="a deployed stack; `local`: the one that `archiver local` keeps up",
-                autocompletion=_known_stacks,
-            ),
-            inspect.Parameter.empty,
-        ),
-        _option(
-            "state_folder",
-            Path,
-            typer.Option(
-                metavar="DIR", help="of a local run (default: .local/up)", show_default=False
-            ),
-            Path(__file__).resolve().parents[1] / ".local" / "up",
-        ),
-        _option(
-            "region",
-            str | None,
-            typer.Option(help="default: what the stage or AWS_REGION says"),
-            None,
-        ),
-        _option(
-            "verbose",
-            bool,
-            typer.Option("--verbose", "-v", help="tell each call of AWS"),
-            False,  # noqa: FBT003 - the option's default
-        ),
+        _option("stack", _Stack, inspect.Parameter.empty),
+        _option("state_folder", _StateFolder, UP_FOLDER),
+        _option("region", _Region, None),
+        _option("verbose", Verbose, default=False),
     )
 }
 
@@ -351,7 +340,6 @@ Stage = Annotated[
     typer.Argument(help="a section of samconfig.toml: dev, prod", autocompletion=_known_stages),
 ]
 Confirm = Annotated[str, typer.Option(metavar="STACK", help="its name, where nobody can be asked")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="tell each call of AWS")]
 
 
 @_command()
@@ -587,6 +575,7 @@ def demo(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the process's exit code."""
     speak_plainly()
+    _honour_region()
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         app(args=arguments, prog_name="archiver")
@@ -595,6 +584,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         signal.signal(signal.SIGTERM, before)
     return 0
+
+
+def _honour_region() -> None:
+    """Let AWS_REGION count, as it does for AWS's other tools, and before AWS_DEFAULT_REGION.
+
+    boto3 reads the second alone (botocore.configprovider, BOTOCORE_DEFAUT_SESSION_VARIABLES).
+    """
+    if region := os.environ.get("AWS_REGION"):
+        os.environ["AWS_DEFAULT_REGION"] = region
 
 
 def run_as_script() -> NoReturn:
@@ -618,8 +616,8 @@ def _ended(command: Callable[[], int], stack: str = "") -> NoReturn:
         if (sentence := sentence_of(error)) is None:
             raise
         code = _told(Failure(sentence, NO))
-    except KeyboardInterrupt:
-        print("\nstopped; nothing is left running", file=sys.stderr)
+    except (KeyboardInterrupt, EOFError):  # Ctrl-C, or Ctrl-D in answer to a question
+        print("\nstopped", file=sys.stderr)
         code = INTERRUPTED
     raise typer.Exit(code)
 

@@ -158,10 +158,13 @@ def execute(
         raise Failure(f"{change_set.stack} is {status}, because of {why}")
 
 
-def remember(clients: Clients, stack: str, now: NowDeployed) -> None:
-    """Keep what a stack is beside its code, before it becomes something else."""
-    template = _template_of(clients, stack)
-    bucket, prefix = code_place(template)
+def remember(clients: Clients, wanted: Wanted, now: NowDeployed) -> None:
+    """Keep what a stack is beside the code that it gets: there the stack's next reader looks.
+
+    What it is may have been deployed by other means, or from another bucket.
+    """
+    template = _template_of(clients, wanted.stack)
+    bucket, prefix = code_place(wanted.template)
     document = {"template": template, "parameters": dict(now.parameters)}
     clients.s3.put_object(
         Bucket=bucket,

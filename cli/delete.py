@@ -6,7 +6,6 @@ secret of the vendor's: that is a person's own decision and command.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +43,7 @@ def delete(
     raises.
     """
     stage = read_stage(name, project / "samconfig.toml")
-    clients = open_clients(stage, region or stage.region or os.environ.get("AWS_REGION"))
+    clients = open_clients(stage, region or stage.region)
     if not clients.region:
         raise Failure(f"{name} has no region yet: give --region", USAGE)
     if verbose:

@@ -34,7 +34,7 @@ from cli.readiness import (
     who_deploys,
 )
 from cli.stack import tell_calls
-from cli.stages import Stage, read_stage, save_stage
+from cli.stages import Stage, profile_of, read_stage, save_stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -152,7 +152,7 @@ def deploy(
         tell(f"{stage.stack} is as it should be: nothing to change.")
         return 0
     if now:
-        change_sets.remember(clients, stage.stack, now)
+        change_sets.remember(clients, wanted, now)
     change_sets.execute(clients, made, tell=tell)
     for line in _what_next(clients, stage, is_new=now is None):
         tell(line)
@@ -230,7 +230,7 @@ def _choose_region(stage: Stage, wishes: Wishes, ask: Callable[[str], str] | Non
             "its section of samconfig.toml under another name, or change its region there",
             USAGE,
         )
-    usual = os.environ.get("AWS_REGION") or open_clients(stage, None).region
+    usual = open_clients(stage, None).region
     region = wishes.region or stage.region
     if region is None and ask:
         region = ask(f"Region [{usual}]: " if usual else "Region, such as us-east-1: ").strip()
@@ -242,7 +242,7 @@ def _choose_region(stage: Stage, wishes: Wishes, ask: Callable[[str], str] | Non
 
 def open_clients(stage: Stage, region: str | None) -> Clients:
     """Return clients of a region (None: the usual one); may raise what boto3 raises."""
-    profile = _profile(stage).get("AWS_PROFILE")
+    profile = profile_of(stage.settings)
     return Clients(boto3.Session(region_name=region, profile_name=profile))
 
 
@@ -422,7 +422,7 @@ def package_built(template: Path, stage: Stage, region: str) -> str:
                 "--no-progressbar",
             ],
             cwd=Path(folder),  # a samconfig.toml would have a say in it
-            **_profile(stage),
+            **({"AWS_PROFILE": profile} if (profile := profile_of(given)) else {}),
         )
         if code:
             why = " ".join(said.split("Error:")[-1].split())
@@ -450,13 +450,6 @@ def _run(command: Sequence[str], *, cwd: Path, **environment: str) -> tuple[int,
                 print("\r          \r", end="", file=sys.stderr)
         said.seek(0)
         return process.returncode, said.read()
-
-
-def _profile(stage: Stage) -> dict[str, str]:
-    """Return the stage's profile as a variable, unless the environment says who deploys."""
-    said = any(os.environ.get(f"AWS_{n}") for n in ("PROFILE", "DEFAULT_PROFILE", "ACCESS_KEY_ID"))
-    profile = stage.settings.get("profile")
-    return {"AWS_PROFILE": str(profile)} if profile and not said else {}
 
 
 # --- the change ---
@@ -520,7 +513,7 @@ def _go_back(clients: Clients, stage: Stage, now: NowDeployed | None, person: Pe
         return 0
     if not _agree(clients, wanted, made, now, person):
         return 1
-    change_sets.remember(clients, stage.stack, now)
+    change_sets.remember(clients, wanted, now)
     change_sets.execute(clients, made, tell=tell)
     tell(f"{stage.stack} is what it was. samconfig.toml and this checkout are as they were:")
     tell(f"  archiver deploy {stage.name}             brings this checkout again")

@@ -1,30 +1,35 @@
 """Which stack a command is about, and what that stack says of itself.
 
 Credentials, region and profile come from the environment, as for every AWS tool; for the stack
-`local` from the run that `archiver local` keeps up. A region that a stage was deployed with need
-not be said again: samconfig.toml has it.
+`local` from the run that `archiver local` keeps up. Region and profile of a stage need not be said
+again: samconfig.toml has them.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
 
 from cli.failure import CANNOT_ASK, USAGE, Failure
+from cli.stages import profile_of, saved_settings
 from local.local_run import LOCAL, NoLocalRunError, enter_local_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
-__all__ = ["LOCAL", "StackOutputs", "enter", "known_stacks", "read_outputs", "tell_calls"]
-
-CONFIG_PATH = Path(__file__).resolve().parents[1] / "samconfig.toml"
+__all__ = [
+    "LOCAL",
+    "StackOutputs",
+    "enter",
+    "known_stacks",
+    "read_outputs",
+    "tell_calls",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +55,11 @@ def enter(stack: str, state_folder: Path, region: str | None) -> str:
             return enter_local_run(state_folder).stack
         except NoLocalRunError as error:
             raise Failure(str(error)) from error
-    region = region or _saved_regions().get(stack)
-    if region and (region != os.environ.get("AWS_REGION")):
-        os.environ["AWS_DEFAULT_REGION"] = region  # what boto3 reads
+    saved = next(iter(saved_settings(stack)), {})
+    if region := region or saved.get("region"):
+        os.environ["AWS_DEFAULT_REGION"] = str(region)
+    if profile := profile_of(saved):
+        os.environ["AWS_PROFILE"] = profile
     return stack
 
 
@@ -65,7 +72,7 @@ def read_outputs(name: str) -> StackOutputs:
 
 def known_stacks() -> list[str]:
     """Return what --stack may name, as far as this folder knows."""
-    return [LOCAL, *(str(section["stack_name"]) for section in _stages())]
+    return [LOCAL, *(str(saved["stack_name"]) for saved in saved_settings())]
 
 
 def tell_calls(session: boto3.Session | None = None) -> None:
@@ -81,25 +88,3 @@ def tell_calls(session: boto3.Session | None = None) -> None:
 def _tell_call(model: Any, params: Mapping[str, Any], **_: object) -> None:  # noqa: ANN401 - botocore's
     service = model.service_model.service_name
     print(f"asking {service} {model.name} at {params['url']}", file=sys.stderr)
-
-
-def _saved_regions() -> dict[str, str]:
-    return {
-        str(section["stack_name"]): str(section["region"])
-        for section in _stages()
-        if "region" in section
-    }
-
-
-def _stages() -> Iterator[Mapping[str, Any]]:
-    try:
-        config = tomllib.loads(CONFIG_PATH.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return
-    except tomllib.TOMLDecodeError as error:
-        raise Failure(f"{CONFIG_PATH.name} cannot be read: {error}", USAGE) from error
-    for name, section in config.items():
-        if name not in {"version", "default"}:
-            parameters = section.get("deploy", {}).get("parameters", {})
-            if "stack_name" in parameters:
-                yield parameters

@@ -12,6 +12,7 @@ apart: a text is taken over once (parameters.py), a table is what somebody set.
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,14 @@ from cli.failure import USAGE, Failure
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Stage", "known_stages", "read_stage", "save_stage"]
+__all__ = [
+    "Stage",
+    "known_stages",
+    "profile_of",
+    "read_stage",
+    "save_stage",
+    "saved_settings",
+]
 
 CONFIG_PATH = Path(__file__).resolve().parents[1] / "samconfig.toml"
 
@@ -71,6 +79,22 @@ def known_stages(config: Path = CONFIG_PATH) -> list[str]:
     return sorted(_parse(config).unwrap().keys() - {"version", "default"})
 
 
+def saved_settings(stack: str | None = None) -> list[dict[str, Any]]:
+    """Return what each stage says of itself, or those of one stack; none where there is no file."""
+    if not CONFIG_PATH.exists():
+        return []
+    document: Any = _parse(CONFIG_PATH).unwrap()
+    stages = [_settings(document[name]) for name in known_stages(CONFIG_PATH)]
+    named = [given for given in stages if "stack_name" in given]
+    return [given for given in named if stack in {None, given["stack_name"]}]
+
+
+def profile_of(settings: Mapping[str, Any]) -> str | None:
+    """Return a stage's profile, unless the environment says who asks."""
+    said = any(os.environ.get(f"AWS_{n}") for n in ("PROFILE", "DEFAULT_PROFILE", "ACCESS_KEY_ID"))
+    return None if said or not settings.get("profile") else str(settings["profile"])
+
+
 def read_stage(name: str, config: Path) -> Stage:
     """Read one stage; raises Failure for one that is not there or has no name that deploys."""
     document: Any = _parse(config).unwrap()
@@ -81,11 +105,7 @@ def read_stage(name: str, config: Path) -> Stage:
             "section of one under another name and stack_name",
             USAGE,
         )
-    section = document[name]
-    settings = {  # SAM's order: what is said of a command goes before what is said of all
-        **section.get("global", {}).get("parameters", {}),
-        **section.get("deploy", {}).get("parameters", {}),
-    }
+    settings = _settings(document[name])
     given = settings.get(_OVERRIDES)
     ours = given if isinstance(given, dict) and "$include" not in given else None
     return Stage(
@@ -130,6 +150,14 @@ def save_stage(
             config.write_text(text, encoding="utf-8")
         except OSError as error:
             raise Failure(f"{config} cannot be written ({error.strerror})") from error
+
+
+def _settings(section: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge in SAM's order: what is said of a command goes before what is said of all."""
+    return {
+        **section.get("global", {}).get("parameters", {}),
+        **section.get("deploy", {}).get("parameters", {}),
+    }
 
 
 def _put(parameters: Table, key: str, value: str | list[str]) -> None:

@@ -15,8 +15,9 @@ import boto3
 from botocore.exceptions import ClientError
 
 from cli.job_items import read_job, read_throttle
-from cli.queues import MOST_LETTERS, find_letter, read_depth
+from cli.letters import MOST_LETTERS, find_letter
 from cli.stack import read_outputs
+from local.aws.queues import read_depth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -62,6 +63,7 @@ def look_for_job(outputs: StackOutputs, job_id: str, now: datetime) -> dict[str,
     table = outputs["ArchiveTableName"]
     item = read_job(table, job_id)
     throttle = read_throttle(table)
+    sqs = boto3.client("sqs")
     state = item.get("state")
     told: dict[str, Any] = {
         **{name: value for name, value in item.items() if name != "id"},
@@ -69,8 +71,8 @@ def look_for_job(outputs: StackOutputs, job_id: str, now: datetime) -> dict[str,
         "state": state or "unknown",
         "bucket": item.get("bucket", outputs["ArchiveBucketName"]),
         "vendor_closed_until": _iso(throttle) if throttle > now.timestamp() else None,
-        "queue": asdict(read_depth(outputs["ArchiveQueueUrl"])),
-        "dead_letters": read_depth(outputs["DeadLetterQueueUrl"]).total,
+        "queue": asdict(read_depth(sqs, outputs["ArchiveQueueUrl"])),
+        "dead_letters": read_depth(sqs, outputs["DeadLetterQueueUrl"]).total,
     }
     if "upload_id" in item and state != "archived":
         told["finished_parts"] = _finished_parts(item, outputs["ArchiveBucketName"])
@@ -94,8 +96,11 @@ def describe_job(told: Mapping[str, Any], now: datetime) -> Iterator[tuple[str, 
     if told["vendor_closed_until"]:
         until = _moment(told["vendor_closed_until"], now)
         yield "vendor", f"closed to all jobs until {until}, after a 429"
-    ready, in_hand, waiting = (told["queue"][name] for name in ("ready", "in_hand", "waiting"))
-    counts = f"{ready} messages ready, {in_hand} in hand, {waiting} waiting"
+    queue = told["queue"]
+    counts = (
+        f"{queue['visible']} messages ready, {queue['in_flight']} in hand, "
+        f"{queue['delayed']} waiting"
+    )
     yield "queue", f"{counts} (of all jobs)"
     yield "dead letters", f"{told['dead_letters']} (of all jobs)"
     if "letter" in told:

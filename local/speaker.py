@@ -218,7 +218,9 @@ def _facts(kind: str, line: Mapping[str, Any]) -> Iterable[str]:
         yield "a dry run"
     if kind == "sweep":
         counts = [
-            f"{line[name]} {name.replace('_', ' ')}" for name in _SWEEP_COUNTS if name in line
+            f"{_count(line[name])} {name.replace('_', ' ')}"
+            for name in _SWEEP_COUNTS
+            if name in line
         ]
         if counts:
             yield ", ".join(counts)
@@ -229,6 +231,11 @@ def _facts(kind: str, line: Mapping[str, Any]) -> Iterable[str]:
         yield why
     if line.get("next_try_at"):
         yield f"next try at {_clock(line['next_try_at'])}"
+
+
+def _count(told: object) -> object:
+    """Return how many; a dry run lists the jobs that it would queue."""
+    return len(told) if isinstance(told, list) else told
 
 
 def _of_event(event: Mapping[str, Any]) -> Said:

@@ -12,7 +12,6 @@ import signal
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from io import TextIOWrapper
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, NoReturn
@@ -72,9 +71,6 @@ def run_up(settings: UpSettings) -> int:
 
     With `as_json` nothing but one object a line is written to stdout.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # whatever the locale cannot write
-            stream.reconfigure(errors="backslashreplace")
     try:
         with _restored_signals():
             _keep_up(settings)

@@ -62,6 +62,7 @@ class Project:
         for name in ("template.yaml", "samconfig.toml"):
             (folder / name).write_text((REPOSITORY / name).read_text(encoding="utf-8"))
         self.packaged = 0
+        self.prefix = ""  # in S3; the stack's name, if nothing is said
         self.told: list[str] = []
 
     def package(
@@ -70,7 +71,7 @@ class Project:
         """Upload a few bytes in place of each function and layer."""
         del project, region, architecture, tell
         self.packaged += 1
-        return packaged(self.template, stage.stack)
+        return packaged(self.template, self.prefix or stage.stack)
 
     def deploy(self, stage: str, *typed: str, **more: Any) -> int:  # noqa: ANN401 - deploy's own
         """Deploy a stage, with `--set` words; nobody can be asked unless `ask` says otherwise."""
@@ -256,6 +257,18 @@ def test_one_command_goes_back_and_the_same_forth(project: Project) -> None:
     assert project.packaged == built
     assert "LogLevel" not in config
     assert "LogLevel" in project.config.read_text()
+
+
+def test_what_was_kept_is_found_though_the_code_lies_elsewhere_now(project: Project) -> None:
+    """A stage got another bucket or prefix for its code, or was deployed by other means before."""
+    before = parameters(DEV)
+    project.prefix = "elsewhere"
+    try:
+        assert project.deploy("dev", "MaxWaitHours=24") == 0
+    finally:
+        project.prefix = ""
+    assert project.deploy("dev", back=True) == 0
+    assert parameters(DEV) == before
 
 
 @pytest.fixture(scope="module")

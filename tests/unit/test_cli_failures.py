@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import boto3
 import pytest
@@ -19,6 +21,8 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
+from cli import deploy as deploying
+from cli import stages
 from cli.app import main
 from cli.failure import explain
 from cli.stack import StackOutputs, known_stacks
@@ -121,6 +125,84 @@ def test_help_is_printed_without_loading_boto3s_clients(
     """And ends with 0."""
     assert main(words) == 0
     assert "sage:" in capsys.readouterr().out
+
+
+@pytest.fixture
+def entered(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., tuple[str, str]]:
+    """Return what runs a command somewhere, and tells the region and profile that boto3 has."""
+    names = ("REGION", "DEFAULT_REGION", "PROFILE", "DEFAULT_PROFILE", "ACCESS_KEY_ID")
+    config = tmp_path / "config"
+    config.write_text("[profile company]\nregion = ap-south-1\n[profile other]\n")
+    asked: list[tuple[str, str]] = []
+
+    def ask(*_: object) -> NoReturn:
+        session = boto3.Session()
+        asked.append((session.region_name or "", session.profile_name))
+        raise NoRegionError
+
+    def run(*words: str, saved: str = "", **environment: str) -> tuple[str, str]:
+        (tmp_path / "samconfig.toml").write_text(saved)
+        monkeypatch.setattr(stages, "CONFIG_PATH", tmp_path / "samconfig.toml")
+        for name in names:  # what the command sets is undone with the test
+            monkeypatch.setenv(f"AWS_{name}", "")
+            monkeypatch.delenv(f"AWS_{name}")
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(boto3, "client", ask)
+        assert main(["audit", "--stack", "archiver-dev", *words]) == 3
+        return asked[-1]
+
+    return run
+
+
+SAVED = """[dev.global.parameters]
+stack_name = "archiver-dev"
+region = "eu-west-3"
+[dev.deploy.parameters]
+profile = "company"
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "saved", "environment", "region", "profile"),
+    [
+        ([], "", {"AWS_REGION": "eu-west-1"}, "eu-west-1", "default"),
+        ([], "", {"AWS_DEFAULT_REGION": "eu-west-2"}, "eu-west-2", "default"),
+        (
+            *([], "", {"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "eu-west-2"}),
+            *("eu-west-1", "default"),
+        ),
+        ([], SAVED, {"AWS_REGION": "eu-west-1"}, "eu-west-3", "company"),
+        (["--region", "sa-east-1"], SAVED, {"AWS_REGION": "eu-west-1"}, "sa-east-1", "company"),
+        ([], SAVED, {"AWS_PROFILE": "other"}, "eu-west-3", "other"),
+        ([], SAVED, {"AWS_DEFAULT_PROFILE": "other"}, "eu-west-3", "other"),
+        ([], SAVED, {"AWS_ACCESS_KEY_ID": "of a role"}, "eu-west-3", "default"),
+    ],
+)
+def test_region_and_profile_are_those_that_were_said_last(
+    entered: Callable[..., tuple[str, str]],
+    words: list[str],
+    saved: str,
+    environment: dict[str, str],
+    region: str,
+    profile: str,
+) -> None:
+    """On the command line, in the stage, in the environment; AWS_REGION as AWS's other tools do."""
+    assert entered(*words, saved=saved, **environment) == (region, profile)
+
+
+def test_the_end_of_input_ends_a_question(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-D in place of an answer is no, and no traceback."""
+
+    def end(*_: object, **__: object) -> NoReturn:
+        raise EOFError
+
+    monkeypatch.setattr(deploying, "deploy", end)
+    assert main(["deploy", "dev"]) == 130
+    assert capsys.readouterr().err == "\nstopped\n"
 
 
 def test_a_deployed_stack_has_no_story_here(capsys: pytest.CaptureFixture[str]) -> None:

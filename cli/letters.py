@@ -1,7 +1,7 @@
-"""What a stack's queues hold, as far as SQS tells: counts, and one job's dead letter.
+"""One job's dead letter, as far as SQS shows it.
 
-It takes nothing: a letter that was looked at lies there as before. Only the dead-letter queue is
-looked into, for it counts no receives.
+It takes nothing: a letter that was looked at lies there as before, for that queue counts no
+receives.
 """
 
 from __future__ import annotations
@@ -10,25 +10,11 @@ from dataclasses import dataclass
 
 import boto3
 
-__all__ = ["Depth", "Letter", "find_letter", "read_depth"]
+__all__ = ["MOST_LETTERS", "Letter", "find_letter"]
 
 MOST_LETTERS = 200  # looked through for one job's own; the rest is counted
 _AT_ONCE = 10  # SQS gives no more (API_ReceiveMessage, MaxNumberOfMessages)
 _LOOK_SECONDS = 30  # longer than the look takes, so that no letter is seen twice
-
-
-@dataclass(frozen=True, slots=True)
-class Depth:
-    """How many messages a queue holds, by what becomes of them; approximate, as SQS counts."""
-
-    ready: int
-    in_hand: int
-    waiting: int
-
-    @property
-    def total(self) -> int:
-        """All of them."""
-        return self.ready + self.in_hand + self.waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +24,6 @@ class Letter:
     reason: str
     detail: str
     rejected_at: str
-
-
-def read_depth(url: str) -> Depth:
-    """Count a queue's messages; raises what boto3 raises."""
-    counts = boto3.client("sqs").get_queue_attributes(
-        QueueUrl=url,
-        AttributeNames=[
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-            "ApproximateNumberOfMessagesDelayed",
-        ],
-    )["Attributes"]
-    return Depth(
-        ready=int(counts["ApproximateNumberOfMessages"]),
-        in_hand=int(counts["ApproximateNumberOfMessagesNotVisible"]),
-        waiting=int(counts["ApproximateNumberOfMessagesDelayed"]),
-    )
 
 
 def find_letter(url: str, job_id: str) -> Letter | None:
