@@ -31,6 +31,7 @@ _MEANINGS = {
     "queued": "A sweep found it complete and queued it.",
     "waiting": "It waits, and goes on by itself.",
     "copying": "A run holds it, or held it when it was killed.",
+    "missing": "Its object is gone from the bucket; it is being archived again.",
     "failing": "The last try failed; it is tried again by itself, with growing delays.",
     "archived": "It is in the bucket.",
     "dead_lettered": "A person must decide.",

@@ -348,7 +348,7 @@ class LocalCloud:
 
     @property
     def table(self) -> str:
-        """The table of receipts and idempotency records."""
+        """The table of jobs and their receipts."""
         return self._environment["TABLE_NAME"]
 
     @property

@@ -32,6 +32,7 @@ PURE = {
     "archiver.outage",
     "archiver.receipt",
     "archiver.settings",
+    "archiver.states",
     "archiver.sweep_request",
     "archiver.tally",
     "archiver.apartmentiq.job_list",

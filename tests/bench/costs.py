@@ -72,8 +72,7 @@ _PER_JOB: Mapping[str, float] = {
     "lambda_request": 1,  # BatchSize 1
     "sqs_request": 4,  # sent, received, hidden for one lease, deleted
     "event": 2,  # "Job Completed" comes by the bus, "Export Archived" goes
-    # Two transactions of two items of up to 1 KB; a transactional write counts double.
-    "dynamodb_write_unit": 2 * 2 * 2,
+    "dynamodb_write_unit": 2,  # the claim and the receipt, in one item of up to 1 KB
     "dynamodb_read_unit": 2,  # the job's item and the throttle's, read consistently, up to 4 KB
     "secret_read": 1 / _JOBS_PER_SECRET_READ,
     "trace": 1,  # at the most: X-Ray samples one a second and 5 % of the rest by default

@@ -47,8 +47,7 @@ _COUNT_LIMITS = {
     "dynamodb writes": 2.0,
     "events PutEvents": 1.0,
 }
-# A transaction is one request; it is billed for each item in it, twice (docs/costs.md).
-_DYNAMODB_WRITES = ("PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems")
+_DYNAMODB_WRITES = ("PutItem", "UpdateItem", "DeleteItem")
 
 
 @dataclass(frozen=True, slots=True)

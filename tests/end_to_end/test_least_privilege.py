@@ -28,10 +28,7 @@ MIB = 1 << 20
 LARGE = SyntheticExport(48 * MIB)
 PATIENCE_SECONDS = 90
 SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
-CONFLICT = {
-    "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
-    "CancellationReasons": [{"Code": "TransactionConflict"}, {"Code": "None"}],
-}
+REFUSED = {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"}
 # What a role allows and no function calls itself, with the reason for each.
 NOT_CALLED_BY_CODE: Mapping[str, str] = {
     "logs:CreateLogStream": "Lambda writes the function's standard output to its log",
@@ -140,8 +137,8 @@ def meet_another(cloud: LocalCloud, vendor: VendorStandIn) -> None:
     """Claim a job whose item somebody else is changing at that very moment."""
     job = vendor.add_job(b"busy")
     script = AwsScript(cloud.aws)
-    conflict = Refusal.json(400, json.dumps(CONFLICT).encode())
-    script.answer_next(operation("TransactWriteItems"), conflict)
+    refused = Refusal.json(400, json.dumps(REFUSED).encode())
+    script.answer_next(operation("UpdateItem"), refused)
     cloud.send({"job_id": job.job_id})
     settle(cloud)
     script.clear()

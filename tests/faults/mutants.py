@@ -119,10 +119,10 @@ def _no_parts_listed(real: Any, operation: str) -> Any:  # noqa: ANN401 - boto3'
 
 
 def _unfenced_checkpoint(real: Any, **call: Any) -> Any:  # noqa: ANN401 - boto3's own
-    if ":mine" in call["ExpressionAttributeValues"]:
-        del call["ConditionExpression"], call["ExpressionAttributeNames"]["#state"]
-        for name in (":mine", ":copying"):
-            del call["ExpressionAttributeValues"][name]
+    if ":upload_id" in call["ExpressionAttributeValues"]:
+        del call["ConditionExpression"], call["ExpressionAttributeValues"][":owner"]
+        for name in ("#owner", "#held_as", "#attempts", "#held_until"):
+            del call["ExpressionAttributeNames"][name]
     return real.update_item(**call)
 
 
@@ -158,8 +158,10 @@ def _emitting_after_the_receipt(outside: Outside) -> Outside:
         late.append(call)
         return {"FailedEntryCount": 0}
 
-    def transact(real: Any, **call: Any) -> Any:  # noqa: ANN401 - boto3's own
-        answer = real.transact_write_items(**call)
+    def update_item(real: Any, **call: Any) -> Any:  # noqa: ANN401 - boto3's own
+        answer = real.update_item(**call)
+        if call["ExpressionAttributeValues"].get(":state") != {"S": "archived"}:
+            return answer
         with suppress(ClientError, BotoCoreError):
             while late:
                 bus.put_events(**late.pop())
@@ -171,7 +173,7 @@ def _emitting_after_the_receipt(outside: Outside) -> Outside:
         bus = real if name == "events" else bus
         worse = {
             "events": {"put_events": put_events},
-            "dynamodb": {"transact_write_items": transact},
+            "dynamodb": {"update_item": update_item},
         }
         return _Worse(real, **worse[name]) if name in worse else real
 
@@ -328,28 +330,28 @@ def _patient(outside: Outside) -> Outside:
 
 def _locked_beats(application: Application) -> None:
     """Let the run's own writes wait while the heartbeat asks the table."""
-    transactions = cast("Any", application._once)._transactions
-    extend, held = transactions.extend, False
+    records = cast("Any", application._once)._records
+    extend, held = records.extend, False
 
-    def locked(seconds: float) -> None:
+    def locked() -> None:
         nonlocal held
         held = True
         try:
-            extend(seconds)
+            extend()
         finally:
             held = False
 
     def after_it(call: Override) -> Override:
-        def late(**statement: Any) -> Any:  # noqa: ANN401 - boto3's own
+        def late(**record: Any) -> Any:  # noqa: ANN401 - Powertools' own
             while held:
                 application._outside.pause(0.1)
-            return call(**statement)
+            return call(**record)
 
         return late
 
-    transactions.extend = locked
-    for name in ("put_item", "update_item", "delete_item"):
-        setattr(transactions, name, after_it(getattr(transactions, name)))
+    records.extend = locked
+    for name in ("_put_record", "_update_record", "free"):
+        setattr(records, name, after_it(getattr(records, name)))
 
 
 def _loop_detection(physics: Physics) -> Physics:

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tests.faults.aws_calls import call_aws, client_error, service_faults
-from tests.faults.chaos import Chaos, Fault, Run
+from tests.faults.chaos import Chaos, Run
 from tests.faults.expressions import Names, condition_holds, updated
-
-if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
 
 __all__ = ["Table"]
 
 Item = dict[str, Any]
 _FAULTS = service_faults(throttle="ProvisionedThroughputExceededException")
-_CONFLICT = Fault(
-    "transaction conflict",
-    0,
-    lambda: client_error(
-        "TransactionCanceledException",
-        400,
-        "TransactWriteItems",
-        CancellationReasons=[{"Code": "None"}, {"Code": "TransactionConflict"}],
-    ),
-    "aws",
-)
 
 
 class Table:
@@ -61,27 +47,15 @@ class Table:
 
     def put_item(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
         """Write one item."""
-        return self._call("PutItem", lambda: self._write([{"Put": statement}], single=True))
+        return self._call("PutItem", lambda: self._write("Put", statement))
 
     def update_item(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
         """Change one item."""
-        return self._call("UpdateItem", lambda: self._write([{"Update": statement}], single=True))
+        return self._call("UpdateItem", lambda: self._write("Update", statement))
 
     def delete_item(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
         """Delete one item."""
-        return self._call("DeleteItem", lambda: self._write([{"Delete": statement}], single=True))
-
-    def transact_write_items(self, **statement: Any) -> Item:  # noqa: ANN401 - boto3's own
-        """Change several items or none."""
-        done: list[bool] = []  # botocore sends a token along: repeated, a transaction is one
-
-        def act() -> Item:
-            if not done:
-                self._write(statement["TransactItems"], single=False)
-                done.append(True)
-            return {}
-
-        return call_aws(self._chaos, "dynamodb TransactWriteItems", act, (*_FAULTS, _CONFLICT))
+        return self._call("DeleteItem", lambda: self._write("Delete", statement))
 
     # --- what it does ---
 
@@ -110,20 +84,29 @@ class Table:
         unprocessed = {name: {**wanted, "Keys": later}} if later else {}
         return {"Responses": {name: found}, "UnprocessedKeys": unprocessed}
 
-    def _write(self, statements: list[dict[str, Any]], *, single: bool) -> Item:
-        after: list[tuple[str, Item | None]] = []
-        reasons: list[dict[str, Any]] = []
-        for kinds in statements:
-            ((kind, statement),) = kinds.items()
-            reasons.append(self._plan(kind, statement, after))
-        if any(reason["Code"] != "None" for reason in reasons):
-            raise _refused(reasons, single=single)
-        for key, item in after:
-            if item is None:
-                self.items.pop(key, None)
-            else:
-                self._watch(key, self.items.get(key, {}), item)
-                self.items[key] = item
+    def _write(self, kind: str, statement: dict[str, Any]) -> Item:
+        self._of_this_table(statement)
+        key = _id(statement["Item"] if kind == "Put" else statement["Key"])
+        before, names = self.items.get(key), Names.of(statement)
+        holds = condition_holds(statement.get("ConditionExpression"), names, before)
+        after: Item | None = None
+        if kind == "Put":
+            after = dict(statement["Item"])
+        elif kind == "Update":
+            after = {
+                **updated(statement["UpdateExpression"], names, before or {}),
+                "id": {"S": key},
+            }
+        names.check()
+        if not holds:
+            wanted = statement.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
+            standing = {"Item": dict(before)} if wanted and before is not None else {}
+            raise client_error("ConditionalCheckFailedException", 400, kind, **standing)
+        if after is None:
+            self.items.pop(key, None)
+        else:
+            self._watch(key, before or {}, after)
+            self.items[key] = after
         return {}
 
     def _watch(self, key: str, before: Item, after: Item) -> None:
@@ -131,47 +114,14 @@ class Table:
         run = self._chaos.run()
         if before.get("attempts") != after.get("attempts"):
             self._attempts[key] = run
-        elif before.get("upload_id") != after.get("upload_id") and self._attempts[key] is not run:
+        elif after.get("upload_id", before.get("upload_id")) != before.get("upload_id") and (
+            self._attempts[key] is not run
+        ):
             raise self._chaos.violate(f"a run that was overtaken wrote its upload into {key}")
-
-    def _plan(
-        self, kind: str, statement: Mapping[str, Any], after: list[tuple[str, Item | None]]
-    ) -> dict[str, Any]:
-        self._of_this_table(statement)
-        key = _id(statement["Item"] if kind == "Put" else statement["Key"])
-        before, names = self.items.get(key), Names.of(statement)
-        if key in [other for other, _ in after]:
-            raise self._chaos.violate("a transaction that touches one item twice")
-        holds = condition_holds(statement.get("ConditionExpression"), names, before)
-        item: Item | None = None
-        if kind == "Put":
-            item = dict(statement["Item"])
-        elif kind == "Update":
-            item = updated(statement["UpdateExpression"], names, before or {})
-            item["id"] = {"S": key}
-        elif kind not in {"Delete", "ConditionCheck"}:
-            raise self._chaos.violate(f"an unknown kind of write: {kind}")
-        names.check()
-        if holds:
-            if kind != "ConditionCheck":
-                after.append((key, item))
-            return {"Code": "None"}
-        wanted = statement.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD"
-        standing = {"Item": dict(before)} if wanted and before is not None else {}
-        return {"Code": "ConditionalCheckFailed", "Message": "refused", **standing}
 
     def _of_this_table(self, statement: Mapping[str, Any]) -> None:
         if statement["TableName"] != self._name:
             raise self._chaos.violate(f"another table: {statement['TableName']}")
-
-
-def _refused(reasons: list[dict[str, Any]], *, single: bool) -> ClientError:
-    if single:
-        item = {name: value for name, value in reasons[0].items() if name == "Item"}
-        return client_error("ConditionalCheckFailedException", 400, "Write", **item)
-    return client_error(
-        "TransactionCanceledException", 400, "TransactWriteItems", CancellationReasons=reasons
-    )
 
 
 def _id(key: Mapping[str, Any]) -> str:

@@ -152,7 +152,7 @@ class Copying:
             self.error = failure
         self.lasted.append(self.scheduler.now - began)
 
-    def _save(self, checkpoint: Checkpoint) -> None:
+    def _save(self, checkpoint: Checkpoint | None) -> None:
         self.checkpoint = checkpoint
 
 

@@ -12,6 +12,7 @@ import time
 import traceback
 import uuid
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,6 +22,7 @@ from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
 import archive_export
+from archiver.receipt import iso_utc
 from local.apartmentiq import Job, VendorStandIn
 from local.aws.server import ACCOUNT_ID, EmbeddedAws, RequestRecord
 from tests.functional.aws_script import AwsScript
@@ -396,20 +398,28 @@ class Company:
         attributes = self._item_attributes().get(f"job#{job_id}", {})
         return {name: next(iter(value.values())) for name, value in attributes.items()}
 
-    def forget_idempotency(self) -> None:
-        """Let every Powertools record expire."""
-        items = self._items()
-        for key in [key for key in items if key.value.startswith("archive#")]:
-            del items[key]
+    def hold(self, job_id: str) -> None:
+        """Let another run hold a job, as its claim writes it down."""
+        item = self.item(job_id)
+        in_a_minute = iso_utc(datetime.now(UTC) + timedelta(seconds=60))
+        held = {"owner": "another", "held_until": in_a_minute, "state": "copying"}
+        self.write_item(job_id, {**held, "asked_by": "another", "key": item.get("key", "a/key")})
+        self.people.client("dynamodb").update_item(
+            TableName=self.table,
+            Key={"id": {"S": f"job#{job_id}"}},
+            UpdateExpression="SET attempts = :n, held_as = :n",
+            ExpressionAttributeValues={":n": {"N": str(int(item.get("attempts", "0")) + 1)}},
+        )
 
-    def hold_idempotency_record(self) -> None:
-        """Let another run seem to have just begun, as its claim writes it down."""
-        (item,) = [i for key, i in self._items().items() if key.value.startswith("job#")]
-        item.attrs["state"].value = "copying"
-        (record,) = [i for key, i in self._items().items() if key.value.startswith("archive#")]
-        record.attrs["status"].value = "INPROGRESS"
-        in_a_minute_ms = round((time.time() + 60) * 1000)
-        record.attrs["in_progress_expiration"].value = str(in_a_minute_ms)
+    def write_item(self, job_id: str, texts: dict[str, str]) -> None:
+        """Write texts into a job's item, whatever is there."""
+        self.people.client("dynamodb").update_item(
+            TableName=self.table,
+            Key={"id": {"S": f"job#{job_id}"}},
+            UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in texts),
+            ExpressionAttributeNames={f"#{name}": name for name in texts},
+            ExpressionAttributeValues={f":{name}": {"S": text} for name, text in texts.items()},
+        )
 
     def forget_turn(self) -> None:
         """Let the time pass for which another run tries, in an outage."""
@@ -418,12 +428,12 @@ class Company:
                 item.attrs.pop("turn_until", None)
 
     def forget_table(self) -> None:
-        """Lose every item: idempotency records and receipts."""
+        """Lose every item."""
         self._items().clear()
 
-    def idempotency_records(self) -> list[str]:
-        """Return the keys of Powertools' records."""
-        return [key for key in self._item_attributes() if key.startswith("archive#")]
+    def held(self) -> list[str]:
+        """Return the keys of items that a run holds, or held when it died."""
+        return [key for key, item in self._item_attributes().items() if "held_until" in item]
 
     def asked(self, route: str, job: Job | None = None) -> int:
         """Return how many requests the vendor got on a route."""

@@ -237,7 +237,7 @@ def test_a_job_without_a_link_gets_no_key_of_unknowns(fresh_company: Company, st
     company.vendor.answer_next("results", status=status, times=None)
     company.deliver({"job_id": job.job_id}, attributes=minutes_old(6))
     assert "key" not in company.item(job.job_id)
-    assert company.idempotency_records() == []
+    assert company.held() == []
     company.vendor.clear_script()
     company.forget_table()
     company.runtime.restart()
@@ -294,9 +294,8 @@ def test_recheck_leaves_an_export_where_it_lies(company: Company) -> None:
 def test_recheck_of_a_job_that_is_being_archived_waits(company: Company) -> None:
     """Its run is about to put the export at the key that it knows."""
     job = company.vendor.add_job(b"x")
-    company.archive(job)
-    company.hold_idempotency_record()
     claimed_as_unknown(company, job)
+    company.hold(job.job_id)
     assert company.deliver({"job_id": job.job_id, "recheck": True}) == []
     assert company.outcomes()[-1] == ("deferred", "in_progress_elsewhere")
     assert company.item(job.job_id)["key"] == unknown_key(job)

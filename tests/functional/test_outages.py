@@ -64,12 +64,8 @@ KINDS: dict[str, tuple[Breakage, str]] = {
     "vendor": (vendor, "vendor_error"),
     "token": (token_endpoint, "vendor_error"),
     "S3": (bucket, "aws_error"),
-    "table": (
-        _aws("BatchGetItem", "UpdateItem", "TransactWriteItems", "GetItem", "DeleteItem"),
-        "aws_error",
-    ),
-    "claims": (_aws("TransactWriteItems"), "aws_error"),
-    "notes": (_aws("UpdateItem", "TransactWriteItems"), "aws_error"),
+    "table": (_aws("BatchGetItem", "UpdateItem"), "aws_error"),
+    "writes": (_aws("UpdateItem"), "aws_error"),
     "secret": (_aws("GetSecretValue"), "aws_error"),
     "bus": (_aws("PutEvents"), "aws_error"),
 }

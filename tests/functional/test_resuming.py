@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime
 
 from local.apartmentiq import Job, LinkFault, SyntheticExport, sha256_of
 from tests.functional.aws_script import Refusal, operation, s3_call
@@ -147,7 +146,8 @@ def test_a_complete_whose_answer_was_lost_is_found_and_not_copied_again(company:
 def test_an_upload_that_nobody_wrote_down_is_aborted_by_the_next_attempt(company: Company) -> None:
     """A kill between creating an upload and writing it down leaves nothing that costs money."""
     job = company.vendor.add_job(EXPORT)
-    company.aws_script.answer_next(operation("UpdateItem"), Refusal.json(400, b"{}"), times=9)
+    refused = Refusal.json(400, b"{}")
+    company.aws_script.answer_next(operation("UpdateItem"), refused, skip=1)  # after the claim
     company.aws_script.answer_next(s3_call("DELETE", company.bucket), SLOW_DOWN, times=9)
     assert len(company.deliver_job(job)) == 1
     assert len(company.uploads()) == 1
@@ -159,22 +159,16 @@ def test_an_upload_that_nobody_wrote_down_is_aborted_by_the_next_attempt(company
 # --- two runtimes on one job ---
 
 
-def records(company: Company) -> list[Any]:
-    """Return Powertools' records."""
-    return [item for key, item in company._items().items() if key.value.startswith("archive#")]
-
-
 def test_the_claim_of_a_run_that_was_killed_lapses_within_the_lease(company: Company) -> None:
-    """Powertools is told 45 seconds, however long the invocation might have run."""
+    """The job is held for 45 seconds, however long the invocation might have run."""
     job = company.vendor.add_job(EXPORT)
     seen: list[float] = []
     hidden: list[float] = []
 
     def look(job_id: str, _bytes: int) -> None:
         if job_id == job.job_id and not seen:
-            (record,) = records(company)
-            expires_ms = float(record.attrs["in_progress_expiration"].value)
-            seen.append(expires_ms / 1000 - time.time())
+            held_until = datetime.fromisoformat(company.item(job_id)["held_until"])
+            seen.append((held_until - datetime.now(UTC)).total_seconds())
 
     company.vendor.on_link_bytes = look
     assert company.deliver_job(job) == []
@@ -192,16 +186,15 @@ def test_a_run_that_was_overtaken_ends_quietly_and_leaves_the_others_claim(
     job = company.vendor.add_job(EXPORT)
     company.vendor.disturb_link(LinkFault(bytes_per_second=4 * MIB), times=None, job_id=job.job_id)
 
-    def overtake(_job_id: str, _bytes: int) -> None:
-        for record in records(company):
-            record.attrs["owner"].value = "another"
+    def overtake(job_id: str, _bytes: int) -> None:
+        company.write_item(job_id, {"owner": "another"})
 
     company.vendor.on_link_bytes = overtake
     assert company.deliver_job(job) == []
     company.vendor.on_link_bytes = None
     assert company.outcomes() == [("deferred", "in_progress_elsewhere")]
-    (record,) = records(company)
-    assert record.attrs["owner"].value == "another"
+    item = company.item(job.job_id)
+    assert (item["owner"], item["state"]) == ("another", "copying")
     assert company.objects() == {}
 
 
@@ -230,27 +223,15 @@ def test_a_message_that_is_rejected_leaves_the_upload_of_the_run_that_holds_the_
     assert len(company.deliver_job(job)) == 1
     finished = finished_parts(company, job)
     company.vendor.answer_next("job", status=403, body="", times=2, job_id=job.job_id)
-    hold_claim(company, job, seconds=60)
+    company.hold(job.job_id)
 
     assert company.deliver_job(job) == []
 
     assert company.dead_letter()["reason"] == "forbidden"
     assert finished_parts(company, job) == finished
-    hold_claim(company, job, seconds=-1)  # that run was killed
-    assert company.deliver_job(job) == []
+    assert company.item(job.job_id)["state"] == "copying"
+    company.write_item(job.job_id, {"held_until": "2026-01-01T00:00:00.000Z"})  # it was killed
+    own = {"asked_by": company.item(job.job_id)["asked_by"]}
+    assert company.deliver({"job_id": job.job_id}, attributes=own) == []
     assert company.uploads() == []
-
-
-def hold_claim(company: Company, job: Job, *, seconds: float) -> None:
-    """Let another run's claim to the job hold for so long, as Powertools writes it down."""
-    digest = hashlib.sha256(json.dumps(job.job_id).encode()).hexdigest()
-    until_ms = round((time.time() + seconds) * 1000)
-    company.people.client("dynamodb").put_item(
-        TableName=company.table,
-        Item={
-            "id": {"S": f"archive#{digest}"},
-            "status": {"S": "INPROGRESS"},
-            "expiration": {"N": str(round(time.time()) + 3600)},
-            "in_progress_expiration": {"N": str(until_ms)},
-        },
-    )
+    assert company.item(job.job_id)["state"] == "dead_lettered"

@@ -116,7 +116,6 @@ _FURTHER = {
     "SendMessage": _check_message,
     "ChangeMessageVisibility": _check_visibility,
     "PutEvents": _check_events,
-    "TransactWriteItems": _check_items,
     "UpdateItem": _check_items,
     "PutItem": _check_items,
     "PutObject": _check_object,

@@ -27,11 +27,6 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     ">=": operator.ge,
 }
-_HELD = {
-    "status": {"S": "INPROGRESS"},
-    "expiration": {"N": "4000000000"},  # seconds; in the year 2096
-    "in_progress_expiration": {"N": "4000000000000"},
-}
 _CLAUSES = {"SET", "ADD", "REMOVE"}
 
 
@@ -40,7 +35,6 @@ class FakeDynamoDb:
     """Stands behind the client of any table; all items have `id` as their key."""
 
     items: dict[str, dict[str, Any]] = field(default_factory=dict)
-    held: bool = False  # another runtime holds each job: no record of an attempt can be put
     meta: Any = None
 
     def get_item(self, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
@@ -72,27 +66,6 @@ class FakeDynamoDb:
         """Remove an item."""
         check_call("dynamodb", "DeleteItem", statement)
         return self._write_one("DeleteItem", {"Delete": statement})
-
-    def transact_write_items(self, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
-        """Write all or none."""
-        check_call("dynamodb", "TransactWriteItems", asked)
-        reasons: list[dict[str, Any]] = []
-        for write in asked["TransactItems"]:
-            (statement,) = write.values()
-            holds = self._holds(statement)
-            item = self.items.get(_id_of(statement))
-            if self.held and "Put" in write:
-                holds, item = False, {**statement["Item"], **_HELD}
-            reasons.append(
-                {"Code": "None"} if holds else {"Code": "ConditionalCheckFailed", "Item": item}
-            )
-        if any(reason["Code"] != "None" for reason in reasons):
-            raise refusal(
-                "TransactWriteItems", "TransactionCanceledException", CancellationReasons=reasons
-            )
-        for write in asked["TransactItems"]:
-            self._apply(write)
-        return {}
 
     def _write_one(self, operation: str, write: Mapping[str, Any]) -> dict[str, Any]:
         (statement,) = write.values()

@@ -156,9 +156,9 @@ class Changed:
         except Exception as error:
             raise self.change(error) from error
 
-    def give_up(self, job_id: str) -> None:
+    def give_up(self, job_id: str, asked_by: str) -> None:
         """Give up as ever."""
-        self.archiver.give_up(job_id)
+        self.archiver.give_up(job_id, asked_by)
 
 
 def quoting(error: Exception) -> Exception:

@@ -19,7 +19,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from archiver.answer_head import Answered
 from archiver.apartmentiq.protocol import Answer
-from archiver.aws.job_table import receipt_update
+from archiver.aws.moves import serialise
 from archiver.errors import Failure
 from archiver.receipt import Receipt
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
@@ -87,7 +87,15 @@ class World:
         "taken": somebody else's object is at the job's key.
         """
         if state == "held":
-            self.table.held = True
+            self.table.items[f"job#{job_id}"] = {
+                "id": {"S": f"job#{job_id}"},
+                "state": {"S": "copying"},
+                "owner": {"S": "another"},
+                "held_until": {"S": "2096-01-01T00:00:00.000Z"},
+                "held_as": {"N": "1"},
+                "attempts": {"N": "1"},
+                "asked_by": {"S": "another"},
+            }
         if state == "taken":
             self.objects[_KEY.format(job_id)] = Stored(b"another", {"job-id": "another"})
         if state in {"archived", "attempted"}:
@@ -180,8 +188,8 @@ def _archived(job_id: str) -> dict[str, Any]:
         *(len(stored.body), stored.etag.strip('"'), stored.checksum, "etag", "streaming"),
         *("crc64nvme", "2025-11-24T16:05:00.000Z", 0.5),
     )
-    values = receipt_update("table", receipt)["ExpressionAttributeValues"]
-    return {name.removeprefix(":"): value for name, value in values.items()}
+    told = {**receipt.to_fields(), "state": "archived", "updated_at": receipt.archived_at}
+    return {name: serialise(value) for name, value in told.items() if name != "key"}
 
 
 def _next(answers: list[Any], times_asked: int) -> Any:  # noqa: ANN401 - an answer of either kind

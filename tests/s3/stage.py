@@ -226,7 +226,7 @@ class Stage:
         link = first or self.link(key)
         return (copier or self.copier()).copy(link, ask or ask_for_link, destination)
 
-    def _save(self, checkpoint: Checkpoint) -> None:
+    def _save(self, checkpoint: Checkpoint | None) -> None:
         self.checkpoint = checkpoint
 
     # --- the outcome ---

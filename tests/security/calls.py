@@ -34,7 +34,6 @@ _BUCKET_ACTIONS = {
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
     "ListObjects": "s3:ListBucket",
 }
-_IN_TRANSACTIONS = {"Put", "Update", "Delete", "ConditionCheck"}
 
 
 def refused_calls(cloud: LocalCloud) -> list[str]:
@@ -103,13 +102,6 @@ def _translate(record: RequestRecord, region: str) -> Iterator[Request]:
 def _dynamodb(action: str, body: Mapping[str, Any], region: str) -> Iterator[Request]:
     if action == "BatchGetItem":
         used = [("BatchGetItem", table) for table in body["RequestItems"]]
-    elif action == "TransactWriteItems":
-        used = [
-            (f"{operation}Item", item["TableName"])
-            for one in body["TransactItems"]
-            for operation, item in one.items()
-        ]
-        assert {name.removesuffix("Item") for name, _ in used} <= _IN_TRANSACTIONS
     else:
         used = [(action, body["TableName"])]
     for name, table in used:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from archiver.reconcile import LOST_AFTER, RESERVE_SECONDS
+from archiver.reconcile import RESERVE_SECONDS
 from archiver.settings import SweepSettings
+from archiver.states import LOST_AFTER
 from archiver.sweep_request import read_sweep_request
 from tests.template.resolved import Stack
 

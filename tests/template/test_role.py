@@ -26,9 +26,6 @@ ALWAYS = {
     ],
     "<ArchiveTable.Arn>": [
         "dynamodb:BatchGetItem",
-        "dynamodb:DeleteItem",
-        "dynamodb:GetItem",
-        "dynamodb:PutItem",
         "dynamodb:UpdateItem",
     ],
     "<DeadLetterQueue.Arn>": ["sqs:SendMessage"],

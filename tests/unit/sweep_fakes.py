@@ -16,7 +16,8 @@ from typing import Any
 from archiver.errors import Deferral
 from archiver.job import Job
 from archiver.listing import JobsPage, ListedJob, Position
-from archiver.reconcile import ENDS, JobRecord, Place, Reconciler
+from archiver.reconcile import JobRecord, Place, Reconciler
+from archiver.states import ENDS
 from archiver.sweep_request import SweepRequest, read_sweep_request
 
 __all__ = ["NOW", "SCHEDULED", "World", "listed"]

@@ -135,14 +135,14 @@ def test_seconds_are_the_network_s_where_it_is_the_slower() -> None:
 
 
 def test_a_small_job_s_dollars_add_up() -> None:
-    """1 MiB at 512 MB: 0.3535 s, $0.0000023567 of compute, one PUT, and $14.1e-6 of requests."""
+    """1 MiB at 512 MB: 0.3535 s, $0.0000023567 of compute, one PUT, and $10.35e-6 of requests."""
     seconds = 8 * 0.03 + 0.01769 / (512 / 1769) + 2 * 1.048576 / 40
     assert seconds == pytest.approx(0.353549, abs=1e-6)
     cost = cost_of(MIB, 512, ENGINES, AWS)
     assert cost.compute == pytest.approx(seconds / 2 * 0.0000133334)
     assert cost.s3_writes == pytest.approx(0.000005)
-    # 0.2 Lambda + 1.6 SQS + 2 EventBridge + 5 and 0.25 DynamoDB + 0.05 secret + 5 X-Ray, millionths
-    assert cost.other_requests == pytest.approx(14.1e-6)
+    # Millionths: 0.2 Lambda, 1.6 SQS, 2 EventBridge, 1.25 and 0.25 DynamoDB, 0.05 secret, 5 X-Ray.
+    assert cost.other_requests == pytest.approx(10.35e-6)
     assert cost.total == pytest.approx(cost.compute + cost.s3_writes + cost.other_requests)
 
 
@@ -183,11 +183,6 @@ def test_no_part_size_that_fits_into_a_run_is_cheaper() -> None:
     assert larger.large_part_bytes / plan.slowest_bytes_per_second > longest_seconds
     totals = [cost_of(2 * GIB, mb, ENGINES, AWS).total for mb in MEMORY_SIZES_MB if mb >= 256]
     assert [cost, *totals] == sorted([cost, *totals])
-
-
-def test_transactional_writes_count_double() -> None:
-    """Two transactions of two items each are eight write units: $0.000005 (docs/decisions)."""
-    assert 8 * prices()["dynamodb_write_unit"].each == pytest.approx(0.000005)
 
 
 def test_compute_costs_the_same_at_any_memory_that_the_processor_bounds() -> None:

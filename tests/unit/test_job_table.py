@@ -6,7 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from archiver.aws.job_table import JobTable, job_item_key
+from archiver.aws.job_table import JobTable
+from archiver.aws.moves import job_item_key
 from archiver.errors import Failure
 
 JOB_ID = "123e4567-e89b-12d3-a456-426614174000"

@@ -241,7 +241,7 @@ class Copy:
         head = SourceHead(self.size_bytes, '"source"', None, None)
         streaming.copy_large(source, cast("LinkReader", source), head, _SPEC, uploads)
 
-    def _save(self, checkpoint: Checkpoint) -> None:
+    def _save(self, checkpoint: Checkpoint | None) -> None:
         self.known = checkpoint
 
 

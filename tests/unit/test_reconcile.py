@@ -19,7 +19,8 @@ from archiver.errors import (
     RejectionReason,
 )
 from archiver.listing import JobsPage, ListedJob, Position
-from archiver.reconcile import LOST_AFTER, RESERVE_SECONDS, JobRecord
+from archiver.reconcile import RESERVE_SECONDS, JobRecord
+from archiver.states import LOST_AFTER
 from tests.unit.sweep_fakes import NOW, World, listed
 
 UNDER_WAY = ("queued", "waiting", "copying", "failing")

@@ -98,9 +98,13 @@ class Attempt:
             in_flight=in_flight,
             run_workers=run_workers,
         )
-        uploads = Uploads(self.store, "k", self.known, self.first, self.saved.append)
+        uploads = Uploads(self.store, "k", self.known, self.first, self._save)
         opened = cast("LinkReader", source)
         streaming.copy_large(cast("ExportSource", source), opened, head(checksum), SPEC, uploads)
+
+    def _save(self, checkpoint: Checkpoint | None) -> None:
+        if checkpoint is not None:
+            self.saved.append(checkpoint)
 
     def next(self) -> Attempt:
         """Return the attempt that goes on."""
@@ -273,7 +277,7 @@ def test_an_upload_that_cannot_be_written_down_is_aborted() -> None:
     """Nobody would go on with it."""
     store = FakeStore()
 
-    def refuse(_: Checkpoint) -> None:
+    def refuse(_: Checkpoint | None) -> None:
         raise Deferral("in_progress_elsewhere", "taken over")
 
     uploads = Uploads(store, "k", None, True, refuse)  # noqa: FBT003 - the first attempt

@@ -20,13 +20,13 @@ from typing import Protocol
 from archiver.errors import Failure
 from archiver.job import job_ids_in
 from archiver.reconcile import RESERVE_SECONDS, Gauges, JobRecord, Log
+from archiver.states import GOES_ON
 
 __all__ = ["ABANDONED_AFTER", "AbandonedUploads", "UnfinishedUpload", "UploadsPage"]
 
 # As long as a message lives in the queue. A job that is worked on touches its item at each claim,
 # and so at least every 15 minutes while it copies (Lambda's limit for a run), whatever its size.
 ABANDONED_AFTER = timedelta(days=7)
-_GOES_ON = frozenset({"queued", "copying", "waiting", "failing"})
 _MOST_PAGES = 10  # of 1,000 uploads; what is beyond waits for the next sweep, or for the rule
 _MOST_ABORTED = 100  # in one sweep, likewise: at 50 ms each, some 5 s
 
@@ -119,4 +119,4 @@ class AbandonedUploads:
 def _goes_on(upload: UnfinishedUpload, record: JobRecord, now: datetime) -> bool:
     """Tell whether somebody still copies into an upload, or is going to."""
     lately = record.touched_at is None or now - record.touched_at <= ABANDONED_AFTER
-    return record.upload_id == upload.upload_id and record.state in _GOES_ON and lately
+    return record.upload_id == upload.upload_id and record.state in GOES_ON and lately

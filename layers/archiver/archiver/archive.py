@@ -6,13 +6,15 @@ Everything but an archived export leaves here as an exception of errors.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
+from archiver import states
 from archiver.apartmentiq.link import Link
 from archiver.claim import Claim, KnownJob
 from archiver.errors import Deferral, Failure, Interruption, Rejection
@@ -34,12 +36,13 @@ _REPLICAS_LAG = timedelta(minutes=5)
 class Request:
     """One message's wish. `recheck` compares receipt and bucket first.
 
+    `asked_by` names the message, through all its delayed copies.
     `hold` keeps the message and the claim ours for as long as the block lasts, and no longer than
     a lease beyond our end: so a run that is killed is followed by another within a minute.
     """
 
     job_id: str
-    message_id: str
+    asked_by: str
     first_seen_at: datetime
     recheck: bool
     hold: Callable[[], AbstractContextManager[None]]
@@ -64,8 +67,14 @@ class Jobs(Protocol):
     def read(self, job_id: str) -> KnownJob:
         """Return what is known of a job, and what the fleet knows of the vendor and of outages."""
 
-    def save_checkpoint(self, claim: Claim, checkpoint: Checkpoint) -> None:
-        """Write an upload down; raises Deferral if the claim is not the newest any more."""
+    def keep(self, claim: Claim, checkpoint: Checkpoint | None) -> None:
+        """Write an upload down, or forget it; raises Deferral if the claim is ours no more."""
+
+    def miss(self, receipt: Receipt, at: datetime) -> None:
+        """Write down that a receipt's object is gone; raises Deferral where there is another."""
+
+    def move(self, move: states.Move) -> bool:
+        """Make a move, and tell whether it was made."""
 
 
 class OneAtATime(Protocol):
@@ -73,9 +82,6 @@ class OneAtATime(Protocol):
 
     def run(self, claim: Claim, attempt: Callable[[], Receipt]) -> Receipt:
         """Fix the key and run the attempt, unless another holds the job; store its receipt."""
-
-    def is_held(self, job_id: str) -> bool:
-        """Tell whether a run holds the job right now."""
 
 
 class Bucket(Protocol):
@@ -165,18 +171,25 @@ class ExportArchiver:
     def _is_young(self, request: Request) -> bool:
         return self.now() - request.first_seen_at < _REPLICAS_LAG
 
-    def give_up(self, job_id: str) -> None:
-        """Abort what attempts at a job have left unfinished: nobody will go on with it."""
+    def give_up(self, job_id: str, asked_by: str) -> None:
+        """Abort what attempts at a job have left unfinished: this message will not go on with it.
+
+        Where a run holds the job, or another message has it, its upload is needed. What is there
+        before it is forgotten is nobody's afterwards.
+        """
         known = self.jobs.read(job_id)
-        if known.key is None or known.receipt is not None or self.once.is_held(job_id):
-            return  # a run that holds the job needs its upload, whatever became of this message
-        for upload in self.store.uploads_at(known.key):
-            self.store.abort_upload(upload)
+        left = [] if known.key is None else self.store.uploads_at(known.key)
+        if left and self.jobs.move(states.forget(job_id, asked_by, known, self.now())):
+            for upload in left:
+                self.store.abort_upload(upload)
 
     def _archive(self, request: Request) -> Archived:
         known = self.jobs.read(request.job_id)
-        if known.receipt is not None and not (request.recheck and self._is_gone(known.receipt)):
-            return Archived(known.receipt, now=False)
+        if known.receipt is not None:
+            if not (request.recheck and self._is_gone(known.receipt)):
+                return Archived(known.receipt, now=False)
+            # Before anything else can fail: from now on nobody is told that it is archived.
+            self.jobs.miss(known.receipt, self.now())
         self.outages.enter(known.trouble, known.failing_since)
         self.vendor.keep_away_until(known.vendor_closed_until)
         return self._archive_now(request, known)
@@ -198,18 +211,23 @@ class ExportArchiver:
             attempt=known.attempts + 1,
             first_seen_at=iso_utc(request.first_seen_at),
             claimed_at=iso_utc(self.now()),
-            request=(
-                f"{job.job_id} recheck {request.message_id}" if request.recheck else job.job_id
-            ),
+            owner=uuid.uuid4().hex,
+            asked_by=request.asked_by,
+            upload_id=known.upload_id,
         )
         now: list[Receipt] = []
+        left: list[Upload] = []
 
         def attempt() -> Receipt:
+            if instead_of is not None:  # by the claim nobody goes on with what was begun there
+                self._abort(self._uploads_at(instead_of))
             checkpoint = known.checkpoint if instead_of is None else None
-            now.append(self._attempt(job, link, claim, checkpoint))
+            now.append(self._attempt(job, link, claim, checkpoint, left))
             return now[0]
 
-        return Archived(self.once.run(claim, attempt), now=bool(now))
+        receipt = self.once.run(claim, attempt)
+        self._abort(left)
+        return Archived(receipt, now=bool(now))
 
     def _takes_anew(self, request: Request, fixed: str | None, key: str) -> bool:
         """Tell whether a recheck gives its job a better key than the one that is fixed.
@@ -219,21 +237,21 @@ class ExportArchiver:
         """
         if not request.recheck or fixed is None or fixed == key:
             return False
-        if not is_of_unknowns(fixed, prefix=self.key_prefix) or self.store.find(fixed) is not None:
-            return False
-        if self.once.is_held(request.job_id):
-            raise Deferral("in_progress_elsewhere", "Another run is archiving this job right now.")
-        for upload in self.store.uploads_at(fixed):
-            self.store.abort_upload(upload)
-        return True
+        return is_of_unknowns(fixed, prefix=self.key_prefix) and self.store.find(fixed) is None
 
     def _attempt(
-        self, job: Job, link: Link | None, claim: Claim, checkpoint: Checkpoint | None
+        self,
+        job: Job,
+        link: Link | None,
+        claim: Claim,
+        checkpoint: Checkpoint | None,
+        left: list[Upload],
     ) -> Receipt:
         """Link, unless there is one, copy, emit. The caller stores the receipt.
 
         In this order, so that a crash in between emits again rather than never; consumers
-        deduplicate (vocabulary, "Event").
+        deduplicate (vocabulary, "Event"). What earlier attempts have left unfinished is put into
+        `left`: only the receipt tells that no other run goes on with it.
         """
         started_at = self.now()
         link = link or self.vendor.link(job)
@@ -247,13 +265,27 @@ class ExportArchiver:
                     claim.attempt,
                     archived_at=started_at,
                     checkpoint=checkpoint,
-                    save=partial(self.jobs.save_checkpoint, claim),
+                    save=partial(self.jobs.keep, claim),
                 ),
             )
+        if claim.attempt > 1:
+            left += self._uploads_at(claim.key)
         receipt = self._receipt(job, stored, started_at)
         with self.steps.step("emit"):
             self.events.emit("Export Archived", receipt.event_detail())
         return replace(receipt, emitted_at=iso_utc(self.now()))
+
+    def _uploads_at(self, key: str) -> list[Upload]:
+        """Return the unfinished uploads at a key, if the store tells; the sweep takes the rest."""
+        try:
+            return self.store.uploads_at(key)
+        except Failure:
+            return []
+
+    def _abort(self, uploads: Iterable[Upload]) -> None:
+        for upload in uploads:
+            with suppress(Failure):
+                self.store.abort_upload(upload)
 
     def _is_gone(self, receipt: Receipt) -> bool:
         """Compare a receipt with the bucket; another object at the key is found out by the copy."""

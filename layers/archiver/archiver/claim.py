@@ -14,9 +14,9 @@ __all__ = ["Claim", "KnownJob"]
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One attempt's right to a job. `request` is what idempotency is keyed on.
+    """One attempt's right to a job; `owner` is a token that nobody else has.
 
-    It is the job's id; a recheck may recur, and is therefore keyed on its message too.
+    `asked_by` names the message, through all its delayed copies.
     """
 
     job_id: str
@@ -24,7 +24,9 @@ class Claim:
     attempt: int  # from 1; above it an earlier attempt may have committed the object
     first_seen_at: str
     claimed_at: str  # so that whoever finds the job "copying" can tell whether anybody still is
-    request: str
+    owner: str
+    asked_by: str
+    upload_id: str | None = None  # as it was read
     instead_of: str | None = None  # the key that was fixed before, where this one takes its place
 
 
@@ -44,3 +46,8 @@ class KnownJob:
     vendor_closed_until: float = 0.0
     trouble: Trouble = field(default_factory=Trouble)
     failing_since: datetime | None = None
+
+    @property
+    def upload_id(self) -> str | None:
+        """Return the id of the upload that an earlier attempt left, if it left one."""
+        return None if self.checkpoint is None else self.checkpoint.upload_id

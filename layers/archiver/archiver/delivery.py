@@ -17,12 +17,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Literal, Protocol, cast, get_args
 
+from archiver import states
 from archiver.archive import Archived, Events, Request
 from archiver.errors import (
     Deferral,
@@ -32,7 +33,6 @@ from archiver.errors import (
     OutageReason,
     Rejection,
 )
-from archiver.job import JobState
 from archiver.message import Message, is_our_own_event, read_request
 from archiver.outage import FIRST_WAIT_SECONDS, Blame, Outages
 from archiver.receipt import Receipt, iso_utc
@@ -78,8 +78,8 @@ class Archives(Protocol):
     def archive(self, request: Request) -> Archived:
         """Archive a job's export, unless it is archived already."""
 
-    def give_up(self, job_id: str) -> None:
-        """Abort what attempts at a job have left unfinished."""
+    def give_up(self, job_id: str, asked_by: str) -> None:
+        """Abort what attempts at a job have left unfinished, if this message has it."""
 
 
 class SendsMessages(Protocol):
@@ -92,20 +92,11 @@ class SendsMessages(Protocol):
         """Let a received message come back after some seconds."""
 
 
-class Notes(Protocol):
-    """The items of jobs, to say why one is not archived now (aws/job_table.py)."""
+class Jobs(Protocol):
+    """The items of jobs (aws/job_table.py)."""
 
-    def note(
-        self,
-        job_id: str,
-        state: JobState,
-        why: Interruption,
-        at: str,
-        *,
-        next_try_at: str | None = None,
-        fails: Literal["anew", "still"] | None = None,
-    ) -> None:
-        """Write it down, when the job is tried next, if it is, and whether its failing begins."""
+    def move(self, move: states.Move) -> bool:
+        """Make a move, and tell whether it was made."""
 
 
 class Outcomes(Protocol):
@@ -141,7 +132,7 @@ class Delivery:
     keep: Callable[[Message], AbstractContextManager[None]]
     queue: SendsMessages
     dead_letters: SendsMessages
-    jobs: Notes
+    jobs: Jobs
     outages: Outages
     events: Events
     outcomes: Outcomes
@@ -207,7 +198,7 @@ class Delivery:
     def _request(self, message: Message, job_id: str, recheck: bool) -> Request:  # noqa: FBT001 - as read
         return Request(
             job_id=job_id,
-            message_id=message.message_id,
+            asked_by=message.asked_by,
             first_seen_at=message.first_seen_at,
             recheck=recheck,
             hold=partial(self.keep, message),
@@ -332,6 +323,7 @@ class Delivery:
             "first_seen_at": iso_utc(message.first_seen_at),
             "deferrals": str(message.deferrals + 1),
             "deferred_at": iso_utc(self.now()),
+            **({"asked_by": message.asked_by} if message.asked_by else {}),
             **attributes,
         }
         at = self.now()
@@ -339,7 +331,7 @@ class Delivery:
         self._send(self.queue, message.body, attributes, delay_seconds=delay_seconds)
         # Of a job that another run holds, that run says what it does.
         if deferral.reason != "in_progress_elsewhere":
-            self._note(job_id, "waiting", deferral, at, delay_seconds, fails=fails)
+            self._note(message, job_id, "waiting", deferral, at, delay_seconds, fails=fails)
         self.outcomes.count_reason("Deferred", deferral.reason)
         story = self._story(
             message,
@@ -351,10 +343,11 @@ class Delivery:
         )
         self._close(story)
 
-    def _tell_ended(self, message: Message, job_id: str | None, ended: EndedAtVendor) -> None:
-        self._give_up(job_id)
+    def _tell_ended(self, message: Message, job_id: str, ended: EndedAtVendor) -> None:
+        self._give_up(message, job_id)
         # Before the event: while the table takes nothing, each try would emit it once more.
-        self._note(job_id, "ended_at_vendor", ended, self.now(), must=True)
+        note = states.note(job_id, message.asked_by, "ended_at_vendor", ended, self.now())
+        self.jobs.move(note)
         self.events.emit("Export Failed At Vendor", _detail(job_id, ended))
         self.outcomes.count_reason("EndedAtVendor", ended.reason)
         self._close(self._story(message, job_id, "ended_at_vendor", ended, then="deleted"))
@@ -362,7 +355,7 @@ class Delivery:
     def _reject(self, message: Message, job_id: str | None, why: Interruption) -> None:
         """Tell, then set aside: an event twice is better than a dead letter twice."""
         self.events.emit("Export Rejected", _detail(job_id, why))
-        self._give_up(job_id)
+        self._give_up(message, job_id)
         self.outcomes.count_reason("Rejected", why.reason)
         self._close(self._story(message, job_id, "rejected", why, then="dead_letter"))
         self._bury(message, job_id, why)
@@ -394,7 +387,7 @@ class Delivery:
             self._come_back(message, job_id, failure)
             return False
         self._tell_failed(message, job_id, failure, then="dead_letter")
-        self._give_up(job_id)
+        self._give_up(message, job_id)
         self._bury(message, job_id, failure)
         return True
 
@@ -414,7 +407,7 @@ class Delivery:
         with suppress(Failure):
             self.queue.hide(message.receipt_handle, seconds=delay_seconds)
         fails: Literal["anew", "still"] = "anew" if receives <= 1 else "still"
-        self._note(job_id, "failing", failure, at, delay_seconds, fails=fails)
+        self._note(message, job_id, "failing", failure, at, delay_seconds, fails=fails)
         self._tell_fleet(job_id, failure)
 
     def _tell_fleet(self, job_id: str | None, failure: Failure) -> None:
@@ -437,14 +430,14 @@ class Delivery:
             **self._story(message, job_id, "failed", failure, then=then, next_try_seconds=seconds),
         )
 
-    def _give_up(self, job_id: str | None) -> None:
+    def _give_up(self, message: Message, job_id: str | None) -> None:
         """Abort unfinished uploads; what cannot be aborted now, the sweep takes.
 
         Whatever goes wrong here must not keep the message from its outcome.
         """
         if job_id is not None:
             with suppress(Exception):
-                self.archiver.give_up(job_id)
+                self.archiver.give_up(job_id, message.asked_by)
 
     def _bury(self, message: Message, job_id: str | None, why: Interruption) -> None:
         attributes = {
@@ -454,7 +447,7 @@ class Delivery:
             "rejected_at": iso_utc(self.now()),
         }
         self._send(self.dead_letters, message.body, attributes)
-        self._note(job_id, "dead_lettered", why, self.now())
+        self._note(message, job_id, "dead_lettered", why, self.now())
 
     def _send(
         self,
@@ -471,21 +464,24 @@ class Delivery:
 
     def _note(
         self,
+        message: Message,
         job_id: str | None,
-        state: JobState,
+        state: states.NotedState,
         why: Interruption,
         at: datetime,
         next_try_seconds: float | None = None,
         *,
         fails: Literal["anew", "still"] | None = None,
-        must: bool = False,
     ) -> None:
-        """Write it down; a note that cannot be written matters only where it `must`."""
+        """Write it down; if that fails, the message has its outcome all the same."""
         if job_id is None:
             return
         next_try_at = self._moment_in(next_try_seconds)
-        with nullcontext() if must else suppress(Failure):
-            self.jobs.note(job_id, state, why, iso_utc(at), next_try_at=next_try_at, fails=fails)
+        note = states.note(
+            job_id, message.asked_by, state, why, at, next_try_at=next_try_at, fails=fails
+        )
+        with suppress(Failure):
+            self.jobs.move(note)
 
     def _close(self, story: Mapping[str, Any]) -> None:
         self.steps.annotate("outcome", story["outcome"])

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 from archiver.errors import redact
 from archiver.moment import read_vendor_moment
@@ -18,16 +18,11 @@ from archiver.moment import read_vendor_moment
 __all__ = [
     "UNKNOWN",
     "Job",
-    "JobState",
     "cut_callback_url",
     "job_ids_in",
     "parse_job_id",
     "strip_callback_url",
 ]
-
-# Why a job is not archived now, as its item says; its other states are "queued" (by a sweep),
-# "copying" and "archived".
-JobState = Literal["waiting", "failing", "dead_lettered", "ended_at_vendor"]
 
 UNKNOWN = "unknown"  # settled: what a field reads when the vendor does not tell it
 # The documented words for a job that has no export, or none yet (apartmentiq-api, "Job object").

@@ -42,6 +42,7 @@ _LAY = timedelta(hours=6)
 # SQS stamps a copy within seconds of our sending it; an hour is for clocks that differ.
 _SENT_WITHIN = timedelta(hours=1)
 _MOST_SECONDS = 10**9  # some thirty years: a number that a timedelta takes
+_MAX_ID = 100  # characters of a message's id that are kept: SQS's are UUIDs
 _MAX_DIGITS = 15  # of a count or a time in milliseconds: until the year 33658
 
 
@@ -57,6 +58,7 @@ class Message:
     deferrals: int
     outage_since: datetime | None = None  # it waits for the end of an outage, and since when
     outage_seconds: int = 0  # that it waited so before
+    asked_by: str = ""  # the message that it is a delayed copy of, or itself
 
     def in_outages(self, now: datetime) -> timedelta:
         """Return how long it has waited for outages to end, this one included."""
@@ -67,17 +69,18 @@ class Message:
 def read_sqs_record(record: Mapping[str, Any], now: datetime) -> Message:
     """Read an SQS record of a Lambda event; its body is not judged here.
 
-    The attributes `first_seen_at`, `deferrals`, `deferred_at`, `outage_since` and `outage_seconds`
-    are ours (vocabulary). Unreadable ones count as absent: they must not keep a job from being
-    archived.
+    The attributes `first_seen_at`, `deferrals`, `deferred_at`, `outage_since`, `outage_seconds` and
+    `asked_by` are ours (vocabulary). Unreadable ones count as absent: they must not keep a job from
+    being archived.
     """
     attributes = _mapping(record.get("attributes"))
     ours = _mapping(record.get("messageAttributes"))
     body = record.get("body")
+    # To be shown; SQS's are UUIDs, an invocation by hand may call its records anything.
+    message_id = _shown(str(record.get("messageId", "")))
     begins = _begins_to_wait(ours, attributes, now)
     return Message(
-        # To be shown; SQS's are UUIDs, an invocation by hand may call its records anything.
-        message_id="".join(filter(str.isprintable, str(record.get("messageId", "")))),
+        message_id=message_id,
         body=sendable_body(body if isinstance(body, str) else json.dumps(body)),
         receipt_handle=str(record.get("receiptHandle", "")),
         receive_count=_whole_number(attributes.get("ApproximateReceiveCount"), default=1),
@@ -85,6 +88,7 @@ def read_sqs_record(record: Mapping[str, Any], now: datetime) -> Message:
         deferrals=0 if begins else _whole_number(_string_value(ours, "deferrals"), default=0),
         outage_since=None if begins else read_moment(_string_value(ours, "outage_since")),
         outage_seconds=0 if begins else _outage_seconds(ours),
+        asked_by=(_shown(_string_value(ours, "asked_by") or "") or message_id)[:_MAX_ID],
     )
 
 
@@ -176,6 +180,10 @@ def sanitise_body(body: str) -> str:
     except (ValueError, RecursionError):
         return cut_callback_url(body)
     return body if stripped == value else json.dumps(stripped, separators=(",", ":"))
+
+
+def _shown(text: str) -> str:
+    return "".join(filter(str.isprintable, text))
 
 
 def _describe_missing_id(detail: Mapping[str, Any]) -> str:

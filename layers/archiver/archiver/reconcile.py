@@ -20,16 +20,12 @@ from typing import Any, Literal, Protocol
 from archiver.errors import Deferral, Failure, Interruption, Rejection
 from archiver.listing import JobsPage, ListedJob, Position, Walk, whole
 from archiver.receipt import iso_utc
+from archiver.states import ENDS, LOST_AFTER
 from archiver.sweep_request import SweepRequest
 from archiver.tally import Tally
 
-__all__ = ["ENDS", "JobRecord", "Place", "Reconciler", "end_of", "why_queue"]
+__all__ = ["JobRecord", "Place", "Reconciler", "end_of", "why_queue"]
 
-# A job under way touches its item at least as often as its message comes round: a delay is at most
-# 15 minutes (SQS), a killed run's message is back after the queue's visibility of 90. An item that
-# nobody touched for 6 hours has lost its message, or waits in a queue that stands still; then a
-# second message costs one read of the table (docs/decisions, "When a message counts as lost").
-LOST_AFTER = timedelta(hours=6)
 # A place is good for as long as the totals are compared; one that is older than this was left by a
 # schedule that has been off since, and a whole new sweep says more.
 PLACE_LIVES = timedelta(days=7)
@@ -41,10 +37,8 @@ _TRIES_A_PAGE = 3
 _FIRST_PAUSE_SECONDS = 1.0  # doubled with each try
 _NEEDS_MORE_TIME = frozenset({"out_of_time", "rate_limited"})
 _WAITS_A_PAGE = 5  # a vendor that says "later" oftener than this is left alone until the next sweep
-# Nothing is queued again of a job with one of these: a dead letter is a person's (RedriveCommand).
-# Unless the list itself disproves what the letter says; and if that ends so again, three times: a
-# vendor whose list and whose answers contradict each other must not make a letter an hour.
-ENDS = frozenset({"archived", "dead_lettered", "ended_at_vendor"})
+# An end that the list itself disproves is none; and if that ends so again, three times: a vendor
+# whose list and whose answers contradict each other must not make a letter an hour.
 _MOST_TAKEN_UP = 3
 
 Why = Literal["unknown", "lost", "disproved"]

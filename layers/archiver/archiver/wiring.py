@@ -52,8 +52,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Application", "real_outside"]
 
-# How long Powertools answers a repeated job by itself; then the receipt does, in the same item.
-_RECORD_DAYS = 90
 _COMMON = Config(
     # botocore puts its own long user agent together anew, twice a request: 0.15 ms of CPU.
     user_agent=f"apartmentiq-archiver/{VERSION} Boto3/{boto3.__version__}",
@@ -248,7 +246,6 @@ class Application:
         return Once(
             self._dynamodb,
             self._settings.table_name,
-            expiry_days=_RECORD_DAYS,
             lease_seconds=self._settings.lease_seconds,
         )
 

@@ -1,7 +1,6 @@
 """What a sweep reads and writes in the table: jobs by the hundred, its own place, the throttle.
 
-It must not change what others wrote on a job's item but `state` and `updated_at`, and these only
-where nobody was quicker. It is the one place that reads many items at once.
+Of a job's item it makes one move (states.py, queue). It is the one place that reads many at once.
 """
 
 from __future__ import annotations
@@ -13,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from archiver.aws.job_table import job_item_key
+from archiver.aws.moves import Table, job_item_key
 from archiver.aws.translate import code_of, translated
 from archiver.errors import Failure
 from archiver.listing import MOST_PER_PAGE, Position
 from archiver.moment import read_moment
 from archiver.receipt import iso_utc
-from archiver.reconcile import ENDS, PLACE_LIVES, JobRecord, Place
+from archiver.reconcile import PLACE_LIVES, JobRecord, Place
+from archiver.states import ENDS, queue
 from archiver.tally import Tally
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SweepItems"]
 
-_QUEUED = "queued"
 _THROTTLE_KEY: dict[str, AttributeValueTypeDef] = {"id": {"S": "throttle#vendor"}}
 _PLACE_KEY: dict[str, AttributeValueTypeDef] = {"id": {"S": "sweep#scheduled"}}
 _KEYS_PER_READ = 100  # DynamoDB's limit for BatchGetItem
@@ -99,25 +98,9 @@ class SweepItems:
         And how often one was that had its end here.
         """
         taken_up = 0 if known is None else known.taken_up + (known.state in ENDS)
-        values: dict[str, AttributeValueTypeDef] = {
-            ":queued": {"S": _QUEUED},
-            ":at": {"S": iso_utc(at)},
-            ":job_id": {"S": job_id},
-            **({":taken_up": {"N": str(taken_up)}} if taken_up else {}),
-        }
-        with translated("Writing down that a job is queued"), _unless_somebody_was_quicker():
-            self._client.update_item(
-                TableName=self._table_name,
-                Key=job_item_key(job_id),
-                UpdateExpression=(
-                    "SET #state = :queued, updated_at = :at, job_id = :job_id, "
-                    "known_since = if_not_exists(known_since, :at)"
-                    + (", taken_up = :taken_up" if taken_up else "")
-                ),
-                ConditionExpression=_unchanged(known, values),
-                ExpressionAttributeNames={"#state": "state"},
-                ExpressionAttributeValues=values,
-            )
+        state, updated_at = (None, None) if known is None else (known.state, known.updated_at)
+        move = queue(job_id, state, updated_at, at, taken_up=taken_up)
+        Table(self._client, self._table_name).is_made(move, "Writing down that a job is queued")
 
     def place(self) -> Place | None:
         """Return where the last scheduled sweep broke off; one that cannot be read is none."""
@@ -147,36 +130,17 @@ class SweepItems:
 
     def forget_place(self, place: Place) -> None:
         """Forget it, unless another sweep has written another."""
-        with translated("Forgetting the sweep's place"), _unless_somebody_was_quicker():
-            self._client.delete_item(
-                TableName=self._table_name,
-                Key=_PLACE_KEY,
-                ConditionExpression="started_at = :mine",
-                ExpressionAttributeValues={":mine": {"S": iso_utc(place.started_at)}},
-            )
-
-
-class _unless_somebody_was_quicker:  # noqa: N801 - read as the condition that it is
-    """Let a write go whose condition fails."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        return isinstance(error, ClientError) and (
-            code_of(error) == "ConditionalCheckFailedException"
-        )
-
-
-def _unchanged(known: JobRecord | None, values: dict[str, AttributeValueTypeDef]) -> str:
-    """Return the condition that an item is as it was read, and add the values that it needs."""
-    if known is None:
-        return "attribute_not_exists(#state)"
-    values[":state"] = {"S": known.state}
-    if known.updated_at is None:
-        return "#state = :state AND attribute_not_exists(updated_at)"
-    values[":updated_at"] = {"S": known.updated_at}
-    return "#state = :state AND updated_at = :updated_at"
+        with translated("Forgetting the sweep's place"):
+            try:
+                self._client.delete_item(
+                    TableName=self._table_name,
+                    Key=_PLACE_KEY,
+                    ConditionExpression="started_at = :mine",
+                    ExpressionAttributeValues={":mine": {"S": iso_utc(place.started_at)}},
+                )
+            except ClientError as error:
+                if code_of(error) != "ConditionalCheckFailedException":
+                    raise
 
 
 def _record(item: Mapping[str, Any]) -> JobRecord:

@@ -30,13 +30,17 @@ class OpenUpload:
 
 @dataclass
 class Uploads:
-    """The uploads of one attempt. `save` writes a checkpoint down, or raises."""
+    """The uploads of one attempt. `save` writes a checkpoint down or forgets it (None), or raises.
+
+    Only whoever owns the job can do either. So an upload is aborted after it was forgotten, or
+    after another was written down in its place, if it was there before: no other run has it then.
+    """
 
     store: Store
     key: str
     known: Checkpoint | None
     first_attempt: bool
-    save: Callable[[Checkpoint], None]
+    save: Callable[[Checkpoint | None], None]
     _disputed: tuple[str, str | None] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -103,31 +107,24 @@ class Uploads:
         """Abort the known upload, for it is of no use any more."""
         known, self.known = self.known, None
         if known is not None:
+            self.save(None)
             _abort_quietly(self.store, Upload(self.key, known.upload_id))
 
-    def tidy(self) -> None:
-        """Abort whatever earlier attempts left unfinished at this key; best effort.
+    def _left(self) -> list[Upload]:
+        """Return what earlier attempts left unfinished at this key; best effort.
 
         What cannot be aborted now, the sweep takes (abandoned_uploads.py).
         """
-        self._abort_all_but(None)
-
-    def _abort_all_but(self, ours: str | None) -> None:
         if self.first_attempt:
-            return
+            return []
         try:
-            left = self.store.uploads_at(self.key)
+            return self.store.uploads_at(self.key)
         except Failure:
-            return
-        for upload in left:
-            if upload.upload_id != ours:
-                _abort_quietly(self.store, upload)
+            return []
 
     def _begin(self, spec: ObjectSpec, what: Checkpoint) -> OpenUpload:
-        """Begin an upload, write it down, and only then abort others at this key.
-
-        A run that was overtaken cannot write its own down, and so never aborts the newer one's.
-        """
+        """Begin an upload, write it down, and only then abort what was at this key before it."""
+        left = self._left()
         upload = self.store.begin_upload(spec)
         begun = what.of(upload.upload_id)
         try:
@@ -136,7 +133,8 @@ class Uploads:
             _abort_quietly(self.store, upload)
             raise
         self.known = begun
-        self._abort_all_but(upload.upload_id)
+        for other in left:
+            _abort_quietly(self.store, other)
         return OpenUpload(upload, cut(what.size_bytes, what.part_size_bytes), {})
 
 

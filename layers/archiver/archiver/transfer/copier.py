@@ -53,7 +53,7 @@ _STARTS = 3  # of a copy in one attempt; a source that changes more often is no 
 class Destination:
     """Where one job's export goes. `attempt` above 1: an earlier one may have committed it.
 
-    `checkpoint` is what that one left; `save` writes one of ours down, or raises.
+    `checkpoint` is what that one left; `save` writes one of ours down or forgets it, or raises.
     """
 
     job: Job
@@ -61,7 +61,7 @@ class Destination:
     attempt: int
     archived_at: datetime
     checkpoint: Checkpoint | None
-    save: Callable[[Checkpoint], None]
+    save: Callable[[Checkpoint | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,6 @@ class Copier:
         stored = self._copy_server_side(link, destination, uploads)
         if stored is None:
             stored = self._stream_somehow(link, ask_for_link, destination, uploads)
-        uploads.tidy()
         return stored
 
     def _copy_server_side(
