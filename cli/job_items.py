@@ -43,9 +43,9 @@ def read_throttle(table: str) -> float:
 def scan_receipts(table: str, *, page_items: int = 500) -> Iterator[list[dict[str, Any]]]:
     """Yield the receipts of archived jobs, a page at a time; no more than a page is held.
 
-    A page of `page_items` items as DynamoDB reads them holds fewer receipts: beside them lie items
-    of jobs that are not archived, and records of earlier versions. A scan sees what is there when it passes, so that it misses nothing that
-    was archived before it began.
+    A page of `page_items` items as DynamoDB reads them holds fewer receipts: beside them lie jobs
+    that are not archived, and records of earlier versions. A scan sees what is there when it
+    passes, so that it misses nothing that was archived before it began.
     """
     client = boto3.client("dynamodb")
     start: dict[str, Any] = {}

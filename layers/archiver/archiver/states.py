@@ -103,7 +103,9 @@ class Move:
     @property
     def names(self) -> dict[str, str]:
         """Return what its placeholders for attributes stand for."""
-        return {f"#{name}": name for name in re.findall(r"#(\w+)", self.condition + self.update)}
+        return {
+            f"#{name}": name for name in re.findall(r"#(\w+)", f"{self.condition} {self.update}")
+        }
 
 
 # --- a run's ---
@@ -286,7 +288,7 @@ def _move(
     update = f"SET {', '.join(changes)} " if changes else ""
     update += f"REMOVE {', '.join(removed)}" if removed else ""
     known = {**values, **sets, **begins}
-    used = {name: known[name] for name in re.findall(r":(\w+)", condition + update)}
+    used = {name: known[name] for name in re.findall(r":(\w+)", f"{condition} {update}")}
     return Move(job_id, condition, update, {f":{n}": used[n] for n in used}, shown_by or {})
 
 
