@@ -22,7 +22,6 @@ __all__ = ["call_aws", "client_error", "service_faults"]
 _T = TypeVar("_T")
 
 _TRIES = 3
-_MEETING = (1, 1, 2, 3, 3, 3, 3)  # how many of them meet a fault: then it passes, or does not
 
 
 def client_error(code: str, status: int, operation: str, **extra: Any) -> ClientError:  # noqa: ANN401 - botocore's
@@ -71,7 +70,7 @@ def call_aws(
     side = name.partition(" ")[0]
     chaos.check()
     drawn = chaos.pick(side, "aws", faults, weight)
-    meeting = chaos.random.choice(_MEETING)
+    meeting = chaos.meeting()
     with chaos.alone() if locked else nullcontext():
         for number in range(1, _TRIES + 1):
             fault = drawn if number <= meeting else chaos.pick(side, "aws", ())

@@ -41,6 +41,7 @@ _T = TypeVar("_T")
 
 COPY_WEIGHT = 2.0  # the copy is where most can be lost
 FOREVER_SECONDS = 7_200.0  # longer than any invocation: 900 s
+_MEETING = (1, 1, 2, 3, 3, 3, 3)
 _OUTAGE_SECONDS = (30.0, 90.0, 200.0, 600.0)
 _ENDLESS = Deadline(lambda *_: nullcontext())  # of whoever asks outside of all invocations
 
@@ -227,6 +228,10 @@ class Chaos:
         if waits and stalling and self.random.random() < 0.7:
             return self.random.choice(stalling)
         return self.random.choice(faults)
+
+    def meeting(self) -> int:
+        """Draw how many of boto3's tries meet a fault: then it passes, or does not."""
+        return self.random.choice(_MEETING)
 
     def stalls(self) -> float:
         """Return for how long a connection that carries bytes stalls now; mostly not at all."""

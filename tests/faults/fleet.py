@@ -144,6 +144,7 @@ class Fleet:
     ) -> None:
         self.invocations: list[Invocation] = []
         self.on_end: Callable[[Invocation], None] = lambda _: None
+        self.on_begin: Callable[[Invocation], None] = lambda _: None
         self.stopped_loops = 0
         self.cold_starts = 0
         self._chaos = chaos
@@ -185,6 +186,7 @@ class Fleet:
             closed_until=runtime.closed_until,
         )
         self.invocations.append(invocation)
+        self.on_begin(invocation)
         self._chaos.trace_for(
             invocation,
             f"begins: {letter.message_id}, receive {letter.receives}, {letter.body[:60]}",

@@ -96,9 +96,11 @@ class Queues:
 
     # --- what others do ---
 
-    def put(self, body: str, *, delay: float = 0.0) -> Letter:
+    def put(
+        self, body: str, *, delay: float = 0.0, attributes: Mapping[str, str] | None = None
+    ) -> Letter:
         """Send a message as somebody else does."""
-        return self._put(QUEUE, body, {}, delay=delay, by_function=False)
+        return self._put(QUEUE, body, attributes or {}, delay=delay, by_function=False)
 
     def redrive(self) -> list[Letter]:
         """Move all dead letters back, as a person does."""

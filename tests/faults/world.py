@@ -24,6 +24,7 @@ from archiver.telemetry import NoSteps
 from archiver.transfer.plan import PartPlan
 from archiver.wiring import Application
 from tests.faults.chaos import Chaos, Killed, Profile
+from tests.faults.choices import Merged
 from tests.faults.fleet import CountingOutcomes, Fleet, Journal, make_every, make_run_workers
 from tests.faults.objects import S3_HOST, Objects
 from tests.faults.outages import Outages
@@ -95,12 +96,15 @@ class World:
         physics: Physics,
         clock: time_machine.Traveller,
         mutation: Mutation = NO_MUTATION,
+        *,
+        make_scheduler: type[Scheduler] = Scheduler,
+        make_chaos: type[Chaos] = Chaos,
     ) -> None:
         random.seed(f"application {seed}")  # the archiver's own jitter
         physics = mutation.physics(physics)
         self.physics = physics
-        self.scheduler = Scheduler(seed, clock)
-        self.chaos = Chaos(self.scheduler, physics.profile, START)
+        self.scheduler = make_scheduler(seed, clock)
+        self.chaos = make_chaos(self.scheduler, physics.profile, START)
         self.jobs: dict[str, ExportJob] = {}
         self.table = Table(self.chaos, TABLE)
         self.objects = Objects(self.chaos, least_part_bytes=physics.least_part_bytes)
@@ -231,7 +235,7 @@ class World:
         return None
 
     def _on_error(self, task: Task, error: BaseException) -> None:
-        if not isinstance(error, Killed) and not self.chaos.violations:
+        if not isinstance(error, Killed | Merged) and not self.chaos.violations:
             self.chaos.violate(f"a task of {getattr(task.owner, 'name', '-')} raised {error!r}")
 
 

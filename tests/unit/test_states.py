@@ -166,13 +166,14 @@ def test_a_claim_on_a_stale_read_is_refused(changed: dict[str, object]) -> None:
 
 def test_a_second_message_says_nothing_of_the_job_that_the_first_has() -> None:
     """Neither that it waits nor that it is set aside; after six hours the first is lost."""
-    for state in ("waiting", "failing"):
+    states_of_messages: tuple[State, ...] = ("waiting", "failing")
+    for state in states_of_messages:
         assert made(note("message 2"), known(state)) is None
         assert made(forget("message 2"), known(state)) is None
         lost = known(state, updated_at=iso_utc(NOW - timedelta(hours=6, seconds=1)))
         assert made(note("message 2"), lost) is not None
-    for state in ("queued", "missing", "dead_lettered", "ended_at_vendor"):
-        assert made(note("message 2"), known(state)) is not None
+    for other in (*ENDS - {"archived"}, *GOES_ON - {*states_of_messages, "copying"}):
+        assert made(note("message 2"), known(other)) is not None
 
 
 def test_a_note_does_not_replace_a_later_one() -> None:

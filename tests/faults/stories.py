@@ -1,0 +1,358 @@
+"""The small scenarios of `make explore`, and what must hold in each, judged from outside.
+
+What is looked at: the bucket, the queues, the events, the table, and what each message was told.
+The judge of `make faults` looks on as well.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import uuid
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from archiver.aws.sweep_items import SweepItems
+from archiver.job import Job
+from archiver.listing import ListedJob
+from archiver.receipt import iso_utc
+from archiver.reconcile import JobRecord, why_queue
+from tests.faults.chaos import Run
+from tests.faults.fleet import Invocation
+from tests.faults.judge import Judge
+from tests.faults.objects import Upload
+from tests.faults.scheduler import START
+from tests.faults.vendor import ExportJob
+from tests.faults.world import TABLE, World
+
+__all__ = ["SCENARIOS", "Told"]
+
+_SIZE = 2_000  # two parts
+_HOUR = 3_600.0
+
+
+class Told:
+    """A world with one job, and what its messages were told."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.judge = Judge(world)
+        self.gone = False  # the object was removed, and nobody has put it back
+        self.known_gone_at: int | None = None  # since which step somebody has looked
+        self._began: dict[str, int] = {}
+        world.fill_secret()
+        draw = random.Random("explore")  # noqa: S311 - no secret
+        job_id = str(uuid.UUID(int=draw.getrandbits(128), version=4))
+        self.job = ExportJob(job_id, "export", START - 1, "succeeded", granted=False)
+        self.job.change(draw.randbytes(_SIZE))
+        world.add(self.job)
+        ended, aborted = world.fleet.on_end, world.objects.on_abort
+        committed, began = world.objects.on_commit, world.fleet.on_begin
+
+        def on_end(run: Invocation) -> None:
+            ended(run)
+            self._on_end(run)
+
+        def on_abort(upload: Upload) -> None:
+            aborted(upload)
+            self._on_abort(upload)
+
+        def on_commit(version: Any) -> None:  # noqa: ANN401 - a Version
+            committed(version)
+            self.gone, self.known_gone_at = False, None
+
+        def on_begin(run: Invocation) -> None:
+            began(run)
+            self._began[run.name] = world.scheduler.steps
+
+        world.fleet.on_end, world.objects.on_abort = on_end, on_abort
+        world.objects.on_commit, world.fleet.on_begin = on_commit, on_begin
+
+    # --- what happens ---
+
+    def ask(self, at: float = 0.0, *, recheck: bool = False, **attributes: str) -> None:
+        """Send a message."""
+        body = {"job_id": self.job.job_id} | ({"recheck": True} if recheck else {})
+
+        def send() -> None:
+            self.world.queues.put(json.dumps(body), attributes=attributes)
+
+        self.world.scheduler.at(START + at, send)
+
+    def people(self, at: float, act: Callable[[], object]) -> None:
+        """Let people do something."""
+        self.world.scheduler.at(START + at, act)
+
+    def archived(self) -> None:
+        """Begin with a job that was archived an hour ago, by this version."""
+        chaos: Any = self.world.chaos
+        chaos.choices.off = True
+        self.world.queues.put(json.dumps({"job_id": self.job.job_id}))
+        self.world.run(until=START + _HOUR - 1, max_steps=20_000)
+        chaos.choices.off = False
+        assert self.item()["state"] == {"S": "archived"}, self.item()
+
+    def remove(self) -> None:
+        """Delete the object, as people do."""
+        self.gone = bool(self.world.objects.versions)
+        self.world.objects.versions.clear()
+
+    def item(self) -> Mapping[str, Any]:
+        """Return the job's item."""
+        return self.world.table.items.get(f"job#{self.job.job_id}", {})
+
+    def sweep(self, at: float) -> None:
+        """Let a sweep find the job in the vendor's list: the real rule, the real writes.
+
+        Others may come between what it reads, what it sends and what it writes down.
+        """
+        scheduler = self.world.scheduler
+
+        def work() -> None:
+            known = self._record()
+            if self._why_queued(known) is None:
+                return
+            scheduler.sleep(0)
+            self.world.queues.put(json.dumps({"job_id": self.job.job_id}))
+            scheduler.sleep(0)
+            self._items().mark_queued(self.job.job_id, known, self._now())
+
+        scheduler.at(START + at, lambda: scheduler.start(work, Run(f"sweep at {at:.0f}")))
+
+    def _items(self) -> SweepItems:
+        return SweepItems(cast("Any", _SweepsClient(self.world)), TABLE, lambda _: None)
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.world.now, UTC)
+
+    def _record(self) -> JobRecord | None:
+        return self._items().records([self.job.job_id]).get(self.job.job_id)
+
+    def _why_queued(self, record: JobRecord | None) -> str | None:
+        job = Job(self.job.job_id, status="succeeded")
+        return why_queue(ListedJob(job, self._now(), None), record, self._now())
+
+    # --- what must hold ---
+
+    def _on_end(self, run: Invocation) -> None:
+        found = any(self.job.job_id in key for key in self.world.objects.versions)
+        looked = self.item().get("state") == {"S": "missing"} or run.how == "died"
+        if self.gone and looked and self.known_gone_at is None and self._is_missing():
+            self.known_gone_at = self.world.scheduler.steps
+        if run.outcome not in {"archived", "already_archived"} or found:
+            return
+        known = self.known_gone_at
+        if not self.gone or (known is not None and self._began[run.name] > known):
+            self._violate(f"{run.name} was told {run.outcome}, and there is no object")
+
+    def _is_missing(self) -> bool:
+        return any("HeadObject" in call for call in self._calls())
+
+    def _calls(self) -> list[str]:
+        heard: dict[int, list[str]] = getattr(self.world.chaos, "heard", {})
+        return [call for calls in heard.values() for call in calls]
+
+    def _on_abort(self, upload: Upload) -> None:
+        if self.item().get("upload_id") == {"S": upload.upload_id}:
+            self._violate(f"{upload.upload_id} was aborted and is the job's")
+
+    def at_rest(self) -> None:
+        """Judge everything when nothing happens any more."""
+        self.judge.at_rest()
+        state = self.item().get("state", {}).get("S")
+        letters = self.world.queues.dead
+        excused = any(letter.attributes.get("reason") is None for letter in letters)
+        if state != "archived" and letters and state != "dead_lettered" and not excused:
+            self._violate(f"there is a dead letter, and the job is {state}")
+        if not letters and state != "archived":
+            self._violate(f"nothing is left to happen, and the job is {state}")
+        if state == "archived" and not self.world.objects.versions and not self.gone:
+            self._violate("the job is archived, and there is no object")
+        if not letters and self._why_queued(self._record()) is not None:
+            self._violate(f"the sweep queues a job again that is {state}")
+
+    def _violate(self, what: str) -> None:
+        self.world.chaos.violate(what)
+
+
+class _SweepsClient:
+    """The table, to a sweep: it may read what is a second old, and here reads what is there."""
+
+    def __init__(self, world: World) -> None:
+        self._table = world.table
+
+    def batch_get_item(self, **statement: Any) -> Any:  # noqa: ANN401 - boto3's own
+        """Read items."""
+        asked = {
+            name: {**of, "ConsistentRead": True} for name, of in statement["RequestItems"].items()
+        }
+        return self._table._batch_get({"RequestItems": asked})
+
+    def update_item(self, **statement: Any) -> Any:  # noqa: ANN401 - boto3's own
+        """Change an item."""
+        return self._table._write("Update", statement)
+
+
+def _two_messages(told: Told) -> None:
+    told.ask()
+    told.ask()
+
+
+def _one_message(told: Told) -> None:
+    told.ask()
+
+
+def _message_and_recheck(told: Told) -> None:
+    told.ask()
+    told.ask(recheck=True)
+
+
+def _gone_and_recheck(told: Told) -> None:
+    told.archived()
+    told.remove()
+    told.ask(_HOUR, recheck=True)
+    told.ask(_HOUR)
+
+
+def _two_rechecks(told: Told) -> None:
+    told.archived()
+    told.remove()
+    told.ask(_HOUR, recheck=True)
+    told.ask(_HOUR, recheck=True)
+
+
+def _recheck_and_sweep(told: Told) -> None:
+    told.archived()
+    told.remove()
+    told.ask(_HOUR, recheck=True)
+    for hours in (1, 8, 9, 24):
+        told.sweep(hours * _HOUR)
+
+
+def _ask_in_vain(told: Told, at: float) -> None:
+    """Send a message that has waited for too long, while the vendor asks to wait."""
+    now = datetime.fromtimestamp(START, UTC)
+    long_ago = iso_utc(now - timedelta(hours=90))
+    told.ask(at, first_seen_at=long_ago, deferrals="9", deferred_at=iso_utc(now))
+
+    def close() -> None:
+        told.world.vendor.retry_after = (1.0, 1.0)
+        told.world.vendor.closed_until = START + at + 1.0
+
+    told.people(at, close)
+
+
+def _dead_letter_and_live_copy(told: Told) -> None:
+    told.ask()
+    _ask_in_vain(told, 1.0)
+
+
+def _dead_letter_and_waiting_copy(told: Told) -> None:
+    """Let the first die; its message comes back, and goes on with its upload."""
+    told.ask()
+    told.people(5.0, lambda: told.world.fleet.kill(told.world.fleet.invocations[0]))
+    _ask_in_vain(told, 46.0)
+
+
+def _overtaken_and_back(told: Told) -> None:
+    """Three messages, of which the first stands still until another has its job."""
+
+    def freeze() -> None:
+        told.world.fleet.invocations[0].frozen_until = START + 62.0
+
+    told.ask()
+    told.people(5.0, freeze)
+    told.ask(52.0)
+    told.ask(58.0)
+    told.ask(63.0)
+
+
+def _forgetful(told: Told) -> None:
+    """Excuse that parts are copied again: which upload has them, only the item knew."""
+    told.world.objects.on_first_part = told.world.objects.on_begin = lambda _: None
+    told.judge._check_uploads = lambda: None  # type: ignore[method-assign] # the lifecycle rule's
+
+
+def _item_deleted(told: Told) -> None:
+    _forgetful(told)
+    told.ask()
+    told.people(5.0, told.world.table.items.clear)
+    told.ask(6.0)
+
+
+def _archived_item_deleted(told: Told) -> None:
+    told.archived()
+    told.people(_HOUR, told.world.table.items.clear)
+    told.ask(_HOUR)
+    told.ask(_HOUR)
+
+
+def _table_restored(told: Told) -> None:
+    _forgetful(told)
+    kept: dict[str, Any] = {}
+
+    def restore() -> None:
+        told.world.table.items.clear()
+        told.world.table.items.update(deepcopy(kept))
+
+    told.ask()
+    told.people(5.0, lambda: kept.update(deepcopy(told.world.table.items)))
+    told.people(30.0, restore)
+    told.ask(90.0)
+
+
+def _callback_sweep_and_redrive(told: Told) -> None:
+    job = told.job.job_id
+    at = iso_utc(datetime.fromtimestamp(START, UTC) - timedelta(hours=8))
+    item = {"state": "dead_lettered", "reason": "no_such_job", "updated_at": at, "job_id": job}
+    told.world.table.items[f"job#{job}"] = {
+        name: {"S": value} for name, value in {"id": f"job#{job}", **item}.items()
+    }
+    told.sweep(0.0)
+    told.ask()
+    told.ask()
+
+
+def _old_code_and_new(told: Told) -> None:
+    """Begin with a claim of the released version's, which may be at work for 15 minutes."""
+    job, world = told.job, told.world
+    at = iso_utc(datetime.fromtimestamp(START - 60, UTC))
+    world.table.items[f"job#{job.job_id}"] = {
+        "id": {"S": f"job#{job.job_id}"},
+        "state": {"S": "copying"},
+        "job_id": {"S": job.job_id},
+        "updated_at": {"S": at},
+        "first_seen_at": {"S": at},
+        "attempts": {"N": "1"},
+        "key": {"S": told.judge._key(job, job.output_format)},
+    }
+    told.ask()
+    told.ask(1.0)
+    begun = world.objects.on_begin
+
+    def on_begin(upload: Upload) -> None:
+        begun(upload)
+        if world.now < START - 60 + 15 * 60:
+            raise world.chaos.violate("copied beside a run of the released version")
+
+    world.objects.on_begin = on_begin
+
+
+SCENARIOS: dict[str, Callable[[Told], None]] = {
+    "one message": _one_message,
+    "two messages": _two_messages,
+    "message and recheck": _message_and_recheck,
+    "gone: recheck and message": _gone_and_recheck,
+    "gone: two rechecks": _two_rechecks,
+    "gone: recheck and sweeps": _recheck_and_sweep,
+    "dead letter and live copy": _dead_letter_and_live_copy,
+    "dead letter and waiting copy": _dead_letter_and_waiting_copy,
+    "overtaken, and back": _overtaken_and_back,
+    "item deleted in mid copy": _item_deleted,
+    "item of an archived job deleted": _archived_item_deleted,
+    "table restored": _table_restored,
+    "callback, sweep and redrive": _callback_sweep_and_redrive,
+    "old code and new": _old_code_and_new,
+}
