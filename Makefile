@@ -75,6 +75,10 @@ taint: build-local ## no secret in log, trace, metric, event, table, queue, meta
 faults: $(READY) ## seeded fault schedules, and the breakages they must catch: N=10000 SEED=1 (N=1: its trace)
 	@$(BIN)/python -m tests.faults --schedules $(or $(N),10000) $(if $(SEED),--seed $(SEED))
 
+.PHONY: explore
+explore: $(READY) ## every schedule of small scenarios, and the breakages they must catch: LEVEL=1 (2 and 3 go deeper)
+	@$(BIN)/python -m tests.faults.explore --level $(or $(LEVEL),1) --seconds $(or $(SECONDS),120)
+
 # In a venv of their own, made from their own lock; nothing leaves this machine once it is there.
 .PHONY: test-s3
 test-s3: build-local ## the copy against S3s that others wrote: LocalStack's, rclone's, SeaweedFS

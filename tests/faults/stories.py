@@ -42,6 +42,7 @@ class Told:
         self.gone = False  # the object was removed, and nobody has put it back
         self.known_gone_at: int | None = None  # since which step somebody has looked
         self._began: dict[str, int] = {}
+        self._owners: dict[str, str] = {}  # which run has which token
         world.fill_secret()
         draw = random.Random("explore")  # noqa: S311 - no secret
         job_id = str(uuid.UUID(int=draw.getrandbits(128), version=4))
@@ -67,6 +68,7 @@ class Told:
             began(run)
             self._began[run.name] = world.scheduler.steps
 
+        world.table.on_change = self._on_change
         world.fleet.on_end, world.objects.on_abort = on_end, on_abort
         world.objects.on_commit, world.fleet.on_begin = on_commit, on_begin
 
@@ -153,6 +155,27 @@ class Told:
     def _calls(self) -> list[str]:
         heard: dict[int, list[str]] = getattr(self.world.chaos, "heard", {})
         return [call for calls in heard.values() for call in calls]
+
+    def _on_change(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+        """Let only its owner change what is held, and only its message what waits."""
+        run = self.world.chaos.run()
+        who = run.name if run is not None else "somebody"
+        was = {name: next(iter(value.values())) for name, value in before.items()}
+        owner, now = was.get("owner", ""), iso_utc(self._now())
+        is_owners = self._owners.get(owner) == who
+        if was.get("held_until", "") > now and not is_owners:
+            raise self.world.chaos.violate(f"{who} changed what {self._owners.get(owner)} holds")
+        if "owner" in after and after["owner"]["S"] != owner:
+            self._owners[after["owner"]["S"]] = who
+        if not isinstance(run, Invocation) or was.get("state") not in {"waiting", "failing"}:
+            return
+        asked_by = run.letter.attributes.get("asked_by", run.letter.message_id)
+        lately = was["updated_at"] > iso_utc(self._now() - timedelta(hours=6))
+        ends = (
+            after["state"] == {"S": "dead_lettered"} or "upload_id" in before.keys() - after.keys()
+        )
+        if was.get("asked_by", asked_by) != asked_by and lately and ends:
+            raise self.world.chaos.violate(f"{who} ended what another message waits with")
 
     def _on_abort(self, upload: Upload) -> None:
         if self.item().get("upload_id") == {"S": upload.upload_id}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +24,7 @@ class Table:
         self.meta = SimpleNamespace(
             region_name="us-east-1", events=SimpleNamespace(register=lambda *_: None)
         )
+        self.on_change: Callable[[Item, Item], None] = lambda *_: None
         self._attempts: dict[str, Run | None] = {}  # whose the newest attempt at a job is
         self._chaos = chaos
         self._name = name
@@ -111,6 +112,7 @@ class Table:
 
     def _watch(self, key: str, before: Item, after: Item) -> None:
         """Let nobody write an upload down but the run that made the newest attempt."""
+        self.on_change(before, after)
         run = self._chaos.run()
         if before.get("attempts") != after.get("attempts"):
             self._attempts[key] = run
