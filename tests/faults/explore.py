@@ -308,7 +308,7 @@ def _explore(task: tuple[str, Bounds, float]) -> Outcome:
 
 def hunt(mutant: str) -> Outcome:
     """Return the first schedule that catches a breakage, where it was known to be caught first."""
-    mutation, known = MUTANTS[mutant], CAUGHT_IN[mutant]
+    mutation, known = MUTANTS[mutant], CAUGHT_IN.get(mutant, "one message")
     outcome = Outcome("")
     for name in (known, *(name for name in SCENARIOS if name != known)):
         for bounds in (Bounds(0, 0), *_LEVELS[1]):

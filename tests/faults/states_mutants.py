@@ -115,7 +115,25 @@ def _remembering(application: Application) -> None:
 _RECORDS: WeakKeyDictionary[Any, dict[str, Receipt]] = WeakKeyDictionary()  # of each world
 
 
-CAUGHT_IN: dict[str, str] = {}
+# Where each was caught first, so that the hunt begins there.
+CAUGHT_IN: dict[str, str] = {
+    "claim: on a stale read": "two messages",
+    "claim: passes another's lease": "two messages",
+    "claim: passes a claim of old code's": "old code and new",
+    "keep: not fenced": "overtaken, and back",
+    "complete: not fenced": "overtaken, and back",
+    "release: not fenced": "overtaken, and back",
+    "extend: not made": "overtaken, and back",
+    "note: over what a run holds": "dead letter and live copy",
+    "note: over another message's": "dead letter and waiting copy",
+    "note: over a receipt": "dead letter and waiting copy",
+    "forget: whoever has the job": "dead letter and live copy",
+    "forget: not made, aborted all the same": "dead letter and live copy",
+    "miss: not written down": "gone: recheck and message",
+    "miss: whatever the receipt is": "gone: two rechecks",
+    "queue: whatever the item is by now": "callback, sweep and redrive",
+    "a record beside the item answers": "gone: recheck and message",
+}
 
 
 MUTANTS: dict[str, Mutation] = {
