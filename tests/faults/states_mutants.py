@@ -120,10 +120,9 @@ CAUGHT_IN: dict[str, str] = {
     "claim: on a stale read": "two messages",
     "claim: passes another's lease": "two messages",
     "claim: passes a claim of old code's": "old code and new",
-    "keep: not fenced": "overtaken, and back",
-    "complete: not fenced": "overtaken, and back",
+    "keep: not fenced": "one message",
+    "complete: not fenced": "one message",
     "release: not fenced": "overtaken, and back",
-    "extend: not made": "overtaken, and back",
     "note: over what a run holds": "dead letter and live copy",
     "note: over another message's": "dead letter and waiting copy",
     "note: over a receipt": "dead letter and waiting copy",
@@ -131,7 +130,6 @@ CAUGHT_IN: dict[str, str] = {
     "forget: not made, aborted all the same": "dead letter and live copy",
     "miss: not written down": "gone: recheck and message",
     "miss: whatever the receipt is": "gone: two rechecks",
-    "queue: whatever the item is by now": "callback, sweep and redrive",
     "a record beside the item answers": "gone: recheck and message",
 }
 
@@ -147,7 +145,6 @@ MUTANTS: dict[str, Mutation] = {
     "complete: not fenced": _without("complete", _OWNER, _COUNTED, "attribute_exists(#held_until)"),
     "complete: not made": _not_made("complete"),
     "release: not fenced": _without("release", _OWNER, _COUNTED, "attribute_exists(#held_until)"),
-    "extend: not made": _not_made("extend"),
     "note: over what a run holds": _without("note", _LEASE, _OLD, _ITS_OWN),
     "note: over another message's": _without("note", _ITS_OWN),
     "note: over a receipt": _without("note", _NOT_ARCHIVED, _ITS_OWN),
@@ -157,6 +154,5 @@ MUTANTS: dict[str, Mutation] = {
     "miss: whatever the receipt is": _without(
         "miss", "#archived_at = :archived_at_as_read", "#state = :state_as_read"
     ),
-    "queue: whatever the item is by now": _without("queue", _LEASE, _OLD),
     "a record beside the item answers": Mutation(application=_remembering),
 }

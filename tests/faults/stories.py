@@ -158,6 +158,8 @@ class Told:
 
     def _on_change(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Let only its owner change what is held, and only its message what waits."""
+        if after["id"] != {"S": f"job#{self.job.job_id}"}:
+            return
         run = self.world.chaos.run()
         who = run.name if run is not None else "somebody"
         was = {name: next(iter(value.values())) for name, value in before.items()}
@@ -167,15 +169,23 @@ class Told:
             raise self.world.chaos.violate(f"{who} changed what {self._owners.get(owner)} holds")
         if "owner" in after and after["owner"]["S"] != owner:
             self._owners[after["owner"]["S"]] = who
-        if not isinstance(run, Invocation) or was.get("state") not in {"waiting", "failing"}:
-            return
-        asked_by = run.letter.attributes.get("asked_by", run.letter.message_id)
+        states = (was.get("state"), after["state"]["S"])
+        if states[0] == "archived" and states[1] not in {"archived", "missing"}:
+            raise self.world.chaos.violate(f"{who} wrote {states[1]} over a receipt")
+        if states[0] != "archived" and states[1] == "missing" != states[0]:
+            raise self.world.chaos.violate(f"{who} missed the object of a job that is {states[0]}")
+        if isinstance(run, Invocation) and states[0] in {"waiting", "failing", "copying"}:
+            self._check_its_own(run, was, after, ended=states[1] == "dead_lettered")
+
+    def _check_its_own(
+        self, run: Invocation, was: Mapping[str, Any], after: Mapping[str, Any], *, ended: bool
+    ) -> None:
+        """Let no message end what another waits with, or take its upload away."""
+        mine = run.letter.attributes.get("asked_by", run.letter.message_id)
         lately = was["updated_at"] > iso_utc(self._now() - timedelta(hours=6))
-        ends = (
-            after["state"] == {"S": "dead_lettered"} or "upload_id" in before.keys() - after.keys()
-        )
-        if was.get("asked_by", asked_by) != asked_by and lately and ends:
-            raise self.world.chaos.violate(f"{who} ended what another message waits with")
+        taken = after["state"]["S"] == was["state"] and "upload_id" in was.keys() - after.keys()
+        if was.get("asked_by", mine) != mine and lately and (ended or taken):
+            raise self.world.chaos.violate(f"{run.name} ended what another message waits with")
 
     def _on_abort(self, upload: Upload) -> None:
         if self.item().get("upload_id") == {"S": upload.upload_id}:
