@@ -285,7 +285,8 @@ def _dead_letter_and_live_copy(told: Told) -> None:
 def _dead_letter_and_waiting_copy(told: Told) -> None:
     """Let the first die; its message comes back, and goes on with its upload."""
     told.ask()
-    told.people(5.0, lambda: told.world.fleet.kill(told.world.fleet.invocations[0]))
+    fleet = told.world.fleet
+    told.people(5.0, lambda: [fleet.kill(first) for first in fleet.invocations[:1]])
     _ask_in_vain(told, 46.0)
 
 
@@ -293,7 +294,8 @@ def _overtaken_and_back(told: Told) -> None:
     """Three messages, of which the first stands still until another has its job."""
 
     def freeze() -> None:
-        told.world.fleet.invocations[0].frozen_until = START + 62.0
+        for first in told.world.fleet.invocations[:1]:
+            first.frozen_until = START + 62.0
 
     told.ask()
     told.people(5.0, freeze)
