@@ -25,7 +25,7 @@ _NOT_ARCHIVED = "(attribute_not_exists(#state) OR #state <> :archived)"
 _LEASE = "(attribute_not_exists(#held_until) OR #held_until < :now OR #held_as <> #attempts)"
 _OLD = (
     "(attribute_not_exists(#state) OR #state <> :copying OR #held_as = #attempts "
-    "OR #updated_at < :a_run_ago)"
+    "OR attribute_not_exists(#updated_at) OR #updated_at < :a_run_ago)"
 )
 _ITS_OWN = "(attribute_not_exists(#asked_by) OR #asked_by = :asked_by OR #updated_at < :long_ago)"
 _OWNER = "#owner = :owner"

@@ -286,7 +286,12 @@ def _dead_letter_and_waiting_copy(told: Told) -> None:
     """Let the first die; its message comes back, and goes on with its upload."""
     told.ask()
     fleet = told.world.fleet
-    told.people(5.0, lambda: [fleet.kill(first) for first in fleet.invocations[:1]])
+
+    def kill() -> None:
+        for first in fleet.invocations[:1]:
+            fleet.kill(first)
+
+    told.people(5.0, kill)
     _ask_in_vain(told, 46.0)
 
 

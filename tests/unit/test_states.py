@@ -189,6 +189,8 @@ def test_an_older_versions_claim_holds_for_fifteen_minutes(minutes: int) -> None
     over_ours = held(OTHER, LATER, attempts=3) | {"updated_at": at}
     assert (made(claim(), without) is None) == (minutes == 14)
     assert (made(claim(attempt=4), over_ours) is None) == (minutes == 14)
+    undated = {name: value for name, value in without.items() if name != "updated_at"}
+    assert made(claim(), undated) is not None, "the first versions wrote no moment"
 
 
 @pytest.mark.parametrize("state", get_args(State))

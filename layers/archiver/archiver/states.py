@@ -76,7 +76,7 @@ _OURS = "#owner = :owner AND #held_as = #attempts AND attribute_exists(#held_unt
 _FREE = (
     "(attribute_not_exists(#held_until) OR #held_until < :now OR #held_as <> #attempts) AND "
     "(attribute_not_exists(#state) OR #state <> :copying OR #held_as = #attempts "
-    "OR #updated_at < :a_run_ago)"
+    "OR attribute_not_exists(#updated_at) OR #updated_at < :a_run_ago)"
 )
 _FREE_AND_NOT_ARCHIVED = f"(attribute_not_exists(#state) OR #state <> :archived) AND {_FREE}"
 _ITS_OWN = "(attribute_not_exists(#asked_by) OR #asked_by = :asked_by OR #updated_at < :long_ago)"
