@@ -168,11 +168,11 @@ def test_a_moment_that_has_passed_does_not_stay_on_the_item(company: Company, en
     message = company.deferred()
     if ends == "archived":
         company.vendor.complete_job(job_id, b"done")
-        company.deliver(message["body"])
+        company.deliver(message["body"], attributes=message["attributes"])
     else:
         company.vendor.answer_next("results", status=403, times=None, job_id=job_id)
         company.vendor.answer_next("job", status=403, times=None, job_id=job_id)
-        company.deliver(message["body"])
+        company.deliver(message["body"], attributes=message["attributes"])
     item = company.item(job_id)
     assert item["state"] == ends
     assert "next_try_at" not in item
