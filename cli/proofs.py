@@ -39,10 +39,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "dead letters": ("sqs:SendMessage",),
     "table": (
         "dynamodb:BatchGetItem",
-        "dynamodb:GetItem",
-        "dynamodb:PutItem",
         "dynamodb:UpdateItem",
-        "dynamodb:DeleteItem",
     ),
     "secret": ("secretsmanager:GetSecretValue",),
     "objects": (
