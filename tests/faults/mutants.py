@@ -17,7 +17,7 @@ import time_machine
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from archiver.apartmentiq.protocol import Answer
+from archiver.answer import Answer
 from archiver.claim import Claim
 from archiver.deadline import Deadline
 from archiver.errors import Deferral, Failure

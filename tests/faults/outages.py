@@ -15,7 +15,7 @@ from typing import Any
 
 from botocore.exceptions import EndpointConnectionError
 
-from archiver.apartmentiq.protocol import Answer
+from archiver.answer import Answer
 from archiver.errors import Failure
 from archiver.outside import Outside
 from tests.faults.aws_calls import client_error

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archiver.claim import Checkpoint
 from archiver.errors import Deferral, Failure
 from archiver.telemetry import NoSteps
 from archiver.transfer.checkpoint import Uploads
-from archiver.transfer.contract import Checkpoint, ObjectSpec, Part, Upload
+from archiver.transfer.contract import ObjectSpec, Part, Upload
 from archiver.transfer.plan import COPIES_AT_ONCE, GIB, MIB
 from archiver.transfer.server_side import ServerSideCopy
 from tests.faults.chaos import Chaos, Profile, Run

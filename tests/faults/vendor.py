@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
-from archiver.apartmentiq.protocol import Answer
+from archiver.answer import Answer
 from archiver.errors import Failure
 from tests.faults.chaos import FOREVER_SECONDS, Chaos, Fault, Line, Run, Stall, silences
 from tests.faults.objects import SOURCE, Source, encode_crc

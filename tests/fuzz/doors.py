@@ -12,11 +12,12 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from archiver.answer import Answer
 from archiver.apartmentiq import protocol
-from archiver.apartmentiq.job_list import decipher_listing
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.errors import Failure, Rejection
 from archiver.job import Job
+from archiver.listing import decipher_listing
 from archiver.message import Message, read_request, read_sqs_record, sanitise_body
 from archiver.object_key import DEFAULT_KEY_TEMPLATE, check_key_template, object_key
 from archiver.receipt import iso_utc
@@ -128,7 +129,7 @@ def check_key(
 
 
 _NOW = datetime.fromtimestamp(1_764_000_060, UTC)  # a minute after most records were sent
-_DECIPHER: dict[str, Callable[[protocol.Answer], object]] = {
+_DECIPHER: dict[str, Callable[[Answer], object]] = {
     "token": protocol.decipher_token,
     "job": lambda answer: protocol.decipher_job(answer, JOB_ID),
     "list": lambda answer: decipher_listing(answer, 100),
@@ -136,7 +137,7 @@ _DECIPHER: dict[str, Callable[[protocol.Answer], object]] = {
 }
 
 
-def check_answer(case: tuple[str, protocol.Answer]) -> str:
+def check_answer(case: tuple[str, Answer]) -> str:
     """Hold that any answer is understood or classified, and nothing of it shown that is secret."""
     route, answer = case
     try:

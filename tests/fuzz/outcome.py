@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from archiver.apartmentiq.protocol import Answer
+from archiver.answer import Answer
 from archiver.errors import Deferral, EndedAtVendor, Failure, Interruption, Rejection
 from archiver.message import read_sqs_record
 from tests.fuzz.answers import export

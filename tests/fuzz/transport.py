@@ -10,7 +10,7 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from archiver.apartmentiq.protocol import Answer
+from archiver.answer import Answer
 from archiver.errors import Failure
 from archiver.https import Network, UrllibClient
 from tests.fuzz.answers import export, export_answers

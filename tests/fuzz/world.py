@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from archiver.answer import Answer
 from archiver.answer_head import Answered
-from archiver.apartmentiq.protocol import Answer
 from archiver.aws.moves import serialise
 from archiver.errors import Failure
 from archiver.receipt import Receipt

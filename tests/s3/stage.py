@@ -19,11 +19,11 @@ from botocore.config import Config
 
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.aws.object_store import ObjectStore
+from archiver.claim import Checkpoint
 from archiver.job import Job
 from archiver.outside import Outside
 from archiver.settings import Settings
 from archiver.telemetry import NoSteps
-from archiver.transfer.contract import Checkpoint
 from archiver.transfer.copier import Copier, Destination
 from archiver.transfer.plan import PartPlan
 from archiver.wiring import Application, real_outside

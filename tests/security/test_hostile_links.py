@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
-from archiver.apartmentiq.protocol import Answer
+from archiver.answer import Answer
 from archiver.message import Message
 from archiver.outside import Connection, Outside
 from archiver.settings import Settings

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from archiver.claim import Checkpoint
 from archiver.errors import Deferral
 from archiver.receipt import bare_etag
 from archiver.transfer.checkpoint import Uploads
-from archiver.transfer.contract import Checkpoint, ObjectSpec, Part
+from archiver.transfer.contract import ObjectSpec, Part
 from archiver.transfer.plan import MIB
 from tests.unit.fakes import FakeStore
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from archiver.apartmentiq.protocol import Answer
+from archiver.answer import Answer
 from archiver.errors import Failure
 from archiver.https import Network, UrllibClient
 

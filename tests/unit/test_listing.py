@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.apartmentiq.job_list import decipher_listing
-from archiver.apartmentiq.protocol import Answer
+from archiver.answer import Answer
 from archiver.errors import Interruption
 from archiver.job import Job
-from archiver.listing import JobsPage, ListedJob, Position, Window
+from archiver.listing import JobsPage, ListedJob, Position, decipher_listing
 from archiver.moment import read_moment
+from archiver.sweep_request import Window
 
 JOB_ID = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

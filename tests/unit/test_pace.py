@@ -14,10 +14,11 @@ from typing import cast
 
 import pytest
 
+from archiver.claim import Checkpoint
 from archiver.errors import Deferral, Transient
 from archiver.telemetry import NoSteps
 from archiver.transfer.checkpoint import Uploads
-from archiver.transfer.contract import Checkpoint, Chunks, ObjectSpec, Part, TrailerRefused, Upload
+from archiver.transfer.contract import Chunks, ObjectSpec, Part, TrailerRefused, Upload
 from archiver.transfer.pace import LEAVE_SECONDS, Pace
 from archiver.transfer.plan import GIB, IN_FLIGHT, MIB, PartPlan, cut
 from archiver.transfer.source import ExportSource, LinkReader, SourceHead

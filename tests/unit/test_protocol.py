@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from archiver.apartmentiq.protocol import Answer, decipher_results, decipher_token
+from archiver.answer import Answer
+from archiver.apartmentiq.protocol import decipher_results, decipher_token
 from archiver.errors import Failure, Rejection
 
 TOKEN = "Qx3-Zk2WqPs9-hLx4VbN8r-JmC3yTgF6-dUe1KoRw0_t"

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
+from archiver.claim import Checkpoint
 from archiver.errors import Deferral, Failure
 from archiver.telemetry import NoSteps
 from archiver.transfer.checkpoint import Uploads
-from archiver.transfer.contract import Checkpoint, ObjectSpec, SourceNotGranted
+from archiver.transfer.contract import ObjectSpec, SourceNotGranted
 from archiver.transfer.plan import GIB, MIB
 from archiver.transfer.server_side import ServerSideCopy
 from tests.unit.fakes import FakeStore

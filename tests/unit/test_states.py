@@ -14,11 +14,10 @@ import pytest
 
 from archiver import states
 from archiver.aws.moves import plain, serialise
-from archiver.claim import Claim, KnownJob
+from archiver.claim import Checkpoint, Claim, KnownJob
 from archiver.errors import Deferral
 from archiver.receipt import Receipt, iso_utc
 from archiver.states import ENDS, GOES_ON, Move, State
-from archiver.transfer.contract import Checkpoint
 from tests.faults.expressions import Names, condition_holds, updated
 
 JOB_ID = "123e4567-e89b-12d3-a456-426614174000"

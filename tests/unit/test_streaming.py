@@ -9,19 +9,13 @@ from typing import cast
 
 import pytest
 
+from archiver.claim import Checkpoint
 from archiver.errors import Deferral, Failure, Transient
 from archiver.outside import RunWorkers
 from archiver.telemetry import NoSteps
 from archiver.transfer.checkpoint import Uploads
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
-from archiver.transfer.contract import (
-    Checkpoint,
-    ObjectSpec,
-    Part,
-    Upload,
-    UploadGone,
-    WrongBytes,
-)
+from archiver.transfer.contract import ObjectSpec, Part, Upload, UploadGone, WrongBytes
 from archiver.transfer.plan import MIB
 from archiver.transfer.source import ExportSource, LinkReader, SourceChanged, SourceHead
 from archiver.transfer.streaming import StreamingCopy

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.listing import Position, Window
+from archiver.listing import Position
 from archiver.sweep_request import (
     REPORT_TYPES,
     RequestRefused,
     SweepRequest,
+    Window,
     read_sweep_request,
 )
 

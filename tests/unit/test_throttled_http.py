@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from archiver.apartmentiq.protocol import Answer
+from archiver.answer import Answer
 from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.errors import Deferral
 

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from archiver.apartmentiq.protocol import Answer, Credentials
+from archiver.answer import Answer
+from archiver.apartmentiq.protocol import Credentials
 from archiver.apartmentiq.token import TokenCache
 
 LIFETIME_SECONDS = 7200  # what the vendor says

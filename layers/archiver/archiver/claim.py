@@ -1,15 +1,14 @@
-"""What an attempt begins with: which job, which key, which try. Pure."""
+"""What an attempt begins with: which job, which key, which try, which upload. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from archiver.outage import Trouble
-from archiver.receipt import Receipt
-from archiver.transfer.contract import Checkpoint
+from archiver.receipt import Receipt, bare_etag
 
-__all__ = ["Claim", "KnownJob"]
+__all__ = ["Checkpoint", "Claim", "KnownJob"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +27,31 @@ class Claim:
     asked_by: str
     upload_id: str | None = None  # as it was read
     instead_of: str | None = None  # the key that was fixed before, where this one takes its place
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What an attempt writes down before its first part, so that the next can go on.
+
+    `disputed_checksum`: what an earlier full copy of this source had, where the source tells
+    another. Items of versions before this one have none.
+    """
+
+    upload_id: str
+    part_size_bytes: int
+    source_etag: str
+    size_bytes: int
+    copy_method: str
+    disputed_checksum: str | None = None
+
+    def continues(self, source_etag: str, size_bytes: int, copy_method: str) -> bool:
+        """Tell whether this is an upload of the same bytes in the same way."""
+        ours = (bare_etag(self.source_etag), self.size_bytes, self.copy_method)
+        return ours == (source_etag, size_bytes, copy_method)
+
+    def of(self, upload_id: str) -> Checkpoint:
+        """Return the same for an upload."""
+        return replace(self, upload_id=upload_id)
 
 
 @dataclass(frozen=True, slots=True)

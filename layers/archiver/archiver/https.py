@@ -27,8 +27,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import wait_for_read
 
+from archiver.answer import Answer, body_decides, head_decides
 from archiver.answer_head import Answered, HeadUnreadable
-from archiver.apartmentiq.protocol import Answer, body_decides, head_decides
 from archiver.deadline import Deadline
 from archiver.dial import Proxy, ProxyFor, dial
 from archiver.errors import Failure

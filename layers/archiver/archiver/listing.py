@@ -1,6 +1,7 @@
-"""The vendor's job list: what a page says, which jobs a sweep means, and how it is walked. Pure.
+"""The vendor's job list: what a page says, and how it is walked. Pure.
 
-The sweep walks it, and so does who looks for one job that has no page of its own.
+The sweep walks it, and so does who looks for one job that has no page of its own. `pagination` is
+believed as far as it can be read; where it cannot, the pages themselves tell.
 
 The list is newest first, in pages, and it moves while it is read. A new job pushes others to later
 pages: they are seen twice, which costs nothing. A job that vanishes pulls others forward, and one
@@ -15,11 +16,21 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from archiver.answer import Answer
+from archiver.apartmentiq.protocol import decipher_jobs_and_pagination
 from archiver.errors import Failure
 from archiver.job import Job, parse_job_id
 from archiver.moment import read_vendor_moment
 
-__all__ = ["MOST_PER_PAGE", "JobsPage", "ListedJob", "Position", "Walk", "Window", "whole"]
+__all__ = [
+    "MOST_PER_PAGE",
+    "JobsPage",
+    "ListedJob",
+    "Position",
+    "Walk",
+    "decipher_listing",
+    "whole",
+]
 
 MOST_PER_PAGE = 100  # the API's maximum
 # A list from which jobs vanish fifty times in five minutes is none; its totals are guesses, and who
@@ -73,32 +84,6 @@ class JobsPage:
     def is_empty(self) -> bool:
         """Tell whether nothing is on it; a page of nothing readable is not empty."""
         return not self.jobs and not self.unreadable_count
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """The jobs that a sweep means: those whose life, from creation to last change, touches it.
-
-    `since` belongs to it, `until` does not; None is open.
-    """
-
-    since: datetime
-    until: datetime | None = None
-
-    def holds(self, job: ListedJob) -> bool:
-        """Tell whether a job is meant."""
-        begun = job.created_at or job.updated_at
-        too_young = begun is not None and self.until is not None and begun >= self.until
-        return not self.is_after(job) and not too_young
-
-    def is_after(self, job: ListedJob) -> bool:
-        """Tell whether the window begins after a job's last change.
-
-        By the later of its dates, whichever of them the list is sorted by: a page on which this is
-        true of all ends the list's part that matters.
-        """
-        dates = [moment for moment in (job.created_at, job.updated_at) if moment is not None]
-        return bool(dates) and max(dates) < self.since
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,3 +196,28 @@ def whole(page: JobsPage | None, position: Position) -> JobsPage | None:
         told = f"Page {position.page} of {page.total_pages} of the job list is empty."
         raise Failure("vendor_error", told)
     return page
+
+
+def decipher_listing(answer: Answer, per_page: int) -> JobsPage | None:
+    """Read a page with all that its pagination tells; entries without a job id are counted.
+
+    None: it is longer than our limit, so that fewer are to be asked for. `jobs_per_page` is what
+    the vendor says that it gives, which need not be the `per_page` that was asked for.
+    """
+    if answer.is_cut and answer.status == 200:
+        return None
+    entries, told = decipher_jobs_and_pagination(answer)
+    jobs = [job for entry in entries if (job := ListedJob.from_vendor(entry)) is not None]
+    return JobsPage(
+        jobs=tuple(jobs),
+        unreadable_count=len(entries) - len(jobs),
+        total_pages=_whole(told.get("total_pages")),
+        total_count=_whole(told.get("total_count")),
+        jobs_per_page=_whole(told.get("per_page")) or per_page,
+    )
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return None

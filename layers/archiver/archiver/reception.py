@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aws_lambda_powertools.utilities.batch import (
     BatchProcessor,
@@ -15,16 +15,29 @@ from aws_lambda_powertools.utilities.batch import (
     process_partial_response,
 )
 
+from archiver.delivery import Delivery
 from archiver.job import parse_job_id
 from archiver.message import Message, read_sqs_record, sendable_body
+from archiver.telemetry import Steps
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.data_classes.sqs_event import SQSRecord
     from aws_lambda_powertools.utilities.typing import LambdaContext
 
-    from archiver.wiring import Application
 
-__all__ = ["receive"]
+__all__ = ["Application", "receive"]
+
+
+class Application(Protocol):
+    """What was built to archive with, as far as what arrives here needs it."""
+
+    @property
+    def delivery(self) -> Delivery: ...  # noqa: D102 - described where it is built
+    @property
+    def steps(self) -> Steps: ...  # noqa: D102
+    def begin_invocation(self, context: LambdaContext) -> None: ...  # noqa: D102
+    def now(self) -> datetime: ...  # noqa: D102
+    def prove_writes(self, job_id: str) -> dict[str, str]: ...  # noqa: D102
 
 
 def receive(event: Any, context: LambdaContext, application: Application) -> Any:  # noqa: ANN401 - JSON in and out

@@ -51,10 +51,9 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any, Literal, get_args
 
-from archiver.claim import Claim, KnownJob
+from archiver.claim import Checkpoint, Claim, KnownJob
 from archiver.errors import Interruption
 from archiver.receipt import Receipt, iso_utc
-from archiver.transfer.contract import Checkpoint
 
 __all__ = ["ENDS", "GOES_ON", "LOST_AFTER", "Move", "NotedState", "State", "claim", "complete"]
 __all__ += ["extend", "forget", "keep", "miss", "note", "queue", "release"]

@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from archiver.listing import MOST_PER_PAGE, ListedJob, Position, Window
+from archiver.listing import MOST_PER_PAGE, ListedJob, Position
 from archiver.moment import read_moment
 from archiver.receipt import iso_utc
 
-__all__ = ["REPORT_TYPES", "RequestRefused", "SweepRequest", "read_sweep_request"]
+__all__ = ["REPORT_TYPES", "RequestRefused", "SweepRequest", "Window", "read_sweep_request"]
 
 REPORT_TYPES = ("floorplans", "property", "units")  # apartmentiq-api, "Job object"
 _FIELDS = ("since", "until", "report_types", "dry_run", "continue_from")
@@ -30,6 +30,32 @@ _FIRST_PAGE = Position()
 
 class RequestRefused(ValueError):  # noqa: N818 - an outcome, read as a sentence
     """The payload cannot be worked with; the text says everything that is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The jobs that a sweep means: those whose life, from creation to last change, touches it.
+
+    `since` belongs to it, `until` does not; None is open.
+    """
+
+    since: datetime
+    until: datetime | None = None
+
+    def holds(self, job: ListedJob) -> bool:
+        """Tell whether a job is meant."""
+        begun = job.created_at or job.updated_at
+        too_young = begun is not None and self.until is not None and begun >= self.until
+        return not self.is_after(job) and not too_young
+
+    def is_after(self, job: ListedJob) -> bool:
+        """Tell whether the window begins after a job's last change.
+
+        By the later of its dates, whichever of them the list is sorted by: a page on which this is
+        true of all ends the list's part that matters.
+        """
+        dates = [moment for moment in (job.created_at, job.updated_at) if moment is not None]
+        return bool(dates) and max(dates) < self.since
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from archiver.answer import Answer
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.apartmentiq.protocol import (
-    Answer,
     Credentials,
     decipher_job,
     decipher_results,
@@ -99,9 +99,7 @@ class ApartmentIq:
 
         Raises what the API's errors mean.
         """
-        from archiver.apartmentiq.job_list import (  # noqa: PLC0415 - as in _look_in_list
-            decipher_listing,
-        )
+        from archiver.listing import decipher_listing  # noqa: PLC0415 - as in _look_in_list
 
         with self._steps.step("list"):
             answer = self._get(jobs_page_path(position.page, position.per_page))

@@ -14,21 +14,19 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
+from archiver.answer import Answer
 from archiver.errors import Deferral, EndedAtVendor, Failure, Rejection, redact
 from archiver.job import Job, parse_job_id
 
 __all__ = [
-    "Answer",
     "Credentials",
     "Token",
     "Unauthorized",
-    "body_decides",
     "decipher_job",
     "decipher_jobs_and_pagination",
     "decipher_results",
     "decipher_token",
     "ended_at_vendor",
-    "head_decides",
     "job_path",
     "jobs_page_path",
     "rate_limit_wait",
@@ -67,36 +65,6 @@ class Token:
 
     value: str = field(repr=False)
     lifetime_seconds: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An HTTP answer; header names are in lower case. `body` is cut at the client's limit.
-
-    `secrets` are those that the question carried: an answer that quotes them is shown without.
-    `unread` says why there is no body where one was not to be had (an error's kind).
-    """
-
-    status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
-    secrets: tuple[str, ...] = field(default=(), repr=False)
-    is_cut: bool = False
-    unread: str = ""
-
-
-def body_decides(status: int) -> bool:
-    """Tell whether an answer cannot be understood without its body.
-
-    A success is what its body says, and a 400 or 403 can mean two things (`_explain_bad_request`,
-    `_quota`). Every other status is one thing, and its body explains it at most.
-    """
-    return 200 <= status < 300 or status in {400, 403}
-
-
-def head_decides(status: int) -> bool:
-    """Tell whether an answer's body is not even looked at: status and headers say it all."""
-    return status < 200 or 300 <= status < 400 or status in {401, 405}
 
 
 def token_form(credentials: Credentials) -> str:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from archiver.apartmentiq.protocol import Answer, rate_limit_wait
+from archiver.answer import Answer
+from archiver.apartmentiq.protocol import rate_limit_wait
 from archiver.errors import Deferral, Failure
 from archiver.outside import HttpClient
 

@@ -10,7 +10,8 @@ from datetime import datetime
 from typing import Protocol
 
 from archiver.age import is_within
-from archiver.apartmentiq.protocol import Answer, Credentials, Token, Unauthorized, decipher_token
+from archiver.answer import Answer
+from archiver.apartmentiq.protocol import Credentials, Token, Unauthorized, decipher_token
 from archiver.errors import Deferral
 
 __all__ = ["CredentialsSource", "TokenCache"]

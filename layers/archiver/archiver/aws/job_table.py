@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING, Any, cast
 from archiver import states
 from archiver.aws.moves import Refused, Table, job_item_key, plain
 from archiver.aws.translate import translated
-from archiver.claim import Claim, KnownJob
+from archiver.claim import Checkpoint, Claim, KnownJob
 from archiver.errors import Deferral, Failure
 from archiver.outage import Trouble
 from archiver.receipt import Receipt
-from archiver.transfer.contract import Checkpoint
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from archiver.claim import Checkpoint
 from archiver.errors import Failure
 from archiver.receipt import bare_etag
-from archiver.transfer.contract import Checkpoint, ObjectSpec, Part, Store, Upload
+from archiver.transfer.contract import ObjectSpec, Part, Store, Upload
 from archiver.transfer.plan import PartRange, cut
 
 __all__ = ["OpenUpload", "Uploads"]

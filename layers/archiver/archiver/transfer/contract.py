@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from archiver.errors import Failure
-from archiver.receipt import bare_etag
 
 __all__ = [
-    "Checkpoint",
     "CommitConflict",
     "Committed",
     "Copied",
@@ -117,31 +115,6 @@ class Upload:
 
     key: str
     upload_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What an attempt writes down before its first part, so that the next can go on.
-
-    `disputed_checksum`: what an earlier full copy of this source had, where the source tells
-    another. Items of versions before this one have none.
-    """
-
-    upload_id: str
-    part_size_bytes: int
-    source_etag: str
-    size_bytes: int
-    copy_method: str
-    disputed_checksum: str | None = None
-
-    def continues(self, source_etag: str, size_bytes: int, copy_method: str) -> bool:
-        """Tell whether this is an upload of the same bytes in the same way."""
-        ours = (bare_etag(self.source_etag), self.size_bytes, self.copy_method)
-        return ours == (source_etag, size_bytes, copy_method)
-
-    def of(self, upload_id: str) -> Checkpoint:
-        """Return the same for an upload."""
-        return replace(self, upload_id=upload_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from functools import partial
 
 from archiver import VERSION
 from archiver.apartmentiq.link import Link
+from archiver.claim import Checkpoint
 from archiver.errors import Rejection, Transient
 from archiver.job import Job
 from archiver.receipt import StoredObject, bare_etag, iso_utc
@@ -21,7 +22,6 @@ from archiver.telemetry import Steps
 from archiver.transfer.checkpoint import Uploads
 from archiver.transfer.checksum import encode_crc64nvme
 from archiver.transfer.contract import (
-    Checkpoint,
     CommitConflict,
     Copied,
     Found,
