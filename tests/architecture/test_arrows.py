@@ -19,7 +19,7 @@ MODULES = {
 }
 PURE = {
     "archiver.age",
-    "archiver.answer",
+    "archiver.network.answer",
     "archiver.callback",
     "archiver.callback_token",
     "archiver.claim",
@@ -72,7 +72,7 @@ BUILDERS = {"archiver.wiring", "archiver.callback_wiring", "archiver.sweep_wirin
 FUNCTIONS = ["archive_export", "receive_callback", "reconcile_exports"]
 # What a callback's cold start must not pay for.
 ONLY_ARCHIVING_NEEDS = (
-    *("archiver.wiring", "archiver.transfer", "archiver.https", "archiver.tls"),
+    *("archiver.wiring", "archiver.transfer", "archiver.network.https", "archiver.network.tls"),
     "archiver.aws.",
 )
 ONLY_SWEEPS_NEED = {
@@ -132,7 +132,7 @@ def test_only_telemetry_knows_what_traces(module: str) -> None:
 def test_the_use_cases_know_no_adapter(module: str) -> None:
     """What is archived, and what becomes of a message, is decided without knowing AWS or HTTP."""
     outward = (
-        *("archiver.aws", "archiver.https", "archiver.tls", "archiver.wiring"),
+        *("archiver.aws", "archiver.network.https", "archiver.network.tls", "archiver.wiring"),
         "archiver.apartmentiq.client",
     )
     assert not [name for name in imports_of(MODULES[module]) if name.startswith(outward)]

@@ -29,8 +29,8 @@ from urllib.parse import urlsplit
 
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.errors import Interruption
-from archiver.https import ByteConnection
 from archiver.job import Job
+from archiver.network.https import ByteConnection
 from archiver.receipt import StoredObject
 from archiver.settings import Settings
 from archiver.telemetry import NoSteps

@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 from archiver.apartmentiq.link import TrustedHosts, read_link
-from archiver.https import ByteConnection, Network
-from archiver.tls import tls_context
+from archiver.network.https import ByteConnection, Network
+from archiver.network.tls import tls_context
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from archiver.transfer.source import ExportSource
 from tests.bench.built import LAYERS, layer_folder, zipped_bytes
@@ -50,7 +50,7 @@ _COLD_PACKAGES = frozenset(
         *("urllib3", "wrapt"),
     }
 )
-_COLD_MODULES_LIMIT = 384  # 381 on 2026-11-26, of which states.py and aws/moves.py are new
+_COLD_MODULES_LIMIT = 388  # 385 on 2026-11-26: the rooms are four modules without a statement
 _COLD_COLLECTIONS_LIMIT = 5  # 0 and 1 on 2026-11-25; 37 (3.13) and 107 (3.11) with imports in it
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from botocore.exceptions import ClientError, HTTPClientError
 
-from archiver.deadline import TimeIsUp
+from archiver.network.deadline import TimeIsUp
 from tests.faults.chaos import Chaos, Fault, Line, silences
 
 __all__ = ["call_aws", "client_error", "service_faults"]

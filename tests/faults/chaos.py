@@ -6,7 +6,7 @@ slow or never answered. Beside that an invocation can be killed or frozen at any
 reading of the clock. Faults end with their budget, so that a schedule can come to rest.
 
 Waiting costs what it costs in the world: whoever waits does so on a `Line`, for as long as its
-caller's patience and the invocation's own deadline (archiver/deadline.py) let it.
+caller's patience and the invocation's own deadline (archiver/network/deadline.py) let it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal, TypeVar
 
-from archiver.deadline import Deadline, TimeIsUp
+from archiver.network.deadline import Deadline, TimeIsUp
 from tests.faults.scheduler import Scheduler, Task
 
 __all__ = [

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
-from archiver.deadline import Deadline
+from archiver.network.deadline import Deadline
 from archiver.receipt import Receipt
 from archiver.reception import receive
 from archiver.wiring import Application
@@ -253,7 +253,7 @@ class Fleet:
         invocation.dead = True  # Lambda freezes whatever thread is left
 
 
-def make_run_workers(chaos: Chaos) -> Any:  # noqa: ANN401 - archiver.outside.RunWorkers
+def make_run_workers(chaos: Chaos) -> Any:  # noqa: ANN401 - archiver.network.outside.RunWorkers
     """Return what runs a copy's workers as tasks that take turns."""
 
     def run_workers(
@@ -303,7 +303,7 @@ class _Waiter:
     task: Task | None = None
 
 
-def make_every(chaos: Chaos) -> Any:  # noqa: ANN401 - archiver.outside.Every
+def make_every(chaos: Chaos) -> Any:  # noqa: ANN401 - archiver.network.outside.Every
     """Return what beats in the background, as a task of the same invocation."""
 
     @contextmanager

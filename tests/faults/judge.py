@@ -12,7 +12,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from archiver.deadline import TELL_SECONDS
+from archiver.network.deadline import TELL_SECONDS
 from tests.faults.fleet import Invocation
 from tests.faults.objects import Upload, Version
 from tests.faults.queues import Letter

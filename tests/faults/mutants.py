@@ -17,11 +17,11 @@ import time_machine
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from archiver.answer import Answer
 from archiver.claim import Claim
-from archiver.deadline import Deadline
 from archiver.errors import Deferral, Failure
-from archiver.outside import Outside
+from archiver.network.answer import Answer
+from archiver.network.deadline import Deadline
+from archiver.network.outside import Outside
 from archiver.receipt import Receipt
 from archiver.wiring import Application
 from tests.faults.queues import DEAD_LETTERS

@@ -15,9 +15,9 @@ from typing import Any
 
 from botocore.exceptions import EndpointConnectionError
 
-from archiver.answer import Answer
 from archiver.errors import Failure
-from archiver.outside import Outside
+from archiver.network.answer import Answer
+from archiver.network.outside import Outside
 from tests.faults.aws_calls import client_error
 from tests.faults.chaos import Chaos
 from tests.faults.objects import S3_HOST

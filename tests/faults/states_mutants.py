@@ -13,7 +13,7 @@ from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from archiver.claim import Claim
-from archiver.outside import Outside
+from archiver.network.outside import Outside
 from archiver.receipt import Receipt
 from archiver.wiring import Application
 from tests.faults.world import Mutation

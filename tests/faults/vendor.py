@@ -16,8 +16,8 @@ from functools import partial
 from typing import Any
 from urllib.parse import parse_qs
 
-from archiver.answer import Answer
 from archiver.errors import Failure
+from archiver.network.answer import Answer
 from tests.faults.chaos import FOREVER_SECONDS, Chaos, Fault, Line, Run, Stall, silences
 from tests.faults.objects import SOURCE, Source, encode_crc
 from tests.faults.wires import Refusal, Reply, Request, network_faults
@@ -85,7 +85,7 @@ class _Link:
 
 
 class Vendor:
-    """The API. Implements archiver.outside.HttpClient."""
+    """The API. Implements archiver.network.outside.HttpClient."""
 
     def __init__(self, chaos: Chaos, jobs: Mapping[str, ExportJob]) -> None:
         self.client_secret = "canary-client-secret-1"

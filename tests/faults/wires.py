@@ -1,6 +1,6 @@
 """Connections that carry bytes: to the link's host and, for parts, to S3. One class for both ends.
 
-A connection has the methods of archiver.https.ByteConnection, and its answers those of
+A connection has the methods of archiver.network.https.ByteConnection, and its answers those of
 http.client.HTTPResponse that the archiver uses. What a host answers is its `Site`'s business.
 """
 
@@ -86,7 +86,7 @@ def network_faults(side: str, cause: str) -> tuple[Fault, ...]:
 
 
 class Wire(Line):
-    """One connection, as archiver.https.ByteConnection is one."""
+    """One connection, as archiver.network.https.ByteConnection is one."""
 
     def __init__(
         self, chaos: Chaos, host: str, site: Site, rate: Callable[[], float], chunk_bytes: int

@@ -1,8 +1,8 @@
 """The world of one schedule: every service in memory, the clock, the fleet, and what goes wrong.
 
 No socket is opened, no thread started, no second passed. The archiver meets this world through
-`archiver.outside.Outside` alone; a mutant (mutants.py) is a change on that way, or a part of the
-application replaced by a worse one.
+`archiver.network.outside.Outside` alone; a mutant (mutants.py) is a change on that way, or a part
+of the application replaced by a worse one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.credentials import Credentials
 
-from archiver.deadline import Deadline
-from archiver.outside import Outside
+from archiver.network.deadline import Deadline
+from archiver.network.outside import Outside
 from archiver.settings import Settings
 from archiver.telemetry import NoSteps
 from archiver.transfer.plan import PartPlan

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from archiver.answer import Answer
+from archiver.network.answer import Answer
 from tests.fuzz.canaries import ACCESS_TOKEN, LINK_SIGNATURE
 from tests.fuzz.links import good_links, links
 from tests.fuzz.values import CALLBACK_URL, JOB_ID, any_json, mutated, secret_text, vendor_text

@@ -11,8 +11,8 @@ from datetime import timedelta
 from aws_lambda_powertools import Logger
 from botocore.credentials import Credentials
 
-from archiver.deadline import Deadline
-from archiver.outside import Outside
+from archiver.network.deadline import Deadline
+from archiver.network.outside import Outside
 from archiver.receipt import Receipt
 from archiver.settings import Settings
 from archiver.telemetry import NoSteps

@@ -10,9 +10,9 @@ from functools import cache
 
 from hypothesis import strategies as st
 
-from archiver.answer import Answer
 from archiver.errors import Failure
-from archiver.https import Network, UrllibClient
+from archiver.network.answer import Answer
+from archiver.network.https import Network, UrllibClient
 from tests.fuzz.answers import export, export_answers
 from tests.fuzz.canaries import ACCESS_TOKEN
 from tests.fuzz.promises import check_classified

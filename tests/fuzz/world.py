@@ -17,10 +17,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from archiver.answer import Answer
-from archiver.answer_head import Answered
 from archiver.aws.moves import serialise
 from archiver.errors import Failure
+from archiver.network.answer import Answer
+from archiver.network.answer_head import Answered
 from archiver.receipt import Receipt
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from tests.addresses import addressing_client

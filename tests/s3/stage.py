@@ -21,7 +21,7 @@ from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.aws.object_store import ObjectStore
 from archiver.claim import Checkpoint
 from archiver.job import Job
-from archiver.outside import Outside
+from archiver.network.outside import Outside
 from archiver.settings import Settings
 from archiver.telemetry import NoSteps
 from archiver.transfer.copier import Copier, Destination

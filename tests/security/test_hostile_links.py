@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
-from archiver.answer import Answer
 from archiver.message import Message
-from archiver.outside import Connection, Outside
+from archiver.network.answer import Answer
+from archiver.network.outside import Connection, Outside
 from archiver.settings import Settings
 from archiver.telemetry import NoSteps
 from archiver.wiring import Application, real_outside

@@ -25,9 +25,9 @@ from botocore.exceptions import BotoCoreError, EndpointVariantError
 from archiver.aws.bucket_address import BucketAddress
 from archiver.aws.object_store import ObjectStore
 from archiver.aws.sending import send_by
-from archiver.deadline import TimeIsUp
 from archiver.errors import Failure, Transient
-from archiver.https import Network
+from archiver.network.deadline import TimeIsUp
+from archiver.network.https import Network
 from archiver.transfer.contract import ObjectSpec, Part, Upload
 from archiver.wiring import _S3_CONFIG
 

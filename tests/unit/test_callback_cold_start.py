@@ -10,7 +10,7 @@ HEAVY = (
     "aws_lambda_powertools.utilities.idempotency",
     "archiver.apartmentiq.client",
     "archiver.aws.object_store",
-    "archiver.https",
+    "archiver.network.https",
     "archiver.transfer",
     "archiver.wiring",
     "aws_xray_sdk",

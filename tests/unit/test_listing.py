@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.answer import Answer
 from archiver.errors import Interruption
 from archiver.job import Job
 from archiver.listing import JobsPage, ListedJob, Position, decipher_listing
 from archiver.moment import read_moment
+from archiver.network.answer import Answer
 from archiver.sweep_request import Window
 
 JOB_ID = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from archiver.answer import Answer
 from archiver.apartmentiq.protocol import decipher_results, decipher_token
 from archiver.errors import Failure, Rejection
+from archiver.network.answer import Answer
 
 TOKEN = "Qx3-Zk2WqPs9-hLx4VbN8r-JmC3yTgF6-dUe1KoRw0_t"
 

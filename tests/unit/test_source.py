@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from archiver.answer_head import Answered
 from archiver.apartmentiq.link import Link
 from archiver.errors import Failure, Transient
+from archiver.network.answer_head import Answered
 from archiver.transfer.source import ExportSource, SourceHead
 
 LINK = Link("files.example.com", 443, "/export", None, None, None)

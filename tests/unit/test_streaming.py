@@ -11,7 +11,8 @@ import pytest
 
 from archiver.claim import Checkpoint
 from archiver.errors import Deferral, Failure, Transient
-from archiver.outside import RunWorkers
+from archiver.network.outside import RunWorkers
+from archiver.network.workers import run_in_threads
 from archiver.telemetry import NoSteps
 from archiver.transfer.checkpoint import Uploads
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
@@ -19,7 +20,6 @@ from archiver.transfer.contract import ObjectSpec, Part, Upload, UploadGone, Wro
 from archiver.transfer.plan import MIB
 from archiver.transfer.source import ExportSource, LinkReader, SourceChanged, SourceHead
 from archiver.transfer.streaming import StreamingCopy
-from archiver.workers import run_in_threads
 from tests.unit.fakes import FakeStore
 
 SPEC = ObjectSpec("k", "text/csv", None, {"copy-method": "streaming"})

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from archiver.answer import Answer
 from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.errors import Deferral
+from archiver.network.answer import Answer
 
 DAY_SECONDS = 86_400
 

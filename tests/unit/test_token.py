@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from archiver.answer import Answer
 from archiver.apartmentiq.protocol import Credentials
 from archiver.apartmentiq.token import TokenCache
+from archiver.network.answer import Answer
 
 LIFETIME_SECONDS = 7200  # what the vendor says
 

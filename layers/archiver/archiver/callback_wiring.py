@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
 
-    from archiver.outside import Outside
+    from archiver.network.outside import Outside
 
 __all__ = ["build_callback_reception"]
 

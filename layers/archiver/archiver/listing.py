@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from archiver.answer import Answer
 from archiver.apartmentiq.protocol import decipher_jobs_and_pagination
 from archiver.errors import Failure
 from archiver.job import Job, parse_job_id
 from archiver.moment import read_vendor_moment
+from archiver.network.answer import Answer
 
 __all__ = [
     "MOST_PER_PAGE",

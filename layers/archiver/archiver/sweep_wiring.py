@@ -25,13 +25,13 @@ from archiver.aws.queue import Queue
 from archiver.aws.sending import proxy_for, send_by
 from archiver.aws.sweep_items import SweepItems
 from archiver.aws.unfinished_uploads import UnfinishedUploads
-from archiver.https import Network, UrllibClient
-from archiver.outside import Deadline, HttpClient
+from archiver.network.https import Network, UrllibClient
+from archiver.network.outside import Deadline, HttpClient
+from archiver.network.tls import tls_context
 from archiver.reconcile import Gauges, Log, Reconciler
 from archiver.settings import SweepSettings
 from archiver.sweep_request import RequestRefused, read_sweep_request
 from archiver.telemetry import Steps
-from archiver.tls import tls_context
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -30,19 +30,19 @@ from archiver.aws.queue import Queue
 from archiver.aws.sending import proxy_for, send_by
 from archiver.delivery import Delivery, Log, Outcomes
 from archiver.errors import Failure
-from archiver.https import ByteConnection, Network, Spares, UrllibClient
 from archiver.message import Message
+from archiver.network.https import ByteConnection, Network, Spares, UrllibClient
+from archiver.network.outside import Connection, Outside
+from archiver.network.tls import tls_context
+from archiver.network.workers import every, run_in_threads
 from archiver.outage import Outages
-from archiver.outside import Connection, Outside
 from archiver.settings import Settings
 from archiver.telemetry import Steps
-from archiver.tls import tls_context
 from archiver.transfer.copier import Copier
 from archiver.transfer.plan import COPIES_AT_ONCE, MIB, PartPlan
 from archiver.transfer.server_side import ServerSideCopy
 from archiver.transfer.source import ExportSource
 from archiver.transfer.streaming import StreamingCopy
-from archiver.workers import every, run_in_threads
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from archiver.answer import Answer
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.apartmentiq.protocol import (
     Credentials,
@@ -28,6 +27,7 @@ from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.apartmentiq.token import CredentialsSource, TokenCache
 from archiver.errors import Deferral
 from archiver.job import Job
+from archiver.network.answer import Answer
 from archiver.telemetry import Steps
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from archiver.answer import Answer
 from archiver.errors import Deferral, EndedAtVendor, Failure, Rejection, redact
 from archiver.job import Job, parse_job_id
+from archiver.network.answer import Answer
 
 __all__ = [
     "Credentials",

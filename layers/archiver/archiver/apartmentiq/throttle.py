@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from archiver.answer import Answer
 from archiver.apartmentiq.protocol import rate_limit_wait
 from archiver.errors import Deferral, Failure
-from archiver.outside import HttpClient
+from archiver.network.answer import Answer
+from archiver.network.outside import HttpClient
 
 __all__ = ["ThrottledHttp"]
 

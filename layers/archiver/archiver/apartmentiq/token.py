@@ -10,9 +10,9 @@ from datetime import datetime
 from typing import Protocol
 
 from archiver.age import is_within
-from archiver.answer import Answer
 from archiver.apartmentiq.protocol import Credentials, Token, Unauthorized, decipher_token
 from archiver.errors import Deferral
+from archiver.network.answer import Answer
 
 __all__ = ["CredentialsSource", "TokenCache"]
 

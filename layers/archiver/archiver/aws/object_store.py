@@ -21,8 +21,8 @@ from archiver.aws.bucket_address import BucketAddress
 from archiver.aws.dialect import DAMAGED, KNOW_NO_SSE_S3, Dialect
 from archiver.aws.part_writer import PartWriter
 from archiver.aws.translate import code_of, kind_of, status_of, translated
-from archiver.deadline import TimeIsUp
-from archiver.outside import Connect
+from archiver.network.deadline import TimeIsUp
+from archiver.network.outside import Connect
 from archiver.transfer.checksum import (
     decode_crc64nvme,
     encode_crc64nvme,

@@ -22,8 +22,8 @@ from botocore.awsrequest import AWSRequest
 from archiver.aws.bucket_address import Address, BucketAddress
 from archiver.aws.dialect import DAMAGED, Dialect, error_code
 from archiver.errors import Failure, Transient
-from archiver.https import NETWORK_ERRORS
-from archiver.outside import Connect, Connection
+from archiver.network.https import NETWORK_ERRORS
+from archiver.network.outside import Connect, Connection
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from archiver.transfer.contract import Chunks, Part, TrailerRefused, Upload, UploadGone
 

@@ -17,14 +17,14 @@ from botocore.exceptions import HTTPClientError
 from botocore.utils import get_environ_proxies
 from urllib3.exceptions import TimeoutError  # noqa: A004 - of connecting and of reading
 
-from archiver.deadline import TimeIsUp
-from archiver.https import NETWORK_ERRORS
+from archiver.network.deadline import TimeIsUp
+from archiver.network.https import NETWORK_ERRORS
 
 if TYPE_CHECKING:
     import urllib3
     from botocore.awsrequest import AWSPreparedRequest
 
-    from archiver.https import Network
+    from archiver.network.https import Network
 
 __all__ = ["ANSWERED_HERE", "proxy_for", "send_by"]
 

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from archiver.deadline import TimeIsUp
 from archiver.errors import Failure
+from archiver.network.deadline import TimeIsUp
 
 __all__ = ["code_of", "kind_of", "status_of", "translated"]
 

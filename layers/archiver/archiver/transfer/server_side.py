@@ -19,7 +19,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from archiver.errors import Deferral, Failure
-from archiver.outside import RunWorkers
+from archiver.network.outside import RunWorkers
+from archiver.network.workers import run_in_threads
 from archiver.receipt import bare_etag
 from archiver.telemetry import Steps
 from archiver.transfer.checkpoint import OpenUpload, Uploads
@@ -27,7 +28,6 @@ from archiver.transfer.contract import Copied, ObjectSpec, Part, Store
 from archiver.transfer.pace import LEAVE_SECONDS, Pace
 from archiver.transfer.plan import COPIES_AT_ONCE, GIB, MIB, PartPlan, PartRange
 from archiver.transfer.streaming import commit_parts, out_of_time
-from archiver.workers import run_in_threads
 
 __all__ = ["GrantedSource", "ServerSideCopy"]
 

@@ -15,8 +15,8 @@ from typing import TypeVar
 
 from archiver.apartmentiq.link import Link
 from archiver.errors import Failure, Transient, redact
-from archiver.https import NETWORK_ERRORS, kind_of
-from archiver.outside import Connection
+from archiver.network.https import NETWORK_ERRORS, kind_of
+from archiver.network.outside import Connection
 from archiver.transfer.checksum import md5_of_etag, told_crc64nvme
 from archiver.transfer.contract import SourceHead, kept_encoding
 

@@ -25,7 +25,8 @@ from itertools import islice
 from typing import TypeVar
 
 from archiver.errors import Deferral, Failure, Transient
-from archiver.outside import RunWorkers
+from archiver.network.outside import RunWorkers
+from archiver.network.workers import run_in_threads
 from archiver.receipt import bare_etag
 from archiver.telemetry import Steps
 from archiver.transfer.checkpoint import OpenUpload, Uploads
@@ -54,7 +55,6 @@ from archiver.transfer.contract import (
 from archiver.transfer.pace import LEAVE_SECONDS, Pace
 from archiver.transfer.plan import IN_FLIGHT, MIB, PartPlan, PartRange
 from archiver.transfer.source import ExportSource, LinkReader
-from archiver.workers import run_in_threads
 
 __all__ = ["StreamingCopy", "commit_parts", "out_of_time"]
 

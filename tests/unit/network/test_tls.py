@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from archiver.tls import TlsSocket, tls_context
+from archiver.network.tls import TlsSocket, tls_context
 from local.certificates import CertificateAuthority
 
 _HOST = "localhost"

@@ -20,11 +20,11 @@ from botocore.config import Config
 from archiver.aws.dialect import Dialect
 from archiver.aws.object_store import ObjectStore
 from archiver.aws.sending import send_by
-from archiver.deadline import TELL_SECONDS, Deadline, TimeIsUp
 from archiver.errors import Failure
-from archiver.https import NETWORK_ERRORS, ByteConnection, Network, UrllibClient
-from archiver.outside import Connection
-from archiver.tls import tls_context
+from archiver.network.deadline import TELL_SECONDS, Deadline, TimeIsUp
+from archiver.network.https import NETWORK_ERRORS, ByteConnection, Network, UrllibClient
+from archiver.network.outside import Connection
+from archiver.network.tls import tls_context
 from archiver.transfer.contract import UncertainCommit, Upload
 from local.certificates import CertificateAuthority
 

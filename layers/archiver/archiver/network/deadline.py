@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from archiver.workers import after
+from archiver.network.workers import after
 
 __all__ = ["Deadline", "TimeIsUp"]
 

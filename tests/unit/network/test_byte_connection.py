@@ -15,8 +15,8 @@ from contextlib import suppress
 
 import pytest
 
-from archiver.https import ByteConnection, Network, Spares
-from archiver.tls import tls_context
+from archiver.network.https import ByteConnection, Network, Spares
+from archiver.network.tls import tls_context
 from local.certificates import CertificateAuthority
 
 _SERVER = "server"

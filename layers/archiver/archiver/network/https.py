@@ -27,12 +27,12 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util import wait_for_read
 
-from archiver.answer import Answer, body_decides, head_decides
-from archiver.answer_head import Answered, HeadUnreadable
-from archiver.deadline import Deadline
-from archiver.dial import Proxy, ProxyFor, dial
 from archiver.errors import Failure
-from archiver.tls import TlsSocket, hang_up
+from archiver.network.answer import Answer, body_decides, head_decides
+from archiver.network.answer_head import Answered, HeadUnreadable
+from archiver.network.deadline import Deadline
+from archiver.network.dial import Proxy, ProxyFor, dial
+from archiver.network.tls import TlsSocket, hang_up
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

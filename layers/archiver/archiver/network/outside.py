@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from archiver.answer import Answer
+from archiver.network.answer import Answer
 
 __all__ = ["Connect", "Connection", "Deadline", "Every", "HttpClient", "Outside", "RunWorkers"]
 

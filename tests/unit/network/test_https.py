@@ -10,9 +10,9 @@ from contextlib import suppress
 
 import pytest
 
-from archiver.answer import Answer
 from archiver.errors import Failure
-from archiver.https import Network, UrllibClient
+from archiver.network.answer import Answer
+from archiver.network.https import Network, UrllibClient
 
 _PATIENCE_SECONDS = 10.0
 UNSENDABLE = "canary\r\nX-Evil: 1"

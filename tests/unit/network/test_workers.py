@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from archiver.workers import every, run_in_threads
+from archiver.network.workers import every, run_in_threads
 
 
 def test_tasks_run_at_once_and_all_are_waited_for() -> None:

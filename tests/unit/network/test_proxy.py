@@ -18,10 +18,10 @@ import boto3
 import pytest
 
 from archiver.aws.sending import proxy_for, send_by
-from archiver.dial import Proxy, dial
 from archiver.errors import Failure
-from archiver.https import ByteConnection, Network, UrllibClient
-from archiver.tls import tls_context
+from archiver.network.dial import Proxy, dial
+from archiver.network.https import ByteConnection, Network, UrllibClient
+from archiver.network.tls import tls_context
 from local.certificates import CertificateAuthority
 
 _PATIENCE_SECONDS = 10.0

@@ -1,0 +1,1 @@
+"""HTTP over TLS, threads and deadlines: how anything is asked, whoever is asked."""
