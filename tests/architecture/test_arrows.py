@@ -26,7 +26,7 @@ PURE = {
     "archiver.errors",
     "archiver.function_url",
     "archiver.job",
-    "archiver.listing",
+    "archiver.apartmentiq.listing",
     "archiver.message",
     "archiver.moment",
     "archiver.object_key",

@@ -14,9 +14,9 @@ from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+from archiver.apartmentiq.listing import ListedJob
 from archiver.aws.sweep_items import SweepItems
 from archiver.job import Job
-from archiver.listing import ListedJob
 from archiver.receipt import iso_utc
 from archiver.reconcile import JobRecord, why_queue
 from tests.faults.chaos import Run

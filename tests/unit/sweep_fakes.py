@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from archiver.apartmentiq.listing import JobsPage, ListedJob, Position
 from archiver.errors import Deferral
 from archiver.job import Job
-from archiver.listing import JobsPage, ListedJob, Position
 from archiver.reconcile import JobRecord, Place, Reconciler
 from archiver.states import ENDS
 from archiver.sweep_request import SweepRequest, read_sweep_request

@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from archiver.apartmentiq.listing import JobsPage, ListedJob, Position
 from archiver.errors import (
     Deferral,
     Failure,
@@ -18,7 +19,6 @@ from archiver.errors import (
     Rejection,
     RejectionReason,
 )
-from archiver.listing import JobsPage, ListedJob, Position
 from archiver.reconcile import RESERVE_SECONDS, JobRecord
 from archiver.states import LOST_AFTER
 from tests.unit.sweep_fakes import NOW, World, listed

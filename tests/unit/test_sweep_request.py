@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.listing import Position
+from archiver.apartmentiq.listing import Position
 from archiver.sweep_request import (
     REPORT_TYPES,
     RequestRefused,

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
+from archiver.apartmentiq.listing import JobsPage, ListedJob, Position, Walk, whole
 from archiver.errors import Deferral, Failure, Interruption, Rejection
-from archiver.listing import JobsPage, ListedJob, Position, Walk, whole
 from archiver.receipt import iso_utc
 from archiver.states import ENDS, LOST_AFTER
 from archiver.sweep_request import SweepRequest

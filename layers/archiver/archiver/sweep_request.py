@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from archiver.listing import MOST_PER_PAGE, ListedJob, Position
+from archiver.apartmentiq.listing import MOST_PER_PAGE, ListedJob, Position
 from archiver.moment import read_moment
 from archiver.receipt import iso_utc
 

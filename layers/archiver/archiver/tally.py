@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from archiver.listing import ListedJob
+from archiver.apartmentiq.listing import ListedJob
 from archiver.moment import read_moment
 from archiver.receipt import iso_utc
 

@@ -31,7 +31,7 @@ from archiver.network.answer import Answer
 from archiver.telemetry import Steps
 
 if TYPE_CHECKING:
-    from archiver.listing import JobsPage, Position
+    from archiver.apartmentiq.listing import JobsPage, Position
 
 __all__ = ["ApartmentIq"]
 
@@ -99,7 +99,7 @@ class ApartmentIq:
 
         Raises what the API's errors mean.
         """
-        from archiver.listing import decipher_listing  # noqa: PLC0415 - as in _look_in_list
+        from archiver.apartmentiq.listing import decipher_listing  # noqa: PLC0415 - as in _look_in_list
 
         with self._steps.step("list"):
             answer = self._get(jobs_page_path(position.page, position.per_page))
@@ -112,7 +112,7 @@ class ApartmentIq:
     def _look_in_list(self, job_id: str) -> Job | None:
         """Look on all pages; a list that tells no totals, and so hides its moves, is read twice."""
         # Loaded only now: few jobs are looked for, and a cold start of all others would pay 5 ms.
-        from archiver.listing import Walk, whole  # noqa: PLC0415
+        from archiver.apartmentiq.listing import Walk, whole  # noqa: PLC0415
 
         def read(position: Position) -> JobsPage | None:
             return whole(self.jobs_page(position), position)

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from archiver.apartmentiq.listing import MOST_PER_PAGE, Position
 from archiver.aws.moves import Table, job_item_key
 from archiver.aws.translate import code_of, translated
 from archiver.errors import Failure
-from archiver.listing import MOST_PER_PAGE, Position
 from archiver.moment import read_moment
 from archiver.receipt import iso_utc
 from archiver.reconcile import PLACE_LIVES, JobRecord, Place

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archiver.apartmentiq.listing import JobsPage, ListedJob, Position, decipher_listing
 from archiver.errors import Interruption
 from archiver.job import Job
-from archiver.listing import JobsPage, ListedJob, Position, decipher_listing
 from archiver.moment import read_moment
 from archiver.network.answer import Answer
 from archiver.sweep_request import Window
