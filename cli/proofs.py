@@ -205,7 +205,7 @@ def _writes(function: str, job_id: str) -> list[Proof]:
 
 
 def judge_writes(told: Mapping[str, str], endpoint: str) -> list[Proof]:
-    """Say what the function's answer to a probe means (layers/archiver/archiver/probe.py)."""
+    """Say what the function's answer to a probe means (archiver/archiving/probe.py)."""
     return [
         _trailer(told["trailer"], endpoint),
         _second_write(told["second_write"], endpoint),

@@ -1,9 +1,9 @@
 """The Lambda function that archives exports: decorators outside, one call inside.
 
-What it does is in the layer: archiver.archive is the use case, archiver.delivery what becomes of a
-message. The application is built at the first invocation, so that a wrong setting is an error with
-a name and not a failed import. No event may be logged, not even where POWERTOOLS_LOGGER_LOG_EVENT
-asks for it: a job object's `callback_url` holds our token.
+What it does is in the layer: archiver.archiving.archive is the use case, archiver.archiving.delivery
+what becomes of a message. The application is built at the first invocation, so that a wrong setting
+is an error with a name and not a failed import. No event may be logged, not even where
+POWERTOOLS_LOGGER_LOG_EVENT asks for it: a job object's `callback_url` holds our token.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from archiver.reception import receive
+from archiver.archiving.reception import receive
 from archiver.settings import Settings
 from archiver.telemetry import (
     Counters,

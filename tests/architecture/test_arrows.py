@@ -27,9 +27,9 @@ PURE = {
     "archiver.function_url",
     "archiver.job",
     "archiver.apartmentiq.listing",
-    "archiver.message",
+    "archiver.archiving.message",
     "archiver.moment",
-    "archiver.object_key",
+    "archiver.archiving.object_key",
     "archiver.outage",
     "archiver.receipt",
     "archiver.settings",
@@ -62,10 +62,10 @@ PURE_LIBRARY = {
 }
 USE_CASES = {
     "archiver.abandoned_uploads",
-    "archiver.archive",
+    "archiver.archiving.archive",
     "archiver.callback_reception",
-    "archiver.delivery",
-    "archiver.probe",
+    "archiver.archiving.delivery",
+    "archiver.archiving.probe",
     "archiver.reconcile",
 }
 BUILDERS = {"archiver.wiring", "archiver.callback_wiring", "archiver.sweep_wiring"}

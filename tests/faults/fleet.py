@@ -1,6 +1,6 @@
 """Lambda: runtimes that take messages from the queue, with a deadline, until they die or are done.
 
-The function is the real one from `archiver.reception.receive` inwards. A runtime is an
+The function is the real one from `archiver.archiving.reception.receive` inwards. A runtime is an
 `Application`; it stays warm after an invocation that ended, and is gone after one that died.
 """
 
@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
+from archiver.archiving.reception import receive
 from archiver.network.deadline import Deadline
 from archiver.receipt import Receipt
-from archiver.reception import receive
 from archiver.wiring import Application
 from tests.faults.chaos import Chaos, Killed, Run
 from tests.faults.queues import Letter, Queues

@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from archiver.apartmentiq import protocol
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.apartmentiq.listing import decipher_listing
+from archiver.archiving.message import Message, read_request, read_sqs_record, sanitise_body
+from archiver.archiving.object_key import DEFAULT_KEY_TEMPLATE, check_key_template, object_key
 from archiver.errors import Failure, Rejection
 from archiver.job import Job
-from archiver.message import Message, read_request, read_sqs_record, sanitise_body
 from archiver.network.answer import Answer
-from archiver.object_key import DEFAULT_KEY_TEMPLATE, check_key_template, object_key
 from archiver.receipt import iso_utc
 from tests.fuzz.answers import any_answers, job_answers, list_answers, result_answers, token_answers
 from tests.fuzz.assembled import SETTINGS

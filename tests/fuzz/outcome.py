@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from archiver.archiving.message import read_sqs_record
 from archiver.errors import Deferral, EndedAtVendor, Failure, Interruption, Rejection
-from archiver.message import read_sqs_record
 from archiver.network.answer import Answer
 from tests.fuzz.answers import export
 from tests.fuzz.assembled import MAX_RECEIVES, MAX_WAIT, SETTINGS, Assembled

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import strategies as st
 
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
-from archiver.archive import Archived, Request
-from archiver.delivery import Archives, Delivery, SendsMessages
+from archiver.archiving.archive import Archived, Request
+from archiver.archiving.delivery import Archives, Delivery, SendsMessages
+from archiver.archiving.message import Message, read_request, read_sqs_record
+from archiver.archiving.object_key import object_key
 from archiver.errors import Failure, Rejection
 from archiver.job import Job
-from archiver.message import Message, read_request, read_sqs_record
-from archiver.object_key import object_key
 from tests.fuzz import doors, whole
 from tests.fuzz.__main__ import TARGETS
 from tests.fuzz.assembled import Assembled

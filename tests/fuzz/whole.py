@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from archiver.reception import receive
+from archiver.archiving.reception import receive
 from tests.fuzz.answers import (
     export_answers,
     good_answers,

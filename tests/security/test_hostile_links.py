@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import pytest
 
-from archiver.message import Message
+from archiver.archiving.message import Message
 from archiver.network.answer import Answer
 from archiver.network.outside import Connection, Outside
 from archiver.settings import Settings

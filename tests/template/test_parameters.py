@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from archiver.apartmentiq.link import TrustedHosts
-from archiver.object_key import DEFAULT_KEY_TEMPLATE, check_key_template
+from archiver.archiving.object_key import DEFAULT_KEY_TEMPLATE, check_key_template
 from cli import athena_ddl
 from local.aws.expansion import ParameterError, expand_template
 from tests.template.resolved import REPOSITORY, read_template

@@ -9,10 +9,10 @@ from typing import Any, get_args
 import pytest
 from jsonschema import ValidationError
 
+from archiver.archiving.message import read_request
 from archiver.callback import find_job_ids
 from archiver.errors import EndReason, Rejection, RejectionReason
 from archiver.function_url import Request
-from archiver.message import read_request
 from tests.schemas import SCHEMAS, schema_errors, validator
 from tests.template.resolved import REPOSITORY, Stack
 

@@ -16,8 +16,8 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from archiver.archiving.object_key import DEFAULT_KEY_TEMPLATE, object_key
 from archiver.job import Job
-from archiver.object_key import DEFAULT_KEY_TEMPLATE, object_key
 from local.sample_exports import (
     SampleExport,
     empty_export,

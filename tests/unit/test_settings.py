@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archiver.object_key import DEFAULT_KEY_TEMPLATE
+from archiver.archiving.object_key import DEFAULT_KEY_TEMPLATE
 from archiver.settings import CallbackSettings, Settings, SettingsError
 
 GOOD = {

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from archiver.apartmentiq.link import TrustedHosts
-from archiver.object_key import DEFAULT_KEY_TEMPLATE, check_key_template
+from archiver.archiving.object_key import DEFAULT_KEY_TEMPLATE, check_key_template
 
 __all__ = ["CallbackSettings", "Settings", "SettingsError", "SweepSettings"]
 

@@ -20,7 +20,9 @@ from archiver import VERSION
 from archiver.apartmentiq.client import ApartmentIq
 from archiver.apartmentiq.link import Link
 from archiver.apartmentiq.throttle import ThrottledHttp
-from archiver.archive import ExportArchiver
+from archiver.archiving.archive import ExportArchiver
+from archiver.archiving.delivery import Delivery, Log, Outcomes
+from archiver.archiving.message import Message
 from archiver.aws.credentials import SecretCredentials
 from archiver.aws.events import EventBus
 from archiver.aws.job_table import JobTable
@@ -28,9 +30,7 @@ from archiver.aws.object_store import ObjectStore
 from archiver.aws.once import Once
 from archiver.aws.queue import Queue
 from archiver.aws.sending import proxy_for, send_by
-from archiver.delivery import Delivery, Log, Outcomes
 from archiver.errors import Failure
-from archiver.message import Message
 from archiver.network.https import ByteConnection, Network, Spares, UrllibClient
 from archiver.network.outside import Connection, Outside
 from archiver.network.tls import tls_context
@@ -136,7 +136,7 @@ class Application:
     def prove_writes(self, job_id: str) -> dict[str, str]:
         """Show what the bucket does with writes (probe.py); `job_id`: of an archived job."""
         # Imported here, because no run that archives needs it.
-        from archiver.probe import prove_writes  # noqa: PLC0415
+        from archiver.archiving.probe import prove_writes  # noqa: PLC0415
 
         receipt = self._jobs.read(job_id).receipt
         told = prove_writes(self._store, self._settings.key_prefix, receipt)

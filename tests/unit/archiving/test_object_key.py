@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from archiver.archiving.object_key import DEFAULT_KEY_TEMPLATE, check_key_template, object_key
 from archiver.job import Job
-from archiver.object_key import DEFAULT_KEY_TEMPLATE, check_key_template, object_key
 
 JOB_ID = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
 UNITS = Job(JOB_ID, "units", "parquet", "2026-10-01", "2026-10-31")

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.errors import Rejection
-from archiver.job import strip_callback_url
-from archiver.message import (
+from archiver.archiving.message import (
     is_our_own_event,
     read_request,
     read_sqs_record,
     sanitise_body,
     sendable_body,
 )
+from archiver.errors import Rejection
+from archiver.job import strip_callback_url
 
 JOB_ID = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
 OTHER_ID = "3f2b8c1e-7a54-4d0f-9c66-1d5e0a9b7c42"

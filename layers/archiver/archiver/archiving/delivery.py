@@ -24,7 +24,8 @@ from functools import partial
 from typing import Any, Literal, Protocol, cast, get_args
 
 from archiver import states
-from archiver.archive import Archived, Events, Request
+from archiver.archiving.archive import Archived, Events, Request
+from archiver.archiving.message import Message, is_our_own_event, read_request
 from archiver.errors import (
     Deferral,
     EndedAtVendor,
@@ -33,7 +34,6 @@ from archiver.errors import (
     OutageReason,
     Rejection,
 )
-from archiver.message import Message, is_our_own_event, read_request
 from archiver.outage import FIRST_WAIT_SECONDS, Blame, Outages
 from archiver.receipt import Receipt, iso_utc
 from archiver.telemetry import Steps

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from archiver.reception import receive
+from archiver.archiving.reception import receive
 from tests.fuzz.assembled import Assembled
 from tests.fuzz.whole import Context
 from tests.fuzz.world import World

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 from archiver import states
 from archiver.apartmentiq.link import Link
+from archiver.archiving.object_key import is_of_unknowns, object_key
 from archiver.claim import Checkpoint, Claim, KnownJob
 from archiver.errors import Deferral, Failure, Interruption, Rejection
 from archiver.job import Job
-from archiver.object_key import is_of_unknowns, object_key
 from archiver.outage import Outages
 from archiver.receipt import Receipt, StoredObject, bare_etag, iso_utc
 from archiver.telemetry import Steps

@@ -15,9 +15,9 @@ from aws_lambda_powertools.utilities.batch import (
     process_partial_response,
 )
 
-from archiver.delivery import Delivery
+from archiver.archiving.delivery import Delivery
+from archiver.archiving.message import Message, read_sqs_record, sendable_body
 from archiver.job import parse_job_id
-from archiver.message import Message, read_sqs_record, sendable_body
 from archiver.telemetry import Steps
 
 if TYPE_CHECKING:
