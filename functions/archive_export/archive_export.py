@@ -1,7 +1,7 @@
 """The Lambda function that archives exports: decorators outside, one call inside.
 
-What it does is in the layer: archiver.archiving.archive is the use case, archiver.archiving.delivery
-what becomes of a message. The application is built at the first invocation, so that a wrong setting
+What it does is in the layer: archiver.archiving.archive is the use case, and what becomes of a
+message archiver.archiving.delivery. The application is built at the first invocation, so that a wrong setting
 is an error with a name and not a failed import. No event may be logged, not even where
 POWERTOOLS_LOGGER_LOG_EVENT asks for it: a job object's `callback_url` holds our token.
 """

@@ -1,6 +1,6 @@
 """The Lambda function behind the vendor's `callback_url`: decorators outside, one call inside.
 
-What it does is in the layer: archiver.callback_reception. No event may be logged, not even where
+What it does is in the layer: archiver.callbacks.reception. No event may be logged, not even where
 POWERTOOLS_LOGGER_LOG_EVENT asks for it: its path is a secret.
 """
 
@@ -10,8 +10,8 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from archiver.callback_reception import CallbackReception
 from archiver.callback_wiring import build_callback_reception
+from archiver.callbacks.reception import CallbackReception
 from archiver.settings import CallbackSettings
 from archiver.telemetry import Counters, make_logger, make_metrics
 

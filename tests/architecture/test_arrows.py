@@ -20,11 +20,11 @@ MODULES = {
 PURE = {
     "archiver.age",
     "archiver.network.answer",
-    "archiver.callback",
-    "archiver.callback_token",
+    "archiver.callbacks.job_ids",
+    "archiver.callbacks.token",
     "archiver.claim",
     "archiver.errors",
-    "archiver.function_url",
+    "archiver.callbacks.function_url",
     "archiver.job",
     "archiver.apartmentiq.listing",
     "archiver.archiving.message",
@@ -63,7 +63,7 @@ PURE_LIBRARY = {
 USE_CASES = {
     "archiver.abandoned_uploads",
     "archiver.archiving.archive",
-    "archiver.callback_reception",
+    "archiver.callbacks.reception",
     "archiver.archiving.delivery",
     "archiver.archiving.probe",
     "archiver.reconcile",

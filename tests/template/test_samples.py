@@ -10,9 +10,9 @@ import pytest
 from jsonschema import ValidationError
 
 from archiver.archiving.message import read_request
-from archiver.callback import find_job_ids
+from archiver.callbacks.function_url import Request
+from archiver.callbacks.job_ids import find_job_ids
 from archiver.errors import EndReason, Rejection, RejectionReason
-from archiver.function_url import Request
 from tests.schemas import SCHEMAS, schema_errors, validator
 from tests.template.resolved import REPOSITORY, Stack
 

@@ -15,8 +15,8 @@ from botocore.config import Config
 
 from archiver.aws.callback_secret import CallbackSecret
 from archiver.aws.queue import Queue
-from archiver.callback_reception import CallbackReception, Counts, Log
-from archiver.callback_token import CallbackTokens
+from archiver.callbacks.reception import CallbackReception, Counts, Log
+from archiver.callbacks.token import CallbackTokens
 from archiver.settings import CallbackSettings
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.callback import find_job_ids
+from archiver.callbacks.job_ids import find_job_ids
 
 JOB = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
 OTHER = "3f2b8c1e-7a54-4d0f-9c66-1d5e0a9b7c42"

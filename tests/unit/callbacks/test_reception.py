@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.callback import MOST_JOBS
-from archiver.callback_reception import CallbackReception
+from archiver.callbacks.function_url import Request
+from archiver.callbacks.job_ids import MOST_JOBS
+from archiver.callbacks.reception import CallbackReception
 from archiver.errors import Failure
-from archiver.function_url import Request
 
 TOKEN = "canary0token" * 4
 JOB = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"

@@ -30,5 +30,5 @@ def test_a_cold_callback_loads_nothing_heavy() -> None:
         check=True,
     )
     loaded = done.stdout.split()
-    assert "archiver.callback_reception" in loaded
+    assert "archiver.callbacks.reception" in loaded
     assert not [name for name in loaded if name.startswith(HEAVY)]

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Protocol
 
-from archiver.callback import LOOKED_FOR, MOST_JOBS, find_job_ids
+from archiver.callbacks.function_url import Answer, BodyTooLargeError, BodyUnreadableError, Request
+from archiver.callbacks.job_ids import LOOKED_FOR, MOST_JOBS, find_job_ids
 from archiver.errors import Failure
-from archiver.function_url import Answer, BodyTooLargeError, BodyUnreadableError, Request
 
 __all__ = ["CallbackReception"]
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from archiver.callback_token import CallbackTokens
+from archiver.callbacks.token import CallbackTokens
 from archiver.errors import Failure
 
 OLDEST, OLD, NEW = "oldest" * 8, "previous" * 6, "current0" * 6

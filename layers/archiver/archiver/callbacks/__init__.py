@@ -1,0 +1,1 @@
+"""What the vendor sends to the Function URL: a hint that a job completed, behind a token."""
