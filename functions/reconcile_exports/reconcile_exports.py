@@ -1,7 +1,7 @@
 """The Lambda function behind the callbacks: it finds completed jobs that nobody told us of.
 
-Decorators outside, one call inside. What it does is in the layer: archiver.reconcile is the use
-case, archiver.sweep_request what it can be asked for. No event is logged,
+Decorators outside, one call inside. What it does is in the layer: archiver.sweep.reconcile is the use
+case, archiver.sweep.request what it can be asked for. No event is logged,
 whatever the environment asks for: what a person sends may be anything.
 """
 

@@ -34,8 +34,8 @@ PURE = {
     "archiver.receipt",
     "archiver.settings",
     "archiver.states",
-    "archiver.sweep_request",
-    "archiver.tally",
+    "archiver.sweep.request",
+    "archiver.sweep.tally",
     "archiver.apartmentiq.link",
     "archiver.apartmentiq.protocol",
     "archiver.transfer.contract",
@@ -61,12 +61,12 @@ PURE_LIBRARY = {
     "urllib.parse",
 }
 USE_CASES = {
-    "archiver.abandoned_uploads",
+    "archiver.sweep.abandoned_uploads",
     "archiver.archiving.archive",
     "archiver.callbacks.reception",
     "archiver.archiving.delivery",
     "archiver.archiving.probe",
-    "archiver.reconcile",
+    "archiver.sweep.reconcile",
 }
 BUILDERS = {"archiver.wiring", "archiver.callback_wiring", "archiver.sweep_wiring"}
 FUNCTIONS = ["archive_export", "receive_callback", "reconcile_exports"]
@@ -76,13 +76,13 @@ ONLY_ARCHIVING_NEEDS = (
     "archiver.aws.",
 )
 ONLY_SWEEPS_NEED = {
-    "archiver.abandoned_uploads",
+    "archiver.sweep.abandoned_uploads",
     "archiver.aws.sweep_items",
     "archiver.aws.unfinished_uploads",
-    "archiver.reconcile",
-    "archiver.sweep_request",
+    "archiver.sweep.reconcile",
+    "archiver.sweep.request",
     "archiver.sweep_wiring",
-    "archiver.tally",
+    "archiver.sweep.tally",
 }
 KNOWS_BOTO3 = {"boto3", "botocore", "mypy_boto3_"}
 

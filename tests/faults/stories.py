@@ -18,7 +18,7 @@ from archiver.apartmentiq.listing import ListedJob
 from archiver.aws.sweep_items import SweepItems
 from archiver.job import Job
 from archiver.receipt import iso_utc
-from archiver.reconcile import JobRecord, why_queue
+from archiver.sweep.reconcile import JobRecord, why_queue
 from tests.faults.chaos import Run
 from tests.faults.fleet import Invocation
 from tests.faults.judge import Judge

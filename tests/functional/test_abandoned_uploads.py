@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 import pytest
 
 import reconcile_exports
-from archiver.abandoned_uploads import ABANDONED_AFTER
+from archiver.sweep.abandoned_uploads import ABANDONED_AFTER
 from local.apartmentiq import SyntheticExport
 from tests.functional.aws_script import Refusal
 from tests.functional.company import Company, default_key

@@ -1,6 +1,6 @@
 """Sweeps through the real handler, against DynamoDB and SQS (moto) and the vendor's stand-in.
 
-What is decided is tried in tests/unit/test_reconcile.py; here it is what is asked, of whom, and
+What is decided is tried in tests/unit/sweep/test_reconcile.py; here it is what is asked, of whom, and
 what is written down.
 """
 
@@ -19,7 +19,7 @@ import pytest
 
 import reconcile_exports
 from archiver.settings import SettingsError
-from archiver.sweep_request import RequestRefused
+from archiver.sweep.request import RequestRefused
 from local.apartmentiq import Job, Order
 from tests.functional.aws_script import Refusal, operation
 from tests.functional.company import Company, LambdaContext, default_key

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import boto3
 from botocore.config import Config
 
-from archiver.abandoned_uploads import AbandonedUploads
 from archiver.apartmentiq.client import ApartmentIq
 from archiver.apartmentiq.link import TrustedHosts
 from archiver.apartmentiq.throttle import ThrottledHttp
@@ -28,9 +27,10 @@ from archiver.aws.unfinished_uploads import UnfinishedUploads
 from archiver.network.https import Network, UrllibClient
 from archiver.network.outside import Deadline, HttpClient
 from archiver.network.tls import tls_context
-from archiver.reconcile import Gauges, Log, Reconciler
 from archiver.settings import SweepSettings
-from archiver.sweep_request import RequestRefused, read_sweep_request
+from archiver.sweep.abandoned_uploads import AbandonedUploads
+from archiver.sweep.reconcile import Gauges, Log, Reconciler
+from archiver.sweep.request import RequestRefused, read_sweep_request
 from archiver.telemetry import Steps
 
 if TYPE_CHECKING:

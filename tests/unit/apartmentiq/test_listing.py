@@ -14,7 +14,7 @@ from archiver.errors import Interruption
 from archiver.job import Job
 from archiver.moment import read_moment
 from archiver.network.answer import Answer
-from archiver.sweep_request import Window
+from archiver.sweep.request import Window
 
 JOB_ID = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)

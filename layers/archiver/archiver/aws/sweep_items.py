@@ -18,9 +18,9 @@ from archiver.aws.translate import code_of, translated
 from archiver.errors import Failure
 from archiver.moment import read_moment
 from archiver.receipt import iso_utc
-from archiver.reconcile import PLACE_LIVES, JobRecord, Place
 from archiver.states import ENDS, queue
-from archiver.tally import Tally
+from archiver.sweep.reconcile import PLACE_LIVES, JobRecord, Place
+from archiver.sweep.tally import Tally
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

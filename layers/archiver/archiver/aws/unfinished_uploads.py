@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from archiver.abandoned_uploads import UnfinishedUpload, UploadsPage
 from archiver.aws.translate import code_of, translated
+from archiver.sweep.abandoned_uploads import UnfinishedUpload, UploadsPage
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

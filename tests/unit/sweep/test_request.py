@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.apartmentiq.listing import Position
-from archiver.sweep_request import (
+from archiver.sweep.request import (
     REPORT_TYPES,
     RequestRefused,
     SweepRequest,

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from archiver.abandoned_uploads import AbandonedUploads, UnfinishedUpload, UploadsPage
-from archiver.reconcile import RESERVE_SECONDS, JobRecord
-from tests.unit.sweep_fakes import NOW, World
+from archiver.sweep.abandoned_uploads import AbandonedUploads, UnfinishedUpload, UploadsPage
+from archiver.sweep.reconcile import RESERVE_SECONDS, JobRecord
+from tests.unit.sweep.fakes import NOW, World
 
 LONG_AGO = NOW - timedelta(days=8)
 

@@ -19,8 +19,8 @@ from typing import Protocol
 
 from archiver.errors import Failure
 from archiver.job import job_ids_in
-from archiver.reconcile import RESERVE_SECONDS, Gauges, JobRecord, Log
 from archiver.states import GOES_ON
+from archiver.sweep.reconcile import RESERVE_SECONDS, Gauges, JobRecord, Log
 
 __all__ = ["ABANDONED_AFTER", "AbandonedUploads", "UnfinishedUpload", "UploadsPage"]
 

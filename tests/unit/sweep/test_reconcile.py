@@ -19,9 +19,9 @@ from archiver.errors import (
     Rejection,
     RejectionReason,
 )
-from archiver.reconcile import RESERVE_SECONDS, JobRecord
 from archiver.states import LOST_AFTER
-from tests.unit.sweep_fakes import NOW, World, listed
+from archiver.sweep.reconcile import RESERVE_SECONDS, JobRecord
+from tests.unit.sweep.fakes import NOW, World, listed
 
 UNDER_WAY = ("queued", "waiting", "copying", "failing")
 HOUR = timedelta(hours=1)

@@ -1,6 +1,6 @@
 """A vendor's list, a table and a queue in memory, for sweeps: they move, and they can refuse.
 
-They stand behind the interfaces of archiver/reconcile.py, so that pages can shift at the very
+They stand behind the interfaces of archiver/sweep/reconcile.py, so that pages can shift at the very
 moment between two reads, and so that every request is counted.
 """
 
@@ -16,9 +16,9 @@ from typing import Any
 from archiver.apartmentiq.listing import JobsPage, ListedJob, Position
 from archiver.errors import Deferral
 from archiver.job import Job
-from archiver.reconcile import JobRecord, Place, Reconciler
 from archiver.states import ENDS
-from archiver.sweep_request import SweepRequest, read_sweep_request
+from archiver.sweep.reconcile import JobRecord, Place, Reconciler
+from archiver.sweep.request import SweepRequest, read_sweep_request
 
 __all__ = ["NOW", "SCHEDULED", "World", "listed"]
 

@@ -21,8 +21,8 @@ from archiver.apartmentiq.listing import JobsPage, ListedJob, Position, Walk, wh
 from archiver.errors import Deferral, Failure, Interruption, Rejection
 from archiver.receipt import iso_utc
 from archiver.states import ENDS, LOST_AFTER
-from archiver.sweep_request import SweepRequest
-from archiver.tally import Tally
+from archiver.sweep.request import SweepRequest
+from archiver.sweep.tally import Tally
 
 __all__ = ["JobRecord", "Place", "Reconciler", "end_of", "why_queue"]
 
