@@ -1,9 +1,9 @@
 """The Lambda function that archives exports: decorators outside, one call inside.
 
 What it does is in the layer: archiver.archiving.archive is the use case, and what becomes of a
-message archiver.archiving.delivery. The application is built at the first invocation, so that a wrong setting
-is an error with a name and not a failed import. No event may be logged, not even where
-POWERTOOLS_LOGGER_LOG_EVENT asks for it: a job object's `callback_url` holds our token.
+message archiver.archiving.delivery. The application is built at the first invocation, so that a
+wrong setting is an error with a name and not a failed import. No event may be logged, not even
+where POWERTOOLS_LOGGER_LOG_EVENT asks for it: a job object's `callback_url` holds our token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from archiver.archiving.reception import receive
-from archiver.settings import Settings
 from archiver.telemetry import (
     Counters,
     NoSteps,
@@ -29,7 +28,8 @@ from archiver.telemetry import (
     make_metrics,
     make_tracer,
 )
-from archiver.wiring import Application
+from archiver.wiring.archiving import Application
+from archiver.wiring.settings import Settings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -10,10 +10,10 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from archiver.callback_wiring import build_callback_reception
 from archiver.callbacks.reception import CallbackReception
-from archiver.settings import CallbackSettings
 from archiver.telemetry import Counters, make_logger, make_metrics
+from archiver.wiring.callbacks import build_callback_reception
+from archiver.wiring.settings import CallbackSettings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

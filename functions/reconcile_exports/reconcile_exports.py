@@ -1,8 +1,8 @@
 """The Lambda function behind the callbacks: it finds completed jobs that nobody told us of.
 
-Decorators outside, one call inside. What it does is in the layer: archiver.sweep.reconcile is the use
-case, archiver.sweep.request what it can be asked for. No event is logged,
-whatever the environment asks for: what a person sends may be anything.
+Decorators outside, one call inside. What it does is in the layer: archiver.sweep.reconcile is the
+use case, archiver.sweep.request what it can be asked for. No event is logged, whatever the
+environment asks for: what a person sends may be anything.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from archiver.settings import SweepSettings
-from archiver.sweep_wiring import Sweeper
 from archiver.telemetry import (
     Gauges,
     NoSteps,
@@ -21,6 +19,8 @@ from archiver.telemetry import (
     make_metrics,
     make_tracer,
 )
+from archiver.wiring.settings import SweepSettings
+from archiver.wiring.sweep import Sweeper
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

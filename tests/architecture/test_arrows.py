@@ -32,7 +32,7 @@ PURE = {
     "archiver.archiving.object_key",
     "archiver.outage",
     "archiver.receipt",
-    "archiver.settings",
+    "archiver.wiring.settings",
     "archiver.states",
     "archiver.sweep.request",
     "archiver.sweep.tally",
@@ -68,11 +68,16 @@ USE_CASES = {
     "archiver.archiving.probe",
     "archiver.sweep.reconcile",
 }
-BUILDERS = {"archiver.wiring", "archiver.callback_wiring", "archiver.sweep_wiring"}
+BUILDERS = {"archiver.wiring.archiving", "archiver.wiring.callbacks", "archiver.wiring.sweep"}
 FUNCTIONS = ["archive_export", "receive_callback", "reconcile_exports"]
 # What a callback's cold start must not pay for.
 ONLY_ARCHIVING_NEEDS = (
-    *("archiver.wiring", "archiver.transfer", "archiver.network.https", "archiver.network.tls"),
+    *(
+        "archiver.wiring.archiving",
+        "archiver.transfer",
+        "archiver.network.https",
+        "archiver.network.tls",
+    ),
     "archiver.aws.",
 )
 ONLY_SWEEPS_NEED = {
@@ -81,7 +86,7 @@ ONLY_SWEEPS_NEED = {
     "archiver.aws.unfinished_uploads",
     "archiver.sweep.reconcile",
     "archiver.sweep.request",
-    "archiver.sweep_wiring",
+    "archiver.wiring.sweep",
     "archiver.sweep.tally",
 }
 KNOWS_BOTO3 = {"boto3", "botocore", "mypy_boto3_"}
@@ -132,13 +137,18 @@ def test_only_telemetry_knows_what_traces(module: str) -> None:
 def test_the_use_cases_know_no_adapter(module: str) -> None:
     """What is archived, and what becomes of a message, is decided without knowing AWS or HTTP."""
     outward = (
-        *("archiver.aws", "archiver.network.https", "archiver.network.tls", "archiver.wiring"),
+        *(
+            "archiver.aws",
+            "archiver.network.https",
+            "archiver.network.tls",
+            "archiver.wiring.archiving",
+        ),
         "archiver.apartmentiq.client",
     )
     assert not [name for name in imports_of(MODULES[module]) if name.startswith(outward)]
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - {"archiver.wiring"}))
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"archiver.wiring.archiving"}))
 def test_nobody_knows_the_wiring(module: str) -> None:
     """Nothing inside builds its own clients: they are handed in."""
     assert not BUILDERS & imports_of(MODULES[module])
@@ -190,7 +200,11 @@ def test_a_sweep_loads_nothing_that_only_archiving_needs() -> None:
     assert loaded >= ONLY_SWEEPS_NEED
     transfer = {name for name in loaded if name.startswith("archiver.transfer.")}
     assert transfer <= {"archiver.transfer.contract", "archiver.transfer.checkpoint"}
-    assert not loaded & {"archiver.wiring", "archiver.aws.once", "archiver.aws.object_store"}
+    assert not loaded & {
+        "archiver.wiring.archiving",
+        "archiver.aws.once",
+        "archiver.aws.object_store",
+    }
 
 
 def handler_path(function: str) -> Path:

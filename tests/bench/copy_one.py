@@ -32,11 +32,11 @@ from archiver.errors import Interruption
 from archiver.job import Job
 from archiver.network.https import ByteConnection
 from archiver.receipt import StoredObject
-from archiver.settings import Settings
 from archiver.telemetry import NoSteps
 from archiver.transfer.copier import Copier, Destination
 from archiver.transfer.plan import IN_FLIGHT, PartPlan
-from archiver.wiring import Application
+from archiver.wiring.archiving import Application
+from archiver.wiring.settings import Settings
 
 __all__ = ["main"]
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 from archiver.archiving.reception import receive
 from archiver.network.deadline import Deadline
 from archiver.receipt import Receipt
-from archiver.wiring import Application
+from archiver.wiring.archiving import Application
 from tests.faults.chaos import Chaos, Killed, Run
 from tests.faults.queues import Letter, Queues
 from tests.faults.scheduler import Task

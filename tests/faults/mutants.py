@@ -23,7 +23,7 @@ from archiver.network.answer import Answer
 from archiver.network.deadline import Deadline
 from archiver.network.outside import Outside
 from archiver.receipt import Receipt
-from archiver.wiring import Application
+from archiver.wiring.archiving import Application
 from tests.faults.queues import DEAD_LETTERS
 from tests.faults.scenario import Schedule
 from tests.faults.scheduler import START

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import time_machine
 
 from archiver.outage import Trouble
-from archiver.wiring import Application
+from archiver.wiring.archiving import Application
 from tests.faults.chaos import Profile
 from tests.faults.judge import Judge
 from tests.faults.mutants import Found

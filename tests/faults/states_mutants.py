@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary
 from archiver.claim import Claim
 from archiver.network.outside import Outside
 from archiver.receipt import Receipt
-from archiver.wiring import Application
+from archiver.wiring.archiving import Application
 from tests.faults.world import Mutation
 
 __all__ = ["MUTANTS"]

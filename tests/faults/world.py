@@ -19,10 +19,10 @@ from botocore.credentials import Credentials
 
 from archiver.network.deadline import Deadline
 from archiver.network.outside import Outside
-from archiver.settings import Settings
 from archiver.telemetry import NoSteps
 from archiver.transfer.plan import PartPlan
-from archiver.wiring import Application
+from archiver.wiring.archiving import Application
+from archiver.wiring.settings import Settings
 from tests.faults.chaos import Chaos, Killed, Profile
 from tests.faults.choices import Merged
 from tests.faults.fleet import CountingOutcomes, Fleet, Journal, make_every, make_run_workers

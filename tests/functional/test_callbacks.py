@@ -21,7 +21,7 @@ import time_machine
 from moto.sqs.models import sqs_backends
 
 import receive_callback
-from archiver.settings import SettingsError
+from archiver.wiring.settings import SettingsError
 from local.aws.server import ACCOUNT_ID, EmbeddedAws
 from tests.functional.aws_script import AwsScript, Refusal, operation
 from tests.functional.company import (

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import archive_export
-from archiver.settings import SettingsError
+from archiver.wiring.settings import SettingsError
 from tests.functional.company import Company, default_key
 from tests.functional.switches import LOUD, REFUSED, loaded_again
 from tests.functional.test_sweeps import hours_ago

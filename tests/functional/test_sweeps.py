@@ -1,7 +1,7 @@
 """Sweeps through the real handler, against DynamoDB and SQS (moto) and the vendor's stand-in.
 
-What is decided is tried in tests/unit/sweep/test_reconcile.py; here it is what is asked, of whom, and
-what is written down.
+What is decided is tried in tests/unit/sweep/test_reconcile.py; here it is what is asked, of whom,
+and what is written down.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 
 import reconcile_exports
-from archiver.settings import SettingsError
 from archiver.sweep.request import RequestRefused
+from archiver.wiring.settings import SettingsError
 from local.apartmentiq import Job, Order
 from tests.functional.aws_script import Refusal, operation
 from tests.functional.company import Company, LambdaContext, default_key

@@ -14,9 +14,9 @@ from botocore.credentials import Credentials
 from archiver.network.deadline import Deadline
 from archiver.network.outside import Outside
 from archiver.receipt import Receipt
-from archiver.settings import Settings
 from archiver.telemetry import NoSteps
-from archiver.wiring import Application
+from archiver.wiring.archiving import Application
+from archiver.wiring.settings import Settings
 from tests.fuzz.world import API, DEAD_LETTER_QUEUE_URL, QUEUE_URL, TOKEN_URL, World
 
 __all__ = ["MAX_RECEIVES", "MAX_WAIT", "SETTINGS", "Assembled", "Counted"]

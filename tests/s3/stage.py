@@ -22,11 +22,11 @@ from archiver.aws.object_store import ObjectStore
 from archiver.claim import Checkpoint
 from archiver.job import Job
 from archiver.network.outside import Outside
-from archiver.settings import Settings
 from archiver.telemetry import NoSteps
 from archiver.transfer.copier import Copier, Destination
 from archiver.transfer.plan import PartPlan
-from archiver.wiring import Application, real_outside
+from archiver.wiring.archiving import Application, real_outside
+from archiver.wiring.settings import Settings
 from local.apartmentiq import Export, sha256_of
 from tests.s3.front import Call, Front
 from tests.s3.servers import Server

@@ -23,9 +23,9 @@ import pytest
 from archiver.archiving.message import Message
 from archiver.network.answer import Answer
 from archiver.network.outside import Connection, Outside
-from archiver.settings import Settings
 from archiver.telemetry import NoSteps
-from archiver.wiring import Application, real_outside
+from archiver.wiring.archiving import Application, real_outside
+from archiver.wiring.settings import Settings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

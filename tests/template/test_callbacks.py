@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from archiver.settings import CallbackSettings
+from archiver.wiring.settings import CallbackSettings
 from tests.template.resolved import Stack, read_template
 from tests.template.test_function import LIBRARIES
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from archiver.settings import Settings
+from archiver.wiring.settings import Settings
 from tests.template.resolved import Stack
 
 SETTLED = {

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from archiver.settings import SweepSettings
 from archiver.states import LOST_AFTER
 from archiver.sweep.reconcile import RESERVE_SECONDS
 from archiver.sweep.request import read_sweep_request
+from archiver.wiring.settings import SweepSettings
 from tests.template.resolved import Stack
 
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:aiq-a1B2c3"

@@ -29,7 +29,7 @@ from archiver.errors import Failure, Transient
 from archiver.network.deadline import TimeIsUp
 from archiver.network.https import Network
 from archiver.transfer.contract import ObjectSpec, Part, Upload
-from archiver.wiring import _S3_CONFIG
+from archiver.wiring.archiving import _S3_CONFIG
 
 UPLOAD = Upload("report/a b.csv", "id")
 VARIANTS: dict[str, dict[str, bool]] = {

@@ -12,7 +12,7 @@ HEAVY = (
     "archiver.aws.object_store",
     "archiver.network.https",
     "archiver.transfer",
-    "archiver.wiring",
+    "archiver.wiring.archiving",
     "aws_xray_sdk",
     "awscrt.s3",
 )

@@ -27,11 +27,11 @@ from archiver.aws.unfinished_uploads import UnfinishedUploads
 from archiver.network.https import Network, UrllibClient
 from archiver.network.outside import Deadline, HttpClient
 from archiver.network.tls import tls_context
-from archiver.settings import SweepSettings
 from archiver.sweep.abandoned_uploads import AbandonedUploads
 from archiver.sweep.reconcile import Gauges, Log, Reconciler
 from archiver.sweep.request import RequestRefused, read_sweep_request
 from archiver.telemetry import Steps
+from archiver.wiring.settings import SweepSettings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

@@ -17,7 +17,7 @@ from archiver.aws.callback_secret import CallbackSecret
 from archiver.aws.queue import Queue
 from archiver.callbacks.reception import CallbackReception, Counts, Log
 from archiver.callbacks.token import CallbackTokens
-from archiver.settings import CallbackSettings
+from archiver.wiring.settings import CallbackSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient

@@ -36,13 +36,13 @@ from archiver.network.outside import Connection, Outside
 from archiver.network.tls import tls_context
 from archiver.network.workers import every, run_in_threads
 from archiver.outage import Outages
-from archiver.settings import Settings
 from archiver.telemetry import Steps
 from archiver.transfer.copier import Copier
 from archiver.transfer.plan import COPIES_AT_ONCE, MIB, PartPlan
 from archiver.transfer.server_side import ServerSideCopy
 from archiver.transfer.source import ExportSource
 from archiver.transfer.streaming import StreamingCopy
+from archiver.wiring.settings import Settings
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext

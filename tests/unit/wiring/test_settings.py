@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from archiver.archiving.object_key import DEFAULT_KEY_TEMPLATE
-from archiver.settings import CallbackSettings, Settings, SettingsError
+from archiver.wiring.settings import CallbackSettings, Settings, SettingsError
 
 GOOD = {
     "APARTMENTIQ_API_BASE_URL": "https://data.apartmentiq.io/apartmentiq/api/v1/",
