@@ -4,7 +4,7 @@
                                    [--part-size-mib N]
 
 It is for measuring from outside, on a link and a store of anybody's. The copy is the one that
-wiring.py composes for the function, so it must not build one of its own. Trust comes from
+wiring/ composes for the function, so it must not build one of its own. Trust comes from
 SSL_CERT_FILE and AWS_CA_BUNDLE, the keys of the destination from AWS_ACCESS_KEY_ID and so on. One
 JSON line is printed. Bad input ends with status 2 and a sentence, a failed copy with 1.
 """

@@ -62,7 +62,7 @@ _ROUND_TRIPS = 8
 # A multipart upload begins and completes, in place of one put.
 _MULTIPART_ROUND_TRIPS = 9
 _RESERVE_SECONDS = 12  # claim and link before the copy, and what pace.py leaves at the end
-_BEAT_SECONDS = 15  # a job's lease is renewed so often, its message hidden anew (wiring.py)
+_BEAT_SECONDS = 15  # a job's lease is renewed so often, its message hidden anew (wiring/)
 _JOBS_PER_SECRET_READ = 100  # a function's environment reads the secret once and lives for hours
 _TIMEOUTS_SECONDS = (300, 900)  # FunctionTimeout's former default, and Lambda's limit, its own now
 _PART_SIZES_MIB = (16, 64, 128, 256, 512)

@@ -464,7 +464,7 @@ def test_an_upload_that_s3_will_not_complete_is_listed_once_more(
 ) -> None:
     """What S3 lists may differ from what it answered; no part is sent again for that."""
     job = company.vendor.add_job(LARGE)
-    # botocore tries an error inside a 200 four times by itself (wiring.py, total_max_attempts).
+    # botocore tries an error inside a 200 four times by itself (wiring/, total_max_attempts).
     refusal = Refusal.s3(200 if inside_200 else 400, code)
     company.aws_script.answer_next(complete(company), refusal, times=4 if inside_200 else 1)
     assert company.deliver_job(job) == []

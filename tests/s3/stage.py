@@ -1,4 +1,4 @@
-"""The real copy, as wiring.py composes it, between two buckets of a server that others wrote.
+"""The real copy, as wiring/ composes it, between two buckets of a server that others wrote.
 
 It puts exports into the source's bucket, signs links to them as the vendor does, runs the copy, and
 looks at the outcome past the front, with a client of its own. It judges nothing: tests do.
@@ -61,7 +61,7 @@ def people_of(server: Server, url: str, ca_bundle: Path | None = None) -> S3Clie
 
 
 def outside_of(server: Server, front: Front, ca_bundle: Path) -> Outside:
-    """Return the world as wiring.py makes it, of a runtime whose S3 is behind the front.
+    """Return the world as wiring/ makes it, of a runtime whose S3 is behind the front.
 
     Its clients are made once, as in a runtime that is kept, and pauses take no time.
     """

@@ -65,7 +65,7 @@ def some_regions() -> list[str]:
 
 
 def client_of(region: str, **options: Any) -> Any:  # noqa: ANN401 - boto3's
-    """Return a client as wiring.py configures it."""
+    """Return a client as wiring/ configures it."""
     # botocore writes into the dictionary that it is given
     config = _S3_CONFIG.merge(Config(s3={"payload_signing_enabled": False}, **options))
     return session().client("s3", region_name=region, config=config)
@@ -113,7 +113,7 @@ class Wire:
 
 
 def store_of(client: Any, bucket: str, wire: Wire) -> ObjectStore:  # noqa: ANN401 - boto3's
-    """Return the archive bucket as wiring.py composes it, its parts on this wire."""
+    """Return the archive bucket as wiring/ composes it, its parts on this wire."""
     return ObjectStore(
         client=client,
         credentials=session().get_credentials(),  # type: ignore[arg-type] # there are some

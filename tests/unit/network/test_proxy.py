@@ -120,7 +120,7 @@ def proxy(
 
 @pytest.fixture
 def network(authority: CertificateAuthority) -> Network:
-    """Return the network as wiring.py makes it."""
+    """Return the network as wiring/ makes it."""
     return Network(tls_context(str(authority.bundle_path)), proxy_for=proxy_for)
 
 

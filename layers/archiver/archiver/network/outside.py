@@ -1,6 +1,6 @@
 """Everything through which the application touches the world, as one value.
 
-wiring.py makes the real one. Whoever wants to see the application in a world of their own, with
+wiring/ makes the real one. Whoever wants to see the application in a world of their own, with
 faults, clocks and kills at will, hands in another (tests/faults). Nothing here does anything.
 """
 

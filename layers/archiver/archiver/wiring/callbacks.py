@@ -1,4 +1,4 @@
-"""The builder of receive_callback's clients, beside wiring.py, which builds archive_export's.
+"""The builder of receive_callback's clients, beside archiving.py, which builds archive_export's.
 
 A module of its own, because a callback is answered by a function that starts cold more often than
 not: it must not import what only the archiver needs (no S3, no checksums, no TLS context).

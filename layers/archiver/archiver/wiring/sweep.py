@@ -1,4 +1,4 @@
-"""The builder of reconcile_exports' clients, beside wiring.py, which builds archive_export's.
+"""The builder of reconcile_exports' clients, beside archiving.py, which builds archive_export's.
 
 A module of its own, so that neither function imports what only the other needs.
 """
