@@ -269,7 +269,7 @@ def test_a_bug_shows_nothing(desk: Desk) -> None:
     assert json.loads(answer["body"]) == {"error": "Internal Server Error"}
     ((level, line),) = desk.lines
     assert level == "error"
-    assert line["detail"].startswith("ValueError at test_callback_reception.py:")
+    assert line["detail"].startswith("ValueError at test_reception.py:")
     assert TOKEN not in str([desk.lines, answer])
 
 
