@@ -45,7 +45,6 @@ from local.certificates import (
     public_roots,
 )
 from local.ports import Ports
-from local.sample_exports import export_for
 from local.state_folder import held
 from local.stores import look_at_store
 from local.surroundings import Room, leave_the_person_out, proxy_settings
@@ -460,7 +459,7 @@ class LocalCloud:
             )
             self.vendor.callbacks.lose = self._lose_callbacks
             if self._complete_after_seconds is not None:
-                self.vendor.complete_orders_after(self._complete_after_seconds, export_for)
+                self.vendor.complete_orders_after(self._complete_after_seconds)
             self.vendor.start()
             exit_stack.callback(self.vendor.stop)
         self.clients = LocalClients(

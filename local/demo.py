@@ -273,14 +273,15 @@ class _Customer:
 
     def _order(self, sample: SampleExport, callback_url: str | None = None) -> str:
         order = sample.order
-        fields = {
+        fields: dict[str, object] = {
             "report_type": order.report_type,
             "output_format": order.output_format,
             "start_date": order.start_date,
             "end_date": order.end_date,
             "property_ids": list(order.property_ids),
-            "callback_url": callback_url,
         }
+        if callback_url is not None:
+            fields["callback_url"] = callback_url
         answer = self._http.request(
             "POST",
             f"{self._vendor.api_base_url}/bulk_api/jobs",

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 __all__ = [
     "SampleExport",
     "empty_export",
-    "export_for",
     "floorplans_parquet",
     "large_csv",
     "property_jsonl",
@@ -101,12 +100,6 @@ def floorplans_parquet() -> SampleExport:
         content = path.read_bytes()
     order = Order(report_type="floorplans", output_format="parquet")
     return SampleExport("Parquet", order, BytesExport(content))
-
-
-def export_for(order: Order) -> Export:
-    """Return a small export in the format that was ordered."""
-    makers = {"csv": units_csv, "jsonl": property_jsonl, "parquet": floorplans_parquet}
-    return makers[order.output_format]().content
 
 
 def large_csv(size_mib: int = 256) -> SampleExport:

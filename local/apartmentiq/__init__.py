@@ -14,6 +14,8 @@ from local.apartmentiq.exports import (
     sha256_of,
 )
 from local.apartmentiq.jobs import Job, Order
+from local.apartmentiq.order_form import OrderError
+from local.apartmentiq.ordered_exports import export_for
 from local.apartmentiq.script import JournalEntry, LinkFault
 from local.apartmentiq.server import VendorStandIn
 
@@ -28,8 +30,10 @@ __all__ = [
     "JournalEntry",
     "LinkFault",
     "Order",
+    "OrderError",
     "SyntheticExport",
     "VendorStandIn",
     "crc64nvme_of",
+    "export_for",
     "sha256_of",
 ]

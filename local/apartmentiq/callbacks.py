@@ -67,6 +67,13 @@ PAYLOADS: Mapping[str, Callable[[Job], _Call]] = {
 }
 
 
+def _with_query(url: str, query: str) -> str:
+    """Return a URL with more of a query, behind the one that it may have."""
+    if not query:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{query}"
+
+
 class CallbackSender:
     """Calls back in the background, one job after the other, from `start` to `stop`.
 
@@ -129,7 +136,7 @@ class CallbackSender:
         try:
             answer = self._http.request(
                 "POST",
-                f"{url}?{call.query}" if call.query else url,
+                _with_query(url, call.query),
                 body=call.body,
                 headers={"Content-Type": call.content_type, "User-Agent": "stand-in"},
                 redirect=False,

@@ -85,7 +85,19 @@ class Job:
     error_message: str | None = None
     stored: StoredObject | None = None
     completes_at: datetime | None = None
+    fails_with: str | None = None  # its error_message, if it is to fail when it would complete
+    recorded_at: datetime | None = None  # until then nobody sees a job whose order runs late
     refusal: Literal["json", "empty"] | None = None
+
+    def as_of(self, moment: datetime) -> Job | None:
+        """Return the job as a copy of the book showed it at a moment; None before it was there."""
+        if self.created_at > moment:
+            return None
+        if self.updated_at <= moment:
+            return self
+        return dataclasses.replace(
+            self, status="submitted", error_message=None, updated_at=self.created_at
+        )
 
     def document(self) -> dict[str, object]:
         """Return the job object as the API shows it, its fields in the documented order."""
@@ -114,10 +126,27 @@ class JobBook:
         self._order: dict[str, int] = {}
         self._awaiting: list[str] = []
 
-    def add(self, order: Order, *, job_id: str | None = None, status: Status = "submitted") -> Job:
-        """Enter a new job; its id is made up unless given. Raises ValueError for a known id."""
-        now = self.now()
-        job = Job(job_id or str(uuid.uuid4()), order, status, created_at=now, updated_at=now)
+    def add(
+        self,
+        order: Order,
+        *,
+        job_id: str | None = None,
+        status: Status = "submitted",
+        recorded_at: datetime | None = None,
+    ) -> Job:
+        """Enter a new job; its id is made up unless given. Raises ValueError for a known id.
+
+        With `recorded_at` it is in the book from then on, created at that moment.
+        """
+        now = recorded_at or self.now()
+        job = Job(
+            job_id or str(uuid.uuid4()),
+            order,
+            status,
+            created_at=now,
+            updated_at=now,
+            recorded_at=recorded_at,
+        )
         with self._lock:
             if job.job_id in self._jobs:
                 raise ValueError(f"job {job.job_id} exists already")
@@ -130,7 +159,8 @@ class JobBook:
     def take_ended(self) -> list[Job]:
         """Return the jobs that were ordered with a callback and ended since the last time."""
         with self._lock:
-            ended = [job for job_id in self._awaiting if _has_ended(job := self._current(job_id))]
+            jobs = [self._current(job_id) for job_id in self._awaiting]
+            ended = [job for job in jobs if _has_ended(job) and self._is_recorded(job)]
             for job in ended:
                 self._awaiting.remove(job.job_id)
         return ended
@@ -138,14 +168,16 @@ class JobBook:
     def change(self, job_id: str, change: Callable[[Job], Job]) -> Job:
         """Replace a job by what `change` makes of it. Raises KeyError for an unknown id."""
         with self._lock:
-            changed = dataclasses.replace(change(self._current(job_id)), updated_at=self.now())
+            job = change(self._current(job_id))
+            changed = dataclasses.replace(job, updated_at=max(self.now(), job.created_at))
             self._jobs[job_id] = changed
             return changed
 
     def get(self, job_id: str) -> Job | None:
         """Return the job as it is now, or None."""
         with self._lock:
-            return self._current(job_id) if job_id in self._jobs else None
+            job = self._current(job_id) if job_id in self._jobs else None
+            return job if job and self._is_recorded(job) else None
 
     def remove(self, job_id: str) -> None:
         """Forget a job, as a vendor does that keeps them for a while."""
@@ -153,10 +185,10 @@ class JobBook:
             del self._jobs[job_id]
 
     def newest_first(self) -> list[Job]:
-        """Return all jobs, the latest order first."""
+        """Return all jobs by their creation, the latest first."""
         with self._lock:
-            jobs = [self._current(job_id) for job_id in self._jobs]
-        return sorted(jobs, key=lambda job: self._order[job.job_id], reverse=True)
+            jobs = [job for job_id in self._jobs if self._is_recorded(job := self._current(job_id))]
+        return sorted(jobs, key=lambda job: (job.created_at, self._order[job.job_id]), reverse=True)
 
     def at_key(self, bucket: str, key: str) -> Job | None:
         """Return the job whose export lies at a key of the vendor's bucket, or None."""
@@ -166,11 +198,18 @@ class JobBook:
                     return job
         return None
 
+    def _is_recorded(self, job: Job) -> bool:
+        return job.recorded_at is None or job.recorded_at <= self.now()
+
     def _current(self, job_id: str) -> Job:
         job = self._jobs[job_id]
         if job.status == "submitted" and job.completes_at and job.completes_at <= self.now():
             job = dataclasses.replace(
-                job, status="succeeded", completes_at=None, updated_at=job.completes_at
+                job,
+                status="failed" if job.fails_with else "succeeded",
+                error_message=job.fails_with,
+                completes_at=None,
+                updated_at=job.completes_at,
             )
             self._jobs[job_id] = job
         return job

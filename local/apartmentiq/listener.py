@@ -124,6 +124,7 @@ class _Connection(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     server: Listener
+    requests_before = 0
 
     def handle_any(self) -> None:
         """Read one request, send its answer."""
@@ -133,7 +134,8 @@ class _Connection(BaseHTTPRequestHandler):
             self._send_head(Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE))
             return
         body = self.rfile.read(int(length))
-        request = Request(self.command, self.path, self.headers, body)
+        request = Request(self.command, self.path, self.headers, body, self.requests_before)
+        self.requests_before += 1
         reply = self.server.respond(request)
         if reply.answer.raw is not None:
             self._send_raw(reply.answer.raw, held_open=reply.answer.held_open)

@@ -23,12 +23,16 @@ Body = bytes | str | Mapping[str, object]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it came over the wire; `target` is the raw path and query, not decoded."""
+    """One request as it came over the wire; `target` is the raw path and query, not decoded.
+
+    `requests_before` counts those that its connection carried before.
+    """
 
     method: str
     target: str
     headers: Message
     body: bytes = b""
+    requests_before: int = 0
 
     @property
     def raw_path(self) -> str:

@@ -1,7 +1,7 @@
 """The vendor's own protocol: tokens, jobs and results, each answer as the vendor documents it.
 
-The results endpoint is held to the OpenAPI fragment in tests/data; the others to the facts that we
-collected from the vendor's pages. Where those are silent (the text of a validation error,
+The results endpoint is held to the OpenAPI fragment in tests/data; the others to the document there
+that has what the vendor's pages say. Where those are silent (the text of a validation error,
 cancelling a finished job) the answer is our guess, and a comment says so. No sockets, no files.
 """
 
@@ -15,38 +15,48 @@ import secrets
 import threading
 import uuid
 from dataclasses import replace
-from datetime import date
 from typing import TYPE_CHECKING, cast
 from urllib.parse import parse_qsl
 
-from local.apartmentiq.jobs import OUTPUT_FORMATS, REPORT_TYPES, Job, JobBook, Order
+from local.apartmentiq.control import CONTROL_PATH
+from local.apartmentiq.jobs import Job, JobBook
 from local.apartmentiq.messages import Answer, Request, json_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from local.apartmentiq.order_desk import OrderDesk
     from local.apartmentiq.script import Route
 
-__all__ = ["API_PATH", "TOKEN_PATH", "JobRoutes", "TokenOffice", "find_route"]
+__all__ = ["API_PATH", "TOKEN_PATH", "UNAUTHORIZED", "JobRoutes", "TokenOffice", "find_route"]
 
 API_PATH = "/apartmentiq/api/v1"
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path, not a password
 _JOBS = f"{API_PATH}/bulk_api/jobs"
 _PATHS: tuple[tuple[Route, re.Pattern[str]], ...] = (
     ("token", re.compile(re.escape(TOKEN_PATH))),
+    ("control", re.compile(re.escape(CONTROL_PATH))),
     ("jobs", re.compile(re.escape(_JOBS))),
     ("results", re.compile(re.escape(_JOBS) + r"/(?P<job_id>[^/]+)/results")),
     ("job", re.compile(re.escape(_JOBS) + r"/(?P<job_id>[^/]+)")),
 )
 Document = dict[str, object]
+UNAUTHORIZED = json_answer(
+    401, {"error": "Unauthorized", "message": "Missing or invalid bearer token"}
+)
 _NOT_FOUND = {"error": "Not Found", "message": "Job with the specified ID does not exist"}
 
 
 def find_route(request: Request) -> tuple[Route, str | None]:
-    """Return which endpoint a request means, and the job id in its path if there is one."""
+    """Return which endpoint a request means, and the job id in its path if there is one.
+
+    An order (POST) has a route of its own, apart from the list at the same path.
+    """
     for route, pattern in _PATHS:
         if match := pattern.fullmatch(request.raw_path):
+            if route == "jobs" and request.method == "POST":
+                return "order", None
             return route, match.groupdict().get("job_id")
     return "unknown", None
 
@@ -129,26 +139,29 @@ class TokenOffice:
 class JobRoutes:
     """Answers the calls on jobs, for whoever bears a valid token."""
 
-    def __init__(self, jobs: JobBook, tokens: TokenOffice, make_link: Callable[[Job], str]) -> None:
+    def __init__(
+        self,
+        jobs: JobBook,
+        orders: OrderDesk,
+        tokens: TokenOffice,
+        make_link: Callable[[Job], str],
+    ) -> None:
         self.details_status = 200  # 404 or 405: no such page, as some accounts may find
-        self.on_order: Callable[[Job], Job] = lambda job: job  # what happens to an order by itself
         self.on_list: Callable[[int], None] = lambda page: None  # noqa: ARG005 - what moves it then
-        self.tell_job: Callable[[Document], Document] = lambda document: document
         self.tell_pagination: Callable[[Document], object] = lambda pagination: pagination
         self.hidden_until: dict[str, datetime] = {}  # jobs that its replica does not know yet
         self._jobs = jobs
+        self._orders = orders
         self._tokens = tokens
         self._make_link = make_link
 
     def answer(self, route: Route, job_id: str | None, request: Request) -> Answer:
         """Answer one call; 401 comes before everything else, as in the vendor's pages."""
         if not self._tokens.recognises(request):
-            return json_answer(
-                401, {"error": "Unauthorized", "message": "Missing or invalid bearer token"}
-            )
+            return UNAUTHORIZED
         calls: dict[tuple[Route, str], Callable[[], Answer]] = {
             ("jobs", "GET"): lambda: self._list(request),
-            ("jobs", "POST"): lambda: self._create(request),
+            ("order", "POST"): lambda: self._orders.answer(request),
             ("job", "GET"): lambda: self._details(job_id or ""),
             ("job", "DELETE"): lambda: self._cancel(job_id or ""),
             ("results", "GET"): lambda: self._results(job_id or ""),
@@ -166,7 +179,7 @@ class JobRoutes:
         if not (per_page.isdecimal() and 1 <= int(per_page) <= 100):
             return _invalid("per_page must be between 1 and 100")  # the words are our guess
         self.on_list(int(page))
-        jobs, size = list(filter(self._is_known, self._jobs.newest_first())), int(per_page)
+        jobs, size = list(filter(self._is_known, self._orders.listed())), int(per_page)
         start = (int(page) - 1) * size
         pagination: Document = {
             "current_page": int(page),
@@ -174,37 +187,18 @@ class JobRoutes:
             "total_count": len(jobs),
             "per_page": size,
         }
-        listed = [self.tell_job(job.document()) for job in jobs[start : start + size]]
+        listed = [self._orders.shown(job) for job in jobs[start : start + size]]
         return json_answer(200, {"jobs": listed, "pagination": self.tell_pagination(pagination)})
 
     def _is_known(self, job: Job) -> bool:
         until = self.hidden_until.get(job.job_id)
         return until is None or self._jobs.now() >= until
 
-    def _create(self, request: Request) -> Answer:
-        try:
-            fields = json.loads(request.body)
-        except ValueError:
-            return _invalid("the body must be JSON")  # the words are our guess
-        if not isinstance(fields, dict):
-            return _invalid("the body must be a JSON object")  # the words are our guess
-        if problems := _order_problems(fields):
-            return json_answer(400, {"errors": problems})
-        order = Order(
-            report_type=fields["report_type"],
-            output_format=fields["output_format"],
-            property_ids=tuple(fields["property_ids"]),
-            start_date=fields["start_date"],
-            end_date=fields["end_date"],
-            callback_url=fields.get("callback_url"),
-        )
-        return json_answer(201, self.on_order(self._jobs.add(order)).document())
-
     def _details(self, job_id: str) -> Answer:
         if self.details_status != 200:
             return json_answer(self.details_status, {"error": "Not Found"})
         job = self._known(job_id)
-        return job if isinstance(job, Answer) else json_answer(200, self.tell_job(job.document()))
+        return job if isinstance(job, Answer) else json_answer(200, self._orders.shown(job))
 
     def _known(self, job_id: str) -> Job | Answer:
         job = _uuid_or_answer(job_id, self._jobs)
@@ -219,7 +213,7 @@ class JobRoutes:
         if job.status != "submitted":  # how the vendor answers this is not documented: a guess
             return _invalid("Only submitted jobs can be cancelled", error="Invalid operation")
         cancelled = self._jobs.change(job.job_id, lambda job: replace(job, status="cancelled"))
-        return json_answer(200, cancelled.document())
+        return json_answer(200, self._orders.shown(cancelled))
 
     def _results(self, job_id: str) -> Answer:
         job = self._known(job_id)
@@ -264,28 +258,3 @@ def _read_fields(request: Request) -> Mapping[str, object]:
             return {}
         return cast("dict[str, object]", fields) if isinstance(fields, dict) else {}
     return dict(parse_qsl(request.body.decode(errors="replace"), keep_blank_values=True))
-
-
-def _order_problems(fields: Mapping[str, object]) -> list[str]:
-    """Return one sentence for each thing wrong with an order; the words are our guess."""
-    problems = []
-    if fields.get("report_type") not in REPORT_TYPES:
-        problems.append(f"report_type must be one of {', '.join(REPORT_TYPES)}")
-    if fields.get("output_format") not in OUTPUT_FORMATS:
-        problems.append(f"output_format must be one of {', '.join(OUTPUT_FORMATS)}")
-    problems.extend(
-        f"{name} must be a date (YYYY-MM-DD)"
-        for name in ("start_date", "end_date")
-        if not _is_date(fields.get(name))
-    )
-    ids = fields.get("property_ids")
-    if not (isinstance(ids, list) and ids and all(type(item) is int for item in ids)):
-        problems.append("property_ids must be a list of integers")
-    return problems
-
-
-def _is_date(value: object) -> bool:
-    try:
-        return isinstance(value, str) and date.fromisoformat(value).isoformat() == value
-    except ValueError:
-        return False

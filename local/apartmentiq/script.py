@@ -10,7 +10,7 @@ import dataclasses
 import itertools
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, TypeVar, get_args
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Journal", "JournalEntry", "LinkFault", "Route", "Script"]
 
 _Outcome = TypeVar("_Outcome")
-Route = Literal["token", "job", "jobs", "results", "link", "unknown"]
+Route = Literal["token", "job", "jobs", "order", "results", "link", "control", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,7 @@ class JournalEntry:
 
     `path` ends with the names of the query's parameters, without their values. `headers` has
     lower-case names and no credentials: `authorized` says whether there was an Authorization.
+    `requests_before` counts what its connection had carried before: 0 is a fresh one.
     """
 
     route: Route
@@ -65,6 +66,7 @@ class JournalEntry:
     job_id: str | None
     status: int
     bytes_served: int = 0
+    requests_before: int = 0
 
 
 @dataclass(slots=True)
@@ -87,7 +89,9 @@ class Script:
     def plan_answer(
         self, route: Route, answer: Answer, times: int | None, job_id: str | None
     ) -> None:
-        """Answer the route's next requests so."""
+        """Answer the route's next requests so. Raises ValueError for a route that is none."""
+        if route not in get_args(Route):
+            raise ValueError(f"no route is called {route}: {', '.join(get_args(Route))}")
         with self._lock:
             self._answers.setdefault(route, []).append(_Planned(answer, times, job_id))
 
@@ -131,6 +135,7 @@ class Journal:
             authorized="Authorization" in request.headers,
             job_id=job_id,
             status=status,
+            requests_before=request.requests_before,
         )
         with self._lock:
             number = next(self._numbers)

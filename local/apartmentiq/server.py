@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from local.apartmentiq.callbacks import CallbackSender
+from local.apartmentiq.control import Control
 from local.apartmentiq.exports import BytesExport, Export, FileExport
 from local.apartmentiq.given_out import GivenOut
 from local.apartmentiq.jobs import AdjustableClock, Job, JobBook, Order, Status, StoredObject
@@ -20,9 +21,12 @@ from local.apartmentiq.links import LONGEST_VALIDITY_SECONDS, LinkMaker, Signing
 from local.apartmentiq.listener import Listener, Reply
 from local.apartmentiq.messages import Answer, Body, Request, json_answer, to_bytes
 from local.apartmentiq.object_store import answer_object, find_job
+from local.apartmentiq.order_desk import OrderDesk, QuotaForm, beyond_quota
+from local.apartmentiq.ordered_exports import export_for
 from local.apartmentiq.routes import (
     API_PATH,
     TOKEN_PATH,
+    UNAUTHORIZED,
     Document,
     JobRoutes,
     TokenOffice,
@@ -52,8 +56,9 @@ class VendorStandIn:
 
     `on_link_bytes` is called from the serving threads with a job's id and all the bytes of its
     export that were ever handed out; it must be quick. Times follow `clock`, which can be moved.
-    With `callbacks_trust`, a bundle of authorities, it calls the `callback_url` of jobs that end.
-    Ports that are not given are of the system's choice.
+    `orders` takes orders, and has what can go wrong with them; `/stand-in` on the API's address
+    does the same by HTTP. With `callbacks_trust`, a bundle of authorities, it calls the
+    `callback_url` of jobs that end. Ports that are not given are of the system's choice.
     """
 
     def __init__(
@@ -75,7 +80,9 @@ class VendorStandIn:
         self.link_valid_for_seconds = LONGEST_VALIDITY_SECONDS
         self.link_signed_headers: Mapping[str, str] = _NO_HEADERS
         self.link_query: Mapping[str, str] = _NO_HEADERS
-        self._routes = JobRoutes(self.jobs, self.tokens, self.link_for)
+        self.orders = OrderDesk(self.jobs, self.store_export)
+        self._routes = JobRoutes(self.jobs, self.orders, self.tokens, self.link_for)
+        self._control = Control(self.clock.now, self.orders, self._commands())
         self._script, self._journal = Script(), Journal()
         self._lock = threading.Lock()
         self._link_bytes: dict[str, int] = {}
@@ -177,14 +184,14 @@ class VendorStandIn:
             job = self._complete_later(job, completes_after_seconds)
         return job
 
-    def complete_orders_after(self, seconds: float, make_export: Callable[[Order], Export]) -> None:
-        """Let every job that is ordered from now on complete by itself after so long."""
+    def complete_orders_after(
+        self, seconds: float | None, make_export: Callable[[Order], Export] = export_for
+    ) -> None:
+        """Let every job that is ordered from now on complete by itself after so long; None: not.
 
-        def take(job: Job) -> Job:
-            self.store_export(job.job_id, make_export(job.order))
-            return self._complete_later(job, seconds)
-
-        self._routes.on_order = take
+        Its export is made at once.
+        """
+        self.orders.default_after_seconds, self.orders.make_export = seconds, make_export
 
     def _complete_later(self, job: Job, seconds: float) -> Job:
         due_at = job.created_at + timedelta(seconds=seconds)
@@ -252,8 +259,8 @@ class VendorStandIn:
         self._routes.details_status = status
 
     def tell_jobs_as(self, change: Callable[[Document], Document]) -> None:
-        """Show every job object so, in the list and by itself."""
-        self._routes.tell_job = change
+        """Show every job object so, in the list, by itself and in the answer to its order."""
+        self.orders.tell_job = change
 
     def tell_pagination_as(self, change: Callable[[Document], object]) -> None:
         """Show the list's `pagination` so."""
@@ -341,19 +348,15 @@ class VendorStandIn:
         body = "Too many requests.\n"
         self.answer_next(route, status=429, headers=headers, body=body, times=times)
 
-    def exceed_quota_next(self, route: Route, *, times: int | None = 1) -> None:
-        """Answer 429 as for an account whose quota is used up: JSON, without Retry-After."""
-        self.answer_next(
-            route,
-            status=429,
-            headers={"Content-Type": "application/json; charset=utf-8"},
-            body={
-                "error": "Trial API quota limit exceeded",
-                "quota_limit": 5000,
-                "quota_usage": 5001,
-            },
-            times=times,
-        )
+    def exceed_quota_next(
+        self, route: Route, *, form: QuotaForm = "429", times: int | None = 1
+    ) -> None:
+        """Answer as for an account whose quota is used up: JSON without Retry-After, or 403."""
+        self._script.plan_answer(route, beyond_quota(form, 5000, 5001), times, None)
+
+    def refuse_token_next(self, route: Route, *, times: int | None = 1) -> None:
+        """Answer 401, whatever token comes; nothing is done for such a request."""
+        self._script.plan_answer(route, UNAUTHORIZED, times, None)
 
     def disturb_link(
         self, fault: LinkFault, *, times: int | None = 1, job_id: str | None = None
@@ -362,8 +365,25 @@ class VendorStandIn:
         self._script.plan_fault(fault, times, job_id)
 
     def clear_script(self) -> None:
-        """Forget every scripted answer and disturbance that is left."""
+        """Forget every scripted answer, disturbance, plan for orders and habit that is left."""
         self._script.clear()
+        self.orders.clear()
+
+    def _commands(self) -> dict[str, Callable[..., object]]:
+        """Return what can be done by HTTP."""
+        return {
+            "advance_clock": self.clock.advance,
+            "change_habits": self.orders.change_habits,
+            "lose_answers": self.orders.lose_answers,
+            "refuse": self.orders.refuse,
+            "settle": self.orders.settle,
+            "by_hand": self.orders.by_hand,
+            "limit_rate": self.limit_rate_next,
+            "exceed_quota": self.exceed_quota_next,
+            "refuse_token": self.refuse_token_next,
+            "revoke_tokens": self.tokens.revoke_all,
+            "clear": self.clear_script,
+        }
 
     @property
     def callbacks(self) -> CallbackSender:
@@ -388,6 +408,10 @@ class VendorStandIn:
 
     def _answer_api(self, request: Request) -> Reply:
         route, job_id = find_route(request)
+        if route == "control":
+            known = self.tokens.recognises(request)
+            told = self._control.answer(request) if known else UNAUTHORIZED
+            return Reply(told, _NO_FAULT, lambda _: None)
         answer = self._script.take_answer(route, job_id)
         if answer is None and route == "unknown":
             answer = json_answer(404, {"error": "Not Found"})

@@ -98,6 +98,19 @@ def test_every_payload_names_the_job(
     assert any(job.job_id in text for text in said if text)
 
 
+@pytest.mark.parametrize("payload", ["job object", "query"])
+def test_a_callback_urls_own_query_arrives(
+    vendor: VendorStandIn, receiver: Receiver, payload: str
+) -> None:
+    """What the customer wrote there comes back, before what the vendor adds."""
+    vendor.callbacks.payload = payload
+    job = vendor.add_job(b"x", order=Order(callback_url=f"{receiver.url}?order=0b1c"))
+    vendor.callbacks.wait_for(job.job_id)
+    (request,) = receiver.seen
+    added = {"job_id": job.job_id} if payload == "query" else {}
+    assert request.query() == {"order": "0b1c", **added}
+
+
 @pytest.mark.parametrize("status", ["failed", "cancelled"])
 def test_a_job_that_ends_badly_is_called_back_too(
     vendor: VendorStandIn, receiver: Receiver, status: str

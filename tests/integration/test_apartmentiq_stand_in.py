@@ -11,10 +11,9 @@ import json
 import re
 import ssl
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -24,99 +23,15 @@ from openapi_core.datatypes import RequestParameters
 from openapi_core.exceptions import OpenAPIError
 
 from local.apartmentiq import BytesExport, LinkFault, Order, VendorStandIn
+from tests.integration.apartmentiq_client import Asked, Client, Got
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 CONTRACT = Path(__file__).parents[1] / "data" / "apartmentiq-results-openapi.yaml"
 UNKNOWN_JOB = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
 # RFC 3986's characters; openapi-core does not check the format "uri" without another package.
 URI = re.compile(r"https://[A-Za-z0-9.-]+(:\d+)?/(?:[A-Za-z0-9._~!$&'()*+,;=:@/?-]|%[0-9A-F]{2})*")
-
-
-@dataclass(frozen=True)
-class Got:
-    """An answer as it came over the wire; also openapi-core's idea of a response."""
-
-    status_code: int
-    headers: Mapping[str, str]
-    data: bytes
-
-    @property
-    def content_type(self) -> str:
-        """Return the content type, or an empty string."""
-        return self.headers.get("content-type", "")
-
-    @property
-    def document(self) -> dict[str, object]:
-        """Return the body's JSON object."""
-        return dict(json.loads(self.data))
-
-
-@dataclass  # openapi-core's protocol wants settable fields
-class Asked:
-    """openapi-core's idea of a request to the vendor's own address."""
-
-    path: str
-    parameters: RequestParameters
-    host_url: str = "https://data.apartmentiq.io"
-    method: str = "get"
-    content_type: str = ""
-    body: bytes | None = None
-
-
-@dataclass(frozen=True)
-class Client:
-    """Talks to the stand-in as the archiver would, but with nothing of the archiver's."""
-
-    vendor: VendorStandIn
-    context: ssl.SSLContext
-
-    def call(
-        self,
-        path: str,
-        *,
-        method: str = "GET",
-        token: str | None = None,
-        body: bytes | None = None,
-        content_type: str | None = None,
-    ) -> Got:
-        """Call the API below its base URL, or the token endpoint when the path says so."""
-        base = urlsplit(self.vendor.api_base_url)
-        target = path if path.startswith("/oauth") else base.path + path
-        headers = {"Authorization": f"Bearer {token}"} if token else {}
-        if content_type:
-            headers["Content-Type"] = content_type
-        connection = http.client.HTTPSConnection(base.netloc, context=self.context, timeout=10)
-        try:
-            connection.request(method, target, body, headers)
-            answer = connection.getresponse()
-            fields = {name.lower(): value for name, value in answer.getheaders()}
-            return Got(answer.status, fields, answer.read())
-        finally:
-            connection.close()
-
-    def request_token(self, **changed: str) -> Got:
-        """Ask for a token in a form, as documented."""
-        fields = {
-            "grant_type": "client_credentials",
-            "client_id": self.vendor.client_id,
-            "client_secret": self.vendor.client_secret,
-        } | changed
-        return self.call(
-            "/oauth/token",
-            method="POST",
-            body=urlencode(fields).encode(),
-            content_type="application/x-www-form-urlencoded",
-        )
-
-    def token(self) -> str:
-        """Return a fresh token."""
-        return str(self.request_token().document["access_token"])
-
-    def results(self, job_id: str) -> Got:
-        """Ask for a job's results with a valid token."""
-        return self.call(f"/bulk_api/jobs/{job_id}/results", token=self.vendor.access_token)
 
 
 @pytest.fixture(scope="module")
@@ -394,25 +309,9 @@ def test_refuses_pages_beyond_the_documented_bounds(
     assert got.status_code == 400
 
 
-def order_by_wire(client: Client, **changed: object) -> Got:
-    """Order a job as a customer does."""
-    fields = {
-        "report_type": "floorplans",
-        "output_format": "jsonl",
-        "start_date": "2025-02-01",
-        "end_date": "2025-02-28",
-        "property_ids": [5],
-    } | changed
-    body = json.dumps(fields).encode()
-    token = client.vendor.access_token
-    return client.call(
-        "/bulk_api/jobs", method="POST", token=token, body=body, content_type="application/json"
-    )
-
-
 def test_takes_an_order_and_finishes_it(client: Client, vendor: VendorStandIn) -> None:
     """An ordered job is `submitted` until it is completed with an export."""
-    ordered = order_by_wire(client).document
+    ordered = client.order().document
     job_id = str(ordered["job_id"])
     assert (ordered["status"], ordered["output_format"]) == ("submitted", "jsonl")
     assert client.results(job_id).status_code == 400
@@ -422,7 +321,7 @@ def test_takes_an_order_and_finishes_it(client: Client, vendor: VendorStandIn) -
 
 def test_refuses_a_wrong_order_with_every_problem(client: Client) -> None:
     """Validation errors come as a list under `errors`."""
-    got = order_by_wire(client, report_type="x", end_date="2025-02-31", property_ids=[True])
+    got = client.order(report_type="x", end_date="2025-02-31", property_ids=[True])
     assert got.status_code == 400
     assert len(got.document["errors"]) == 3  # type: ignore[arg-type]  # parsed JSON
 
@@ -440,7 +339,7 @@ def test_completes_a_job_when_its_time_has_come(client: Client, vendor: VendorSt
 def test_orders_complete_by_themselves_when_told_so(client: Client, vendor: VendorStandIn) -> None:
     """With an export of the format that was ordered, after so long by the stand-in's clock."""
     vendor.complete_orders_after(30, lambda order: BytesExport(order.output_format.encode()))
-    job_id = str(order_by_wire(client).document["job_id"])
+    job_id = str(client.order().document["job_id"])
     assert client.results(job_id).status_code == 400
     vendor.clock.advance(30)
     assert client.results(job_id).status_code == 302
