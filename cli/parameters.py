@@ -172,5 +172,5 @@ def _unknown(name: str, parameters: Mapping[str, Parameter]) -> str:
     near = difflib.get_close_matches(name, parameters, n=1) or [
         known for known in parameters if known.lower() == name.lower()
     ]
-    hint = f"did you mean {near[0]}?" if near else "README lists them"
+    hint = f"did you mean {near[0]}?" if near else "docs/parameters.md lists them"
     return f"the template has no parameter {name!r}: {hint}"

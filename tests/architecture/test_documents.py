@@ -51,45 +51,6 @@ def parameters() -> dict[str, Any]:
     return found
 
 
-def table_of_defaults() -> list[tuple[str, str]]:
-    """Return the README's parameters, each with the default that it says."""
-    text = (PROJECT / "README.md").read_text().partition("## Parameters")[2].partition("\n## ")[0]
-    rows = [
-        [cell.strip() for cell in row.strip("|").split(" | ")]
-        for row in text.splitlines()
-        if row.startswith("| ")
-    ]
-    found = []
-    for names, told, *_ in rows[2:]:
-        each = re.split("[,;] ", told)
-        listed = names.split(", ")
-        found += list(zip(listed, each * len(listed) if len(each) == 1 else each, strict=True))
-    return found
-
-
-def is_default(told: str, default: object) -> bool:
-    """Tell whether words say a default: `empty` and `none` are "", a number may have its unit."""
-    if told in {"empty", "none"}:
-        return default == ""
-    return told.removesuffix(" s").removesuffix(" MB") == str(default)
-
-
-@pytest.mark.parametrize(("name", "told"), table_of_defaults())
-def test_the_readmes_table_has_the_templates_defaults(name: str, told: str) -> None:
-    """Each as the template has it; two refer to where they stand."""
-    elsewhere = {
-        "ApiBaseUrl": "the vendor's",
-        "TokenUrl": "the vendor's",
-        "KeyTemplate": "as above",
-    }
-    assert told == elsewhere.get(name) or is_default(told, parameters()[name]["Default"])
-
-
-def test_the_readmes_table_has_every_parameter() -> None:
-    """And no other."""
-    assert {name for name, _ in table_of_defaults()} == parameters().keys()
-
-
 def test_every_default_in_a_sentence_is_the_templates() -> None:
     """`MaxWaitHours (72)` is a claim wherever it stands, and so is `ReceiveCallbacks=false`."""
     names = "|".join(parameters())

@@ -81,7 +81,7 @@ def test_a_parameter_is_set_unset_and_set_to_nothing() -> None:
     [
         ({"KeyTemplat": "x"}, [], "no parameter 'KeyTemplat': did you mean KeyTemplate?"),
         ({}, ["keyprefix"], "did you mean KeyPrefix?"),
-        ({"Zzz": ""}, [], "README lists them"),
+        ({"Zzz": ""}, [], "docs/parameters.md lists them"),
         ({"KeyPrefix": "a/"}, ["KeyPrefix"], "cannot be set and unset at once"),
         ({"KeyPrefix": "a"}, [], "KeyPrefix cannot be 'a': give folders of letters"),
         ({"MemorySize": "64"}, [], "MemorySize cannot be '64': give a number of MB from 128"),
