@@ -14,6 +14,8 @@ PROJECT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([*PROJECT.glob("*.md"), *(PROJECT / "docs").rglob("*.md")])
 # `make deploy STAGE=dev` in running text, or a line of its own in a block
 _COMMAND = re.compile(r"(?:`|^    |\| `?)make ([a-z][a-z0-9-]*)", re.MULTILINE)
+# A link in markdown, or a picture; what begins with a scheme is somebody else's.
+_LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 _PATH = re.compile(r"`((?:docs|tests|events|layers|functions|local|\.ci)/[A-Za-z0-9_./-]+)`")
 
 
@@ -43,6 +45,42 @@ def test_every_make_target_that_a_document_names_is_there(document: str, target:
 def test_every_file_that_a_document_names_is_there(document: str, path: str) -> None:
     """And finds what it points to."""
     assert (PROJECT / path).exists(), document
+
+
+def anchors(path: Path) -> set[str]:
+    """Return the anchors of a document's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_link_leads_somewhere(document: Path) -> None:
+    """To a file, a folder or a heading that is there."""
+    for told, anchor in _LINK.findall(document.read_text(encoding="utf-8")):
+        path = (document.parent / told) if told else document
+        assert path.exists(), told
+        assert not anchor or anchor in anchors(path), f"{told}#{anchor}"
+
+
+def test_the_index_names_every_document() -> None:
+    """Who adds a page to docs/ says there who reads it."""
+    index = PROJECT / "docs" / "README.md"
+    named = {(index.parent / told).resolve() for told, _ in _LINK.findall(index.read_text())}
+    pages = {path for path in index.parent.iterdir() if path.is_file()} - {index}
+    assert pages <= named
+
+
+def test_the_readme_is_read_in_one_go() -> None:
+    """120 lines; what does not fit has its page in docs/."""
+    assert len((PROJECT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_the_picture_of_the_readme_is_for_light_and_dark_pages() -> None:
+    """And says in words what it shows, for whoever cannot see it, and fetches nothing."""
+    text = (PROJECT / "docs" / "flow.svg").read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in text
+    assert "<desc" in text
+    assert "href" not in text
 
 
 def parameters() -> dict[str, Any]:

@@ -31,7 +31,9 @@ def row(name: str, parameter: dict[str, Any]) -> str:
     default = f"`{parameter['Default']}`" if parameter["Default"] != "" else "empty"
     takes = str(parameter.get("ConstraintDescription", ""))
     if "AllowedValues" in parameter:
-        takes = ", ".join(f"`{value}`" if value else "empty" for value in parameter["AllowedValues"])
+        takes = ", ".join(
+            f"`{value}`" if value else "empty" for value in parameter["AllowedValues"]
+        )
         takes += "."
     told = parameter["Description"].strip()
     return f"| {name} | {default} | {plain(told)} *Takes:* {plain(takes)} |"
@@ -43,7 +45,7 @@ def plain(text: str) -> str:
 
 
 def test_the_page_is_what_the_template_says() -> None:
-    """A parameter that is added, changed or gone is so on the page, or this says how to write it."""
+    """A parameter that is added, changed or gone is so on the page; WRITE_GOLDEN=1 writes it."""
     before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     text = before + BEGIN + written() + END + after
