@@ -19,6 +19,7 @@ from archiver.errors import Deferral, EndedAtVendor, Failure, OutageReason, Reje
 from archiver.receipt import Receipt
 from cli.app import app
 from cli.dashboard import lines_of, read_widgets
+from tests.schemas import RELEASED_FIELDS
 from tests.template.resolved import REPOSITORY, read_template
 
 REASONS = {
@@ -32,12 +33,6 @@ RELEASED_REASONS = {
     *("credentials_missing", "credentials_rejected", "job_failed", "job_cancelled"),
     *("malformed_message", "no_such_job", "forbidden", "quota_exceeded", "untrusted_link"),
     *("object_conflict", "waited_too_long", "network", "vendor_error", "aws_error", "bug"),
-}
-RELEASED_FIELDS = {
-    *("schema_version", "job", "job_id", "report_type", "output_format", "start_date", "end_date"),
-    *("object", "bucket", "key", "version_id", "size_bytes", "etag", "checksum_crc64nvme"),
-    *("source_etag", "copy_method", "verified_by", "archived_at", "duration_seconds"),
-    *("reason", "detail"),
 }
 EVENTS = ("export-archived", "export-rejected", "export-failed-at-vendor")
 
