@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator
 __all__ = ["RELEASED_FIELDS", "SCHEMAS", "schema_errors", "validator"]
 
 SCHEMAS = Path(__file__).resolve().parents[1] / "events" / "schemas"
-# What every event has had from the first release (commit 9a2b77d) on. What came later is in none that
+# What every event has had since the first release (commit 9a2b77d). What came later is in none that
 # is replayed from before it: no schema may demand it.
 RELEASED_FIELDS = {
     *("schema_version", "job", "job_id", "report_type", "output_format", "start_date", "end_date"),
