@@ -47,6 +47,27 @@ def test_every_file_that_a_document_names_is_there(document: str, path: str) -> 
     assert (PROJECT / path).exists(), document
 
 
+# Those that say what is so today; a decision says what was so on its day.
+LIVING = [p for p in DOCUMENTS if "decisions" not in p.parts and p.name != "CHANGELOG.md"]
+PACKAGE = PROJECT / "layers" / "archiver" / "archiver"
+FILES = {
+    path.name
+    for folder in ("cli", "docs", "events", "layers", "local", "tests")
+    for path in (PROJECT / folder).rglob("*.*")
+}
+
+
+@pytest.mark.parametrize("document", LIVING, ids=lambda path: path.name)
+def test_every_module_that_a_document_names_is_where_it_says(document: Path) -> None:
+    """From the repository's root or from the package's; a bare name is that of some file."""
+    text = document.read_text(encoding="utf-8")
+    for name in re.findall(r"`([\w./-]+\.(?:py|json|sql|svg|yaml))(?:::\w+)?`", text):
+        if name.startswith(".local/"):
+            continue  # a run makes it
+        here = (PROJECT / name, PACKAGE / name, document.parent / name)
+        assert any(path.exists() for path in here) or name in FILES, name
+
+
 def anchors(path: Path) -> set[str]:
     """Return the anchors of a document's headings, as GitHub makes them."""
     headings = re.findall(r"^#+ (.*)", path.read_text(encoding="utf-8"), re.MULTILINE)
