@@ -1,6 +1,6 @@
 """The items of jobs as anybody may read them who may read the table.
 
-The names are the table's (vocabulary, "Receipt"). It must not write.
+The names are the table's (states.py, receipt.py). It must not write.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The whole stack on one machine: certificates, AWS, the vendor, real runtimes, a poller.
 
 This is the composition root of local runs and the one object that tests and the demo hold. It
-knows our template's names (vocabulary.md) and must not know how the function works: it never
+knows our template's names and must not know how the function works: it never
 imports `archiver`.
 """
 

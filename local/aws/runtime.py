@@ -379,7 +379,7 @@ def _free_ports() -> tuple[int, int]:
 
 
 def _read_answer(status: int, body: bytes, request_id: str) -> tuple[Any, str | None, bool]:
-    """Tell an answer from a timeout, a function's error and an exit (local-cloud-facts.md)."""
+    """Tell an answer from a timeout, a function's error and an exit."""
     if body.startswith(b"Task timed out after "):
         return body.decode(), "Sandbox.Timedout", True
     try:

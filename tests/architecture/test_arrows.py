@@ -1,4 +1,4 @@
-"""The arrows of design.md: functions → wiring → aws → use cases → words, and nothing back.
+"""The arrows: functions → wiring → aws → use cases → words, and nothing back.
 
 Read from the source's syntax, so that imports inside functions and under TYPE_CHECKING count too.
 """

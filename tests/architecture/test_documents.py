@@ -157,3 +157,19 @@ def test_every_action_that_a_document_names_is_one_of_the_templates(
     written = (PROJECT / "template.yaml").read_text()
     written += "".join(path.read_text() for path in (PROJECT / "docs" / "iam").glob("*.json"))
     assert action in written, document
+
+
+SOURCES = sorted(
+    path
+    for folder in ("cli", "functions", "layers/archiver", "local", "tests")
+    for path in (PROJECT / folder).rglob("*.py")
+)
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: p.relative_to(PROJECT).as_posix())
+def test_every_document_that_a_source_refers_to_is_there(source: Path) -> None:
+    """A reader who follows a comment finds the page, the decision or the test that it names."""
+    text = source.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w/.-])((?:docs|tests)/[\w./-]*\w\.\w+|[\w-]+\.md)\b", text))
+    missing = [name for name in named if not (PROJECT / name).exists() and name not in FILES]
+    assert not missing

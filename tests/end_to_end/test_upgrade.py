@@ -21,7 +21,7 @@ from local.cloud import LocalCloud
 from tests.kills.watch import look_at
 
 RELEASED = Path(__file__).parents[1] / "data" / "released"
-# What holds data, or is known by its name to others (vocabulary.md, docs/events.md).
+# What holds data, or is known by its name to others (docs/events.md).
 KEPT = [
     *("ArchiveBucket", "ArchiveTable", "ArchiveQueue", "DeadLetterQueue", "EventBus"),
     *("CredentialsSecret", "CallbackTokenSecret"),

@@ -47,7 +47,7 @@ LAST_RECEIVE = 3  # MAX_RECEIVES of the stack
 
 
 def default_key(job: Job, extension: str | None = None) -> str:
-    """Return the key that the default KeyTemplate gives a job (vocabulary, "Key")."""
+    """Return the key that the default KeyTemplate gives a job."""
     order = job.order
     return (
         f"report_type={order.report_type}/format={order.output_format}"

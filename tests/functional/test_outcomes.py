@@ -1,4 +1,4 @@
-"""Outcomes: each row of design.md's table, and that nothing ends in any other way."""
+"""Outcomes: each row of README's table, and that nothing ends in any other way."""
 
 from __future__ import annotations
 
@@ -570,7 +570,7 @@ def test_a_conflicting_complete_begins_the_upload_anew(company: Company) -> None
 def test_every_outcome_is_counted_with_its_reason(
     company: Company, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Names and dimensions are the settled ones (vocabulary, "Metrics")."""
+    """Names and dimensions are the settled ones."""
     good = company.vendor.add_job(b"12345")
     running = company.vendor.add_job(None, status="submitted")
     ended = company.vendor.add_job(None, status="cancelled")

@@ -1,6 +1,6 @@
 """The vendor's answers: every documented row has its outcome, and so has every undocumented one.
 
-Bodies are those of apartmentiq-api.md ("Errors") and of the seed page.
+Bodies are those of developers.apartmentiq.io: /v1/errors, /v1/rate-limits, the results page.
 """
 
 from __future__ import annotations

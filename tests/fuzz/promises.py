@@ -38,7 +38,7 @@ def is_canonical(value: object) -> bool:
 
 
 def requested_job_id(body: str) -> str | None:
-    """Return the job id that a body asks for by the vocabulary's words, if it asks for one."""
+    """Return the job id that a body asks for by the settled words, if it asks for one."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):

@@ -22,7 +22,7 @@ _SEED = 4  # any; a fixed one, so that `make test` does the same each time
 )
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 def test_no_bad_input_breaks_a_promise(target: Target, cases: int) -> None:
-    """What the world may send, drawn at random, ends where design.md says, and shows no secret."""
+    """What the world may send, drawn at random, has one of six outcomes, and shows no secret."""
     run = run_target(target, cases, _SEED)
     if run.broken is not None:
         pytest.fail(f"{run.broken.error!r}\n{run.broken.example}")

@@ -1,10 +1,10 @@
-"""One rule for every age that outlives an invocation. Pure.
+"""How old a cached value is, for values that outlive an invocation. Pure.
 
-On the wall clock: whether a monotonic one runs on while Lambda has frozen the runtime is promised
-by nobody, and reports say that it stands. Python's does not count a suspension
+Ages are measured on the wall clock. A monotonic clock may stand still while Lambda has the runtime
+frozen: nobody promises that it does not, and Python's does not count a suspension
 (https://peps.python.org/pep-0418/#monotonic-clocks: CLOCK_MONOTONIC on Linux). The wall clock can
-be set back: an age below zero tells nothing, and counts as run out.
-Within one invocation, the monotonic clock is the right one (transfer/pace.py).
+be set back: a negative age counts as expired.
+Within one invocation the monotonic clock is the right one (transfer/pace.py).
 """
 
 from __future__ import annotations

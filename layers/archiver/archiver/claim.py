@@ -1,4 +1,4 @@
-"""What an attempt begins with: which job, which key, which try, which upload. Pure."""
+"""What an attempt starts with: the claim on a job, its key, its checkpoint. Pure."""
 
 from __future__ import annotations
 

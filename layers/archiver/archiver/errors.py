@@ -1,18 +1,18 @@
-"""Why a job is not archived now, sorted by what happens to its message next.
+"""Why an export was not archived, by what happens to its message next.
 
-    Interruption                  why an attempt ended without an archived export
-    ├── Deferral                  the message waits and comes back by itself
-    ├── EndedAtVendor             nobody here can mend it: the message is deleted, an event tells
+    Interruption                  the attempt ended without an archived export
+    ├── Deferral                  a delayed copy of the message comes back; no receive is used up
+    ├── EndedAtVendor             the job has no export: acknowledged, and told by an event
     ├── Rejection                 a person must decide: to the dead-letter queue at once
-    └── Failure                   the world may mend it: redelivered with growing delay, and put
-        │                         off as a Deferral is where it is an outage's (delivery.py)
-        └── Transient             tried again inside the attempt first
+    └── Failure                   redelivered by SQS with backoff; deferred instead where it is an
+        │                         outage's (delivery.py)
+        └── Transient             retried inside the attempt first
 
 Anything else that is raised is a bug, and is treated as a Failure with the reason "bug".
-The reasons are settled names (vocabulary): people filter dead letters and build alarms on them.
+The reasons are settled names (docs/operations.md): people filter dead letters and alarm on them.
 
 `detail` is shown to people and travels in events and dead letters. It must never hold a secret, a
-link's query string or text of a vendor's that has not been through `redact`.
+link's query string or text of the vendor's that has not been through `redact`.
 """
 
 from __future__ import annotations

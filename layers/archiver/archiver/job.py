@@ -1,7 +1,7 @@
 """What the vendor says of a job. Pure: it must not ask anybody anything.
 
-The fields are those of the vendor's job object (apartmentiq-api). `callback_url` is dropped here,
-at the first boundary, because it carries a token of ours.
+The fields are those of the vendor's job object (tests/data/apartmentiq-jobs-openapi.yaml).
+`callback_url` is dropped here, at the first boundary, because it carries a token of ours.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 UNKNOWN = "unknown"  # settled: what a field reads when the vendor does not tell it
-# The documented words for a job that has no export, or none yet (apartmentiq-api, "Job object").
+# The documented words for a job that has no export, or none yet (as above).
 # Whatever else a status says, the results endpoint knows better.
 _WITHOUT_EXPORT = frozenset({"submitted", "failed", "cancelled"})
 

@@ -1,10 +1,11 @@
-"""What the fleet knows of an outage: is a failure the job's own, or everybody's? Pure.
+"""What all runs together know of an outage: is a failure the job's own, or everybody's? Pure.
 
-Different jobs fail and none is archived since: then something is out of order that all of them need
-(the vendor, the network, a service of AWS's), and the jobs wait. One of them at a time tries, and
-the first that is archived lets all others in again. It must never let one job close the vendor for
-the others, and never cost a healthy job a request: what is known is read with the job's own item,
-and written by those that fail, and by the first that is archived after a failure.
+A circuit breaker for the fleet. Where several jobs fail and none is archived since, something that
+all of them need is out of order (the vendor, the network, an AWS service), and jobs are deferred.
+One job at a time tries (half open), and the first that is archived lets all others in again. It
+must never let one poison job close the vendor for the others, and never cost a healthy job a
+request: the state is read together with the job's own item, and written only by runs that fail, and
+by the first that archives after a failure.
 """
 
 from __future__ import annotations

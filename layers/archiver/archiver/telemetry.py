@@ -1,6 +1,6 @@
 """What people can see of a run: log lines, metrics and trace steps. No secret may be given to it.
 
-Powertools' Tracer stands on the X-Ray SDK, whose end may be in February 2027: this module is the
+Powertools' Tracer depends on the X-Ray SDK, whose end may be in February 2027: this module is the
 only one that knows of it (docs/decisions). With tracing off the SDK is not even imported.
 """
 
@@ -143,7 +143,7 @@ class _Metrics:
 
 
 class Counters(_Metrics):
-    """The settled metrics (vocabulary); those with a reason go out at once, one by one."""
+    """The settled metrics; those with a reason go out at once, one by one."""
 
     def archived(self, receipt: Receipt) -> None:
         """Count one archived export: its bytes, its seconds, its age, and its way of copying."""

@@ -1,8 +1,8 @@
 """Asks the vendor: one method per question of the use case.
 
-The HTTP client never follows a redirect, never repeats a request by itself (SQS does, with growing
-delays), reads no answer that is longer than its limit, and asks nothing while the vendor's throttle
-holds. The token is added to requests to the API's base alone.
+The HTTP client never follows a redirect, never retries by itself (SQS does, with backoff), reads no
+answer beyond its limit, and sends nothing while the vendor's throttle holds. The token is added to
+requests to the API's base alone.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 A link is a secret, and it comes from outside: it must never be shown with its query string, never
 be followed to a host that is not trusted, and never be rewritten, because its signature covers the
-path byte for byte. So it is taken apart here by hand and not by urlsplit, which repairs what it
-reads. Documents: seed-download-batch-job-results ("302"); vocabulary ("Trusted link hosts").
+path byte for byte. So it is parsed by hand here and not by urlsplit, which repairs what it reads.
+Contract: tests/data/apartmentiq-results-openapi.yaml ("302"). Trusted hosts: docs/parameters.md.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """The vendor's job list: what a page says, and how it is walked. Pure.
 
-The sweep walks it, and so does who looks for one job that has no page of its own. `pagination` is
-believed as far as it can be read; where it cannot, the pages themselves tell.
+The sweep walks it, and so does a run that looks for a job without a page of its own. `pagination`
+is used as far as it can be read; otherwise the pages themselves tell where the list ends.
 
-The list is newest first, in pages, and it moves while it is read. A new job pushes others to later
-pages: they are seen twice, which costs nothing. A job that vanishes pulls others forward, and one
-of them may cross to a page that was read already: it would be seen by nobody. `Position.after` says
-when that can have happened, and reads back (docs/decisions, "The sweep reads back").
+The list is newest first, in pages, and it shifts while it is read. A new job pushes others to later
+pages: they are seen twice, which costs nothing. A job that disappears pulls others forward, and one
+of them may cross to a page that was read already: it would not be seen. `Position.after` tells when
+that can have happened, and steps back (docs/decisions, "The sweep reads back").
 """
 
 from __future__ import annotations

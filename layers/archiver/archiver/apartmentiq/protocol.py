@@ -1,8 +1,8 @@
 """The vendor's protocol without I/O: requests are built, answers are deciphered.
 
-Contract: seed-download-batch-job-results; the rest is apartmentiq-api, "Errors". The status is
+Contract: the two OpenAPI files of tests/data; developers.apartmentiq.io, /v1/errors. The status is
 read first, then the body if there is one; an answer that the contract does not know is a
-vendor_error. A text of the vendor's reaches a detail only through `redact`.
+vendor_error. The vendor's text reaches a detail only through `redact`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""When the vendor may be asked: one answer for this runtime and for the fleet.
+"""When the vendor may be asked: one throttle for this runtime and for all others.
 
-A 429 to one job is a 429 to all: the rate belongs to the account. So it is written down for the
-others, and nobody asks before the time that the vendor named. It must never delay an archived job.
+A 429 to one job is a 429 to all, because the limit is the account's. So it is stored for the other
+runtimes, and nobody sends before the time that the vendor named. It must never delay a job whose
+export is archived.
 """
 
 from __future__ import annotations

@@ -250,7 +250,7 @@ class ExportArchiver:
         """Link, unless there is one, copy, emit. The caller stores the receipt.
 
         In this order, so that a crash in between emits again rather than never; consumers
-        deduplicate (vocabulary, "Event"). What earlier attempts have left unfinished is put into
+        deduplicate (docs/events.md). What earlier attempts have left unfinished is put into
         `left`: only the receipt tells that no other run goes on with it.
         """
         started_at = self.now()

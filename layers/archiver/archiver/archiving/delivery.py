@@ -1,15 +1,15 @@
-"""What becomes of a message: the table of outcomes in design.md, one method for each row.
+"""What becomes of a message: the six outcomes of README, one method for each.
 
     archived, already archived   acknowledged
     deferred                     a delayed copy is sent, then acknowledged: no receive is used up
-    ended at the vendor          told by an event, acknowledged
-    rejected                     told by an event, put into the dead-letter queue with its reason
-    failed                       raised: SQS redelivers; on the last receive, dead-lettered by us,
-                                 if another job was archived meanwhile; else it is no job's own
-                                 failure, and the message is deferred
+    ended at the vendor          an event, acknowledged
+    rejected                     an event, and to the dead-letter queue with its reason
+    failed                       raised: SQS redelivers with backoff; on the last receive we
+                                 dead-letter it ourselves, if another job was archived meanwhile;
+                                 else it is taken for an outage, and deferred
 
-Each message's last log line is written here and says what happened to its job. All of them have
-the fields of `_story`; Powertools leaves out what is None.
+The last log line of each message is written here and says what happened to its job. All of them
+have the fields of `_story`; Powertools leaves out what is None.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A message that asks for one job's export, whatever form it arrives in. Pure: text in, values out.
 
-Accepted (vocabulary, "Trigger"): `{"job_id": "<uuid>"}`, an ApartmentIQ job object (which has a
+Accepted (samples in events/): `{"job_id": "<uuid>"}`, an ApartmentIQ job object (which has a
 `job_id` too), or an EventBridge envelope whose `detail` is either; with `"recheck": true` the
-receipt is compared with the object first. What we emitted ourselves asks for nothing.
+receipt is compared with the object first. An event that we emitted ourselves is ignored.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def read_sqs_record(record: Mapping[str, Any], now: datetime) -> Message:
     """Read an SQS record of a Lambda event; its body is not judged here.
 
     The attributes `first_seen_at`, `deferrals`, `deferred_at`, `outage_since`, `outage_seconds` and
-    `asked_by` are ours (vocabulary). Unreadable ones count as absent: they must not keep a job from
+    `asked_by` are ours. Unreadable ones count as absent: they must not keep a job from
     being archived.
     """
     attributes = _mapping(record.get("attributes"))
@@ -121,7 +121,7 @@ def is_our_own_event(body: str) -> bool:
 
     A rule that is too wide brings it back. To work with it would emit the next one, without end,
     and so would its rejection. The detail alone comes by a target's InputPath; nothing of the
-    vendor's has a `schema_version` (apartmentiq-api, "Job object").
+    vendor's has a `schema_version` (tests/data/apartmentiq-jobs-openapi.yaml).
     """
     if OUR_SOURCE not in body and "schema_version" not in body:
         return False

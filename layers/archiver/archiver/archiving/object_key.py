@@ -1,8 +1,8 @@
 """Where a job's export goes: job → key. Pure, and the only place that makes keys.
 
-The default is one Athena table per report type and format (vocabulary, "Key"). Nothing that comes
-from outside can leave the prefix or add a level to it: every value is escaped as Hive escapes
-partition values (percent-encoding), and a template is checked once, when the settings are read.
+The default template makes one Athena table per report type and format (docs/athena.md). No value
+from outside can leave the prefix or add a level to it: each is escaped as Hive escapes partition
+values (percent-encoding), and a template is checked once, when the settings are read.
 """
 
 from __future__ import annotations

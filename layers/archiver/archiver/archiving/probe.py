@@ -1,8 +1,8 @@
-"""What `archiver verify` cannot prove in its caller's name: the bucket takes no writes of people.
+"""What `archiver verify` cannot try with its caller's permissions: writing to the bucket.
 
-The function does it in its own name, and must leave nothing behind and change nothing: a part is
-sent to an upload that is aborted again, and both commits that are asked for are ones that S3 must
-refuse. Only an answer of Lambda's shows what came of it. Not imported by a run that archives.
+The bucket policy denies writes to people, so the function tries them, and must leave nothing behind
+and change nothing: a part goes to an upload that is aborted again, and both commits are ones that
+S3 must refuse. The result is in Lambda's answer alone. Not imported by a run that archives.
 """
 
 from __future__ import annotations

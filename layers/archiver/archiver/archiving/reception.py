@@ -1,6 +1,6 @@
-"""What arrives at the function: a batch from the queue, an event that belongs on it, or a probe.
+"""What invokes the function: a batch from the queue, an event that belongs on it, or a probe.
 
-No record may touch another: Powertools' batch processor reports each that failed by itself.
+Records are independent: Powertools' batch processor reports each failed one by itself.
 """
 
 from __future__ import annotations

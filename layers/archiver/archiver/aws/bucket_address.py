@@ -1,15 +1,15 @@
-"""Where a bucket is: what botocore says, which alone knows all regions, partitions and options.
+"""Where a bucket's endpoint is, by botocore, which knows all regions, partitions and options.
 
-The parts that we send ourselves go to the address, and are signed for the region, that the same
-client's own `upload_part` has. So that call is made and answered in S3's place, by an event that
-botocore offers for this: `before-send` "allows a response to be returned that fulfills the request"
-(https://docs.aws.amazon.com/botocore/latest/topics/events.html). Nothing is sent; 0.7 ms of CPU. A
-pre-signed URL would not do: in partition aws botocore signs those for the *global* endpoint,
-whatever the region (botocore/signers.py, `use_global_endpoint`).
+The parts that we send ourselves go to the host, and are signed for the region, that the same
+client's own `upload_part` would use. So that call is made and answered in S3's place, by an event
+that botocore offers for this: `before-send` "allows a response to be returned that fulfills the
+request" (https://docs.aws.amazon.com/botocore/latest/topics/events.html). Nothing is sent; 0.7 ms
+of CPU. A pre-signed URL would not do: in partition aws botocore signs those for the *global*
+endpoint, whatever the region (botocore/signers.py, `use_global_endpoint`).
 
-An answer that sends us elsewhere is handed to botocore the same way. Its redirector then computes
-the named region's host, and all later calls of the client go there as well. A Location or Endpoint
-in the answer is never followed: what goes there would carry our signature.
+A redirect is handed to botocore the same way. Its redirector then computes the named region's host,
+and all later calls of the client go there as well. A Location or Endpoint in the answer is never
+followed: what goes there would carry our signature.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The callback tokens in Secrets Manager: the secret's current version, and the one before.
+"""The callback tokens in Secrets Manager: the secret's current version, and the previous one.
 
 No value may reach a log, an exception or a trace.
 """

@@ -1,4 +1,4 @@
-"""Telling the rest of the company, by EventBridge. The names are settled (vocabulary)."""
+"""Emits the events of docs/events.md on EventBridge; their names are settled."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Makes moves (states.py) in the table: one UpdateItem each, whose condition is the move's.
+"""Makes moves (states.py) in the table: one conditional UpdateItem each.
 
-It decides nothing; it knows how DynamoDB writes values, and what it says when a condition fails.
+It decides nothing; it knows how DynamoDB writes values, and what it answers when a condition fails.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The archive bucket: committing an object once, and asking what is there.
+"""The archive bucket: committing an object once, and looking up what is there.
 
 Every commit is one conditional request (`If-None-Match: *`): no reader ever sees a partial object,
-and nothing that exists is overwritten. A store that is not AWS's may ignore the condition and say
-nothing: there each commit looks first. Parts are sent by part_writer.py, whose bytes botocore would
-hash and copy. S3-compatible servers differ (dialect.py): judge by status and length, never by one
-header alone; after an empty or missing ETag, HEAD.
+and nothing that exists is overwritten. A store that is not AWS's may ignore the condition silently:
+there each commit is preceded by a HEAD. Parts are sent by part_writer.py, because botocore would
+hash and copy the bytes. S3-compatible servers differ (dialect.py): judge by status and length,
+never by one header alone; after an empty or missing ETag, HEAD.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
 """One attempt at a time for one job, and none after it has succeeded: Powertools' idempotency.
 
-The key is the job id and not the message's, because callback, schedule and queue carry the same
+The key is the job id and not the message's, because callback, schedule and queue bring the same
 job. Powertools stores whatever is *returned* as completed and frees the job when something is
 *raised*: so everything but an archived export must be raised.
 
 Powertools' record lives in the job's own item (states.py), by the extension point that Powertools
-documents for it: "in progress" is the claim, "completed" the receipt. So neither can say what the
-other does not know. Records have no expiry: the item says for how long a claim holds, and a receipt
-is good for ever.
+documents for it: "in progress" is the claim, "completed" the receipt. So the two cannot contradict
+each other. Records have no expiry: the item has the lease, and a receipt is valid for ever.
 """
 
 from __future__ import annotations

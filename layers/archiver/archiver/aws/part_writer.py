@@ -1,11 +1,12 @@
-"""Sends one part at a time, its checksum made on the way: the hot path, and why it is not boto3's.
+"""Sends one part at a time, its checksum computed on the way: the hot path, instead of boto3's.
 
-boto3's upload_part hashes or re-chunks the body in Python (1.4 to 1.8 x the CPU; design.md, "What
-was measured"). Here the part goes out as a single aws-chunk with its CRC64NVME in the trailer, so
-that memory does not depend on the part's size. Stores that refuse trailers (dialect.py) get the
-part from a buffer with the checksum in the header instead. The signature is botocore's own. S3
-User Guide: "Checking object integrity", trailing checksums; SigV4 with an unsigned payload is
-allowed over TLS, and S3 checks the checksum on receipt.
+boto3's upload_part hashes or re-chunks the body in Python, at 1.4 to 1.8 x the CPU
+(docs/decisions/2026-11-23-parts-are-sent-by-our-own-writer.md). Here the part goes out as a single
+aws-chunk with its CRC64NVME in the trailer, so that memory does not depend on the part's size.
+Stores that refuse trailers (dialect.py) get the part from a buffer, with the checksum in the
+header. The signature is botocore's own. S3 User Guide: "Checking object integrity", trailing
+checksums; SigV4 with an unsigned payload is allowed over TLS, and S3 checks the checksum on
+receipt.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The queue and its dead-letter queue: sending on, sending later, setting aside, backing off."""
+"""The queue and its dead-letter queue: send, send delayed, dead-letter, back off (visibility)."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""How boto3's requests get to AWS: by our network, so that they keep the invocation's deadline.
+"""How boto3's requests are sent: by our own network, so that they keep the invocation's deadline.
 
-boto3 signs, tries again and reads answers as ever. Only the sending is ours: botocore's time-outs
-are fixed when a client is made, while what an invocation has left is not, and S3 may keep a
-connection busy with white space for minutes before it says what became of a commit (S3 API
-Reference, CompleteMultipartUpload). A handler of the event `before-send` may answer a request
-(boto3's guide, "Extensibility"); botocore takes what it raises for what its own sender raises.
+boto3 signs, retries and parses as ever. Only the sending is ours: botocore's time-outs are fixed
+when a client is made, while the time that an invocation has left is not, and S3 may keep a
+connection alive with white space for minutes before it answers a commit (S3 API Reference,
+CompleteMultipartUpload). A handler of the event `before-send` may answer a request (boto3's guide,
+"Extensibility"); botocore treats what it raises like an error of its own sender.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a sweep reads and writes in the table: jobs by the hundred, its own place, the throttle.
+"""What a sweep reads and writes in the table: job items in batches, its own position, the throttle.
 
-Of a job's item it makes one move (states.py, queue). It is the one place that reads many at once.
+Of a job's item it makes one move (states.py, queue). No other module reads many items at once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What boto3 raises, in our words: one place, so that no adapter judges errors by itself."""
+"""boto3's exceptions as those of errors.py: one place, so that no adapter judges by itself."""
 
 from __future__ import annotations
 

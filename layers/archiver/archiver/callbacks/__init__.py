@@ -1,1 +1,1 @@
-"""What the vendor sends to the Function URL: a hint that a job completed, behind a token."""
+"""The vendor's requests to the Function URL: hints that a job completed, behind a token."""

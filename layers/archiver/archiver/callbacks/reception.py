@@ -1,8 +1,8 @@
-"""A callback of the vendor's: from an HTTP request to one message for each job that it speaks of.
+"""A callback of the vendor's: from an HTTP request to one message for each job that it names.
 
-A callback is a hint. What it says of a job is not believed, no address in it is asked, and nothing
-of it is kept but the job ids: not its body, which may hold the `callback_url` and so our token.
-Whoever does not know the token is told nothing, whatever else is wrong with the request.
+A callback is a hint. No status in it is used, no address in it is requested, and nothing of it is
+kept but the job ids: not its body, which may hold the `callback_url` and so our token. A request
+with an unknown token learns nothing, whatever else is wrong with it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Whether a callback knows the token: our own secret in the URL that jobs are ordered with.
+"""Whether a callback has a valid token: our own secret in the URL that jobs are ordered with.
 
-Two tokens are good at a time, the current one and the one before, so that jobs that were ordered
-before a rotation can still call back. They are read rarely: known tokens for as long as they are
-fresh, and an unknown one, which may be newer than what is remembered, asks again only after a
+Two tokens are valid at a time, the current and the previous one, so that jobs that were ordered
+before a rotation can still call back. The secret is read rarely: known tokens are cached while they
+are fresh, and an unknown one, which may be newer than the cache, makes it read again only after a
 pause, so that a flood of junk does not cost a read each. No token may be shown or stored.
 """
 

@@ -1,9 +1,9 @@
-"""The head of an HTTP answer, read in one place for everybody who asks: the vendor, S3, boto3.
+"""The head of an HTTP answer, parsed in one place for everybody: the vendor, S3, boto3.
 
-http.client takes a head that breaks off for a whole one (so a Location that was cut short for a
-link), hands on the white space around a value, knows one interim answer (100), and gives up at
-the hundredth header. Here a head ends with its empty line or it is none, white space is no part of
-a value, interim answers are skipped, and a limit in bytes is the only one.
+http.client takes a truncated head for a whole one (and so a Location that was cut short for a
+link), keeps the white space around a value, knows one interim answer (100), and gives up at the
+hundredth header. Here a head must end with its empty line, white space is stripped, interim answers
+are skipped, and the only limit is in bytes.
 """
 
 from __future__ import annotations

@@ -1,16 +1,16 @@
 """How long anything may be waited for: what the invocation has left, less what its end takes.
 
-Lambda kills a run at its time-out, and a killed run tells nobody why. So every wait on a network is
-clipped to the time that is left, and what no time-out bounds (a peer that drips) is hung up on when
-the time for work is over. Three reserves, counted back from the invocation's end:
+Lambda kills a run at its time-out, and a killed run cannot report why. So every wait on a network
+is clipped to the time that is left, and a peer that drips, which no time-out bounds, is hung up on
+when the time for work is over. Three reserves, counted back from the invocation's end:
 
-    10 s  no part is worth being waited for any more (transfer/pace.py, LEAVE_SECONDS)
-     8 s  the work is over, whatever it waits for: what follows tells the outcome (TELL_SECONDS)
-     3 s  nothing is asked any more: what did not get through by now, SQS delivers again
+    10 s  no part is waited for any more (transfer/pace.py, LEAVE_SECONDS)
+     8 s  the work is over, whatever it waits for: the outcome is reported (TELL_SECONDS)
+     3 s  nothing is sent any more: what did not get through by now, SQS redelivers
 
-Telling takes no longer than that even where much more is left: no heartbeat keeps the message
-hidden meanwhile. And none of its waits takes more than half of what is left, for somebody else is
-asked next: a table that is silent must not cost the message that says why.
+Reporting takes no longer than that even where much more is left, because no heartbeat keeps the
+message hidden meanwhile. And none of its waits takes more than half of what is left, for another
+request follows: a silent table must not cost the message that says why.
 """
 
 from __future__ import annotations

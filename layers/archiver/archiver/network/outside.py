@@ -1,7 +1,7 @@
 """Everything through which the application touches the world, as one value.
 
-wiring/ makes the real one. Whoever wants to see the application in a world of their own, with
-faults, clocks and kills at will, hands in another (tests/faults). Nothing here does anything.
+wiring/ makes the real one; tests/faults hands in another, with faults, clocks and kills at will.
+Nothing here does anything.
 """
 
 from __future__ import annotations

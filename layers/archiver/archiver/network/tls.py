@@ -30,7 +30,7 @@ _ANSWER_BYTES = 16 * 1024  # enough for whoever reads no long body
 
 
 def tls_context(extra_ca_bundle: str | None) -> ssl.SSLContext:
-    """Return the one context of a process: loading the roots costs 18 ms of CPU (design.md).
+    """Return the one context of a process: loading the roots costs 18 ms of CPU.
 
     Trust comes from the system's store (SSL_CERT_FILE is honoured by OpenSSL) and, beside it, from
     the bundle that AWS_CA_BUNDLE names.

@@ -1,4 +1,4 @@
-"""Threads: a copy's workers, the heartbeat, the alarm clock. The only module that starts any."""
+"""Threads: a copy's workers, the heartbeat, the alarm clock. No other module starts threads."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What finds completed jobs that nobody told of, and uploads that nobody ends."""
+"""The sweep: finds completed jobs that no callback or message named, and abandoned uploads."""

@@ -1,13 +1,13 @@
-"""The use case beside the sweep: abort unfinished uploads that nobody goes on with.
+"""The use case beside the sweep: abort abandoned multipart uploads.
 
-Parts of an upload cost like objects until somebody aborts it. An upload is aborted where its job
-ends in another way; what a runtime's death leaves behind is found here, a week later. The bucket's
-lifecycle rule cannot tell it from a copy of many terabytes, which lives longer than a week, and so
-is the last resort (30 days).
+Parts of an upload cost like objects until it is aborted. A job that ends unarchived has its upload
+aborted; what a killed runtime leaves behind is found here, a week later. The bucket's lifecycle
+rule cannot tell it from a copy of many terabytes, which lives longer than a week, and so is the
+last resort (30 days).
 
-Only what the table knows to be ours is touched: the upload's key must be the one in a job's item.
-Others may write to the same bucket. Nothing here may keep a sweep from its end. It knows neither
-boto3 nor HTTP.
+Only what the table knows to be ours is touched: the upload's key must be the one in a job's item,
+because others may write to the same bucket. Nothing here may keep a sweep from finishing. It knows
+neither boto3 nor HTTP.
 """
 
 from __future__ import annotations

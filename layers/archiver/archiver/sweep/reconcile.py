@@ -1,12 +1,12 @@
-"""The use case behind the callbacks: find completed jobs that nobody told us of, and queue them.
+"""The use case behind the callbacks: find completed jobs that are not archived, and queue them.
 
-A sweep reads the vendor's list page by page, newest first, and asks the table once a page what
-became of the completed jobs. It queues those of which nothing is known, those whose message must be
-lost, and those whose end here the list disproves; it archives nothing itself and asks the vendor
-nothing but the list.
+A sweep reads the vendor's list page by page, newest first, and asks the table once per page what
+became of the completed jobs. It queues those without an item, those whose message must be lost, and
+those whose end here the list contradicts; it archives nothing itself and asks the vendor nothing
+but the list.
 
-It must cost next to nothing when nothing is missing, and must never be the only one who knows
-something: a sweep that is killed anywhere is simply done again. It knows neither boto3 nor HTTP.
+It must cost next to nothing when nothing is missing, and must never hold state that nobody else
+has: a sweep that is killed anywhere is simply run again. It knows neither boto3 nor HTTP.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What a sweep is asked for: by the schedule, or by a person with a payload. Pure.
+"""A sweep's payload: the schedule's, or a person's. Pure.
 
-A payload is checked whole, and everything that is wrong with it is said at once: a backfill that
-silently ignored a misspelt field would look as if it had worked.
+A payload is validated as a whole, and all its errors are reported at once: a backfill that silently
+ignored a misspelt field would look as if it had worked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from archiver.receipt import iso_utc
 
 __all__ = ["REPORT_TYPES", "RequestRefused", "SweepRequest", "Window", "read_sweep_request"]
 
-REPORT_TYPES = ("floorplans", "property", "units")  # apartmentiq-api, "Job object"
+REPORT_TYPES = ("floorplans", "property", "units")  # as the vendor documents them (job.py)
 _FIELDS = ("since", "until", "report_types", "dry_run", "continue_from")
 _SCHEDULERS = frozenset({"aws.events", "aws.scheduler"})
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)

@@ -1,4 +1,4 @@
-"""What a sweep has counted, so that it can be told, published, and carried on by the next. Pure."""
+"""A sweep's counts, to be reported, published as metrics, and continued by the next run. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archiver.receipt import iso_utc
 
 __all__ = ["Tally"]
 
-_STATUSES = ("submitted", "succeeded", "failed", "cancelled")  # apartmentiq-api, "Job object"
+_STATUSES = ("submitted", "succeeded", "failed", "cancelled")  # as documented (job.py)
 _OTHER = "other"
 # An answer of Lambda's ends at 6 MB and a log line at 256 KB: people read the first of a list, and
 # the count beside it.

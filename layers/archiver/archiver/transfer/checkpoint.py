@@ -1,9 +1,9 @@
-"""Which upload a copy goes on with: the one that an earlier attempt left, or one of its own.
+"""Which upload a copy resumes: the one that an earlier attempt left, or a new one.
 
-What is written down (the job's item) is enough to go on: the upload's id, what it is a copy of, and
-how it is cut. Which parts are finished is S3's to tell. The order matters: an upload is written
-down before its first part is sent, so that a kill loses none; one that was created and not written
-down is found by its key and aborted when the next one begins.
+What is stored (on the job's item) is enough to resume: the upload's id, its source, and its part
+size. Which parts are finished is S3's to say. The order matters: an upload is stored before its
+first part is sent, so that a kill loses none; one that was created and not stored is found by its
+key and aborted when the next one begins.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """CRC64NVME, the checksum that S3 verifies over a whole object however it was uploaded.
 
-awscrt computes it at memory speed (0.02 CPU s/GiB; design.md); pure Python would cost more than the
-copy. Parts' checksums combine into the object's without the bytes being read again.
+awscrt computes it at memory speed (0.02 CPU s/GiB, measured 2026-11-23); pure Python would cost
+more than the copy. Parts' checksums combine into the object's without reading the bytes again.
 """
 
 from __future__ import annotations

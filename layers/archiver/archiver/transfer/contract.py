@@ -1,4 +1,4 @@
-"""What the transfer and the object store say to each other. Pure: values and interfaces."""
+"""What the transfer needs of an object store, and its values. Pure: dataclasses and protocols."""
 
 from __future__ import annotations
 

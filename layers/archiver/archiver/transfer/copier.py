@@ -1,8 +1,8 @@
-"""Gets one export to its key, by whichever way is open, and says how we know that it is right.
+"""Gets one export to its key, by whichever way works, and says how its bytes were verified.
 
-Server-side first where the stack lists the source's bucket; what S3 refuses there is streamed. What
-is at the key already is compared by its metadata: the same job and source means archived, anything
-else is a conflict for a person. Nothing is ever overwritten.
+Server-side first if the stack lists the source's bucket; what S3 refuses there is streamed. An
+object that is already at the key is compared by its metadata: the same job and source means
+archived, anything else is a conflict for a person. Nothing is ever overwritten.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """How much longer this invocation may copy, judged by the pace of its own parts.
 
-What must hold: whenever one part that has the network to itself fits into an invocation, less
+The promise: whenever one part that has the network to itself fits into an invocation, less
 LEAVE_SECONDS at its end and what comes before the copy (claim and link: a second or two), the copy
-ends. It does, because each run after a job's first sends one part alone, with all the time that is
-left, before anything else is begun beside it (streaming.py): either that part is finished, and the
-next run goes on behind it, or one part does not fit. Nothing needs to be remembered from run to run
-but that it is not the first; what is estimated here decides on the speed alone.
+finishes. It does, because each run after a job's first sends one part alone, with all the time that
+is left, before it starts others beside it (streaming.py): either that part is finished, and the
+next run resumes behind it, or one part does not fit. Nothing needs to be stored from run to run but
+that it is not the first; what is estimated here affects the speed alone.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""The vendor's side of a streaming copy: ranged reads of a link, judged before a byte is believed.
+"""The vendor's side of a streaming copy: ranged reads of a link, validated before a byte is used.
 
-A link authorises GET on one object, and `Range` and `If-Match` beside it; nothing else may be sent
-(apartmentiq-api, "What a pre-signed S3 URL does and does not do"), least of all our token. An
-answer counts only if status, Content-Range and length say what was asked for. No body is decoded.
+A link authorises GET on one object; `Range` and `If-Match` may be added, and nothing else is sent:
+S3 refuses unsigned `x-amz-*` headers and a second kind of authorisation, and our token must not
+leak. An answer counts only if status, Content-Range and length are those asked for. No body is
+decoded.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["ExportSource", "LinkReader", "SourceChanged", "SourceHead"]
 
 _T = TypeVar("_T")
 
-CHUNK_BYTES = 256 * 1024  # measured: smaller costs CPU, larger only memory (design.md)
+CHUNK_BYTES = 256 * 1024  # measured: smaller costs CPU, larger only memory
 _DIGITS = 14  # S3's largest object has 48.8 TiB: fourteen digits of bytes
 _CONTENT_RANGE = re.compile(
     rf"bytes ([0-9]{{1,{_DIGITS}}})-([0-9]{{1,{_DIGITS}}})/([0-9]{{1,{_DIGITS}}})"

@@ -5,10 +5,10 @@ parts in order, each reading through a small buffer of its own into a part uploa
 conditional Complete. A part that fails is read again from the source, never kept "in case"; a part
 that is finished is never sent again, whatever happens to the attempt that sent it (checkpoint.py).
 
-All parts that may be in flight begin at once where that is known to go well: in a job's first run,
-with plenty of time, into a store that takes trailers. Otherwise one part goes first, alone. It
-tells how long parts take (pace.py says why the copy then ends), and a store that refuses trailers
-shows it by that one part, the only one that is read twice.
+All parts that may be in flight start at once where that is known to work: in a job's first run,
+with plenty of time, to a store that takes trailers. Otherwise one part goes first, alone. It shows
+how long parts take (pace.py says why the copy then finishes), and whether the store refuses
+trailers, at the price of that one part, the only one that is read twice.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The only builder of archive_export's clients: from settings to what takes Lambda's events.
 
 Built once per runtime, at the first invocation, and used by all that follow. Clients share one
-session (five clients: 320 ms of CPU instead of 574; design.md) and one TLS context.
+session (five clients: 320 ms of CPU instead of 574, measured 2026-11-23) and one TLS context.
 """
 
 from __future__ import annotations

@@ -3,9 +3,9 @@
 Values are checked here, once, with the variable's name in every complaint; no module below looks
 at os.environ.
 
-The names are settled (vocabulary, "Environment of the functions"). Beside them stand those of our
-libraries' own variables that would switch a promise off: with one of these no function works at
-all. What the others do is harmless, as tests/functional/test_switches.py shows.
+The names are settled: template.yaml sets them. Variables of our libraries that would disable a
+safeguard are listed beside them: with one of these no function starts. What the others do is
+harmless, as tests/functional/switches.py shows.
 """
 
 from __future__ import annotations
