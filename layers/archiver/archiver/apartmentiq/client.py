@@ -65,7 +65,7 @@ class ApartmentIq:
         self._tokens = TokenCache(credentials, self._request_token, http.now)
 
     def keep_away_until(self, epoch_seconds: float) -> None:
-        """Ask nothing before then: somebody in the fleet was told to wait."""
+        """Send nothing before then (seconds since the epoch): another run got a 429."""
         self._http.keep_away_until(epoch_seconds)
 
     def describe(self, job_id: str) -> Job:

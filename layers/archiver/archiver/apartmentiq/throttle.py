@@ -25,7 +25,7 @@ _MOST_SECONDS = 25 * 3600.0
 
 @dataclass
 class ThrottledHttp:
-    """An HttpClient that asks nothing too early. `publish` tells the fleet, in epoch seconds."""
+    """An HttpClient that keeps the throttle. `publish` shares it: seconds since the epoch."""
 
     http: HttpClient
     publish: Callable[[float], None]
@@ -42,7 +42,7 @@ class ThrottledHttp:
         return answer
 
     def keep_away_until(self, epoch_seconds: float) -> None:
-        """Take over what the fleet knows."""
+        """Take over the throttle that other runs stored (seconds since the epoch)."""
         self._closed_until = max(self._closed_until, epoch_seconds, key=self._seconds_left)
 
     def _seconds_left(self, until: float) -> float:

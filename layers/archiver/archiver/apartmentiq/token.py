@@ -29,7 +29,7 @@ class CredentialsSource(Protocol):
 
 
 class TokenCache:
-    """Gives the current token, asking for one only when there is none that will do."""
+    """Returns the current token, and requests one only if none is valid."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class TokenCache:
         self._asked_at: datetime | None = None
 
     def current(self) -> str:
-        """Return a token that is good for at least a minute, or for half its life if that is less.
+        """Return a token that is valid for at least a minute, or half its lifetime if that is less.
 
         Raises Deferral("credentials_missing" or "credentials_rejected") and what the token
         endpoint's other answers mean.

@@ -34,11 +34,11 @@ _REPLICAS_LAG = timedelta(minutes=5)
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One message's wish. `recheck` compares receipt and bucket first.
+    """What one message asks for. `recheck` compares receipt and bucket first.
 
     `asked_by` names the message, through all its delayed copies.
-    `hold` keeps the message and the claim ours for as long as the block lasts, and no longer than
-    a lease beyond our end: so a run that is killed is followed by another within a minute.
+    `hold` renews the lease and hides the message for as long as the block lasts: once the run is
+    killed both expire, and another run resumes within a minute.
     """
 
     job_id: str
@@ -52,7 +52,7 @@ class Vendor(Protocol):
     """ApartmentIQ, as far as the use case needs it (apartmentiq/client.py)."""
 
     def keep_away_until(self, epoch_seconds: float) -> None:
-        """Ask nothing before then."""
+        """Send the vendor nothing before then (seconds since the epoch)."""
 
     def describe(self, job_id: str) -> Job:
         """Return what the vendor tells of a job that may have an export."""
@@ -65,40 +65,43 @@ class Jobs(Protocol):
     """The items of jobs (aws/job_table.py)."""
 
     def read(self, job_id: str) -> KnownJob:
-        """Return what is known of a job, and what the fleet knows of the vendor and of outages."""
+        """Return a job's item, and the fleet's: the vendor's throttle, and what fails."""
 
     def keep(self, claim: Claim, checkpoint: Checkpoint | None) -> None:
-        """Write an upload down, or forget it; raises Deferral if the claim is ours no more."""
+        """Store a checkpoint, or remove it; raises Deferral if the claim was taken over."""
 
     def miss(self, receipt: Receipt, at: datetime) -> None:
-        """Write down that a receipt's object is gone; raises Deferral where there is another."""
+        """Store that a receipt's object is gone; raises Deferral where there is another receipt."""
 
     def move(self, move: states.Move) -> bool:
         """Make a move, and tell whether it was made."""
 
 
 class OneAtATime(Protocol):
-    """Guards a job against two attempts at once, and remembers the receipt (aws/once.py)."""
+    """Lets one attempt at a time work on a job, and stores the receipt (aws/once.py)."""
 
     def run(self, claim: Claim, attempt: Callable[[], Receipt]) -> Receipt:
-        """Fix the key and run the attempt, unless another holds the job; store its receipt."""
+        """Claim the job with its key, run the attempt, store its receipt.
+
+        Raises Deferral("in_progress_elsewhere") while another attempt has the lease.
+        """
 
 
 class Bucket(Protocol):
-    """The archive bucket, to look at what is there."""
+    """The archive bucket, as far as the use case reads it."""
 
     @property
     def bucket(self) -> str:
         """Its name."""
 
     def find(self, key: str) -> Found | None:
-        """Return what is at a key."""
+        """Return the object at a key, or None."""
 
     def uploads_at(self, key: str) -> list[Upload]:
         """Return the unfinished uploads at a key."""
 
     def abort_upload(self, upload: Upload) -> None:
-        """Give an upload up."""
+        """Abort an upload; its parts are deleted."""
 
 
 class Copies(Protocol):
@@ -107,14 +110,14 @@ class Copies(Protocol):
     def copy(
         self, link: Link, ask_for_link: Callable[[], Link], destination: Destination
     ) -> StoredObject:
-        """Copy, verify, commit."""
+        """Copy, verify, commit; raises what Copier.copy raises."""
 
 
 class Events(Protocol):
-    """Tells the company (aws/events.py)."""
+    """Emits events on the bus (aws/events.py)."""
 
     def emit(self, detail_type: str, detail: Mapping[str, Any]) -> None:
-        """Emit one event; it is accepted when this returns."""
+        """Emit one event; EventBridge has accepted it when this returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +148,8 @@ class ExportArchiver:
     def archive(self, request: Request) -> Archived:
         """Archive a job's export, unless it is archived already.
 
-        What fails because the invocation's time is up has not failed: it goes on in the next.
+        Raises an Interruption of errors.py for every other outcome. What fails because the
+        invocation's time is up is a Deferral("out_of_time"): the next run resumes it.
         """
         with request.hold():  # from the start: a run may be killed before it has read anything
             try:
@@ -172,7 +176,7 @@ class ExportArchiver:
         return self.now() - request.first_seen_at < _REPLICAS_LAG
 
     def give_up(self, job_id: str, asked_by: str) -> None:
-        """Abort what attempts at a job have left unfinished: this message will not go on with it.
+        """Abort what attempts at a job have left unfinished: this message will not resume it.
 
         Where a run holds the job, or another message has it, its upload is needed. What is there
         before it is forgotten is nobody's afterwards.

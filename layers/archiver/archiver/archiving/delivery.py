@@ -86,10 +86,10 @@ class SendsMessages(Protocol):
     """A queue that can be sent to (aws/queue.py)."""
 
     def send(self, body: str, attributes: Mapping[str, str], *, delay_seconds: int = 0) -> None:
-        """Send a message, perhaps later."""
+        """Send a message, delayed by 0 to 900 seconds (SQS's limit)."""
 
     def hide(self, receipt_handle: str, *, seconds: int) -> None:
-        """Let a received message come back after some seconds."""
+        """Hide a received message for so long; then SQS redelivers it."""
 
 
 class Jobs(Protocol):
@@ -143,7 +143,7 @@ class Delivery:
     max_wait: timedelta
 
     def handle(self, message: Message) -> None:
-        """Bring one message to its outcome; raises only what SQS is to redeliver."""
+        """Give one message its outcome; raises only what SQS is to redeliver."""
         if is_our_own_event(message.body):
             self._ignore(message)
             return
@@ -353,7 +353,7 @@ class Delivery:
         self._close(self._story(message, job_id, "ended_at_vendor", ended, then="deleted"))
 
     def _reject(self, message: Message, job_id: str | None, why: Interruption) -> None:
-        """Tell, then set aside: an event twice is better than a dead letter twice."""
+        """Emit, then dead-letter: an event twice is better than a dead letter twice."""
         self.events.emit("Export Rejected", _detail(job_id, why))
         self._give_up(message, job_id)
         self.outcomes.count_reason("Rejected", why.reason)
@@ -361,7 +361,7 @@ class Delivery:
         self._bury(message, job_id, why)
 
     def _fail(self, message: Message, job_id: str | None, failure: Failure) -> bool:
-        """Let the message come back with a growing delay, or wait if it may be an outage's failure.
+        """Have the message redelivered with backoff, or defer it if an outage may be the cause.
 
         On its last receive it is dead-lettered here, with the reason: SQS's own redrive would tell
         none. True if the message is done with.
@@ -395,7 +395,7 @@ class Delivery:
         return _LONGEST_OUTAGE if blame == "outage" else max(self.max_wait, _LEAST_PATIENCE)
 
     def _come_back(self, message: Message, job_id: str | None, failure: Failure) -> None:
-        """Let SQS redeliver the message after a growing delay."""
+        """Let SQS redeliver the message with backoff."""
         receives = message.receive_count
         if isinstance(failure, _SqsIsOut):
             delay_seconds = _hidden_from_sqs_outage(receives, self.max_receives)

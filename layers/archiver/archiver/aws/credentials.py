@@ -45,8 +45,8 @@ class SecretCredentials:
         """Return `client_id` and `client_secret`, or an `access_token`.
 
         Raises Deferral("credentials_missing") for a secret without a value, without these fields,
-        or that may not be read: people mend it, and the waiting jobs go on by themselves. Raises
-        Failure("aws_error") where the service is busy or out of order.
+        or that may not be read: people mend it, and waiting jobs go on by themselves. Raises
+        Failure("aws_error") where the service throttles or fails.
         """
         if self._cached is None or again:
             with self._steps.step("credentials"):

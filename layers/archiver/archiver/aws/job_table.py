@@ -41,7 +41,7 @@ class JobTable:
         self._table = Table(client, table_name)
 
     def read(self, job_id: str) -> KnownJob:
-        """Return what is known of a job, and the fleet's throttle: one consistent read of both."""
+        """Return a job's item and the fleet's throttle, by one consistent read of both."""
         key = job_item_key(job_id)
         with translated("Reading a job's item"):
             answer = self._table.client.batch_get_item(
@@ -59,7 +59,7 @@ class JobTable:
         return _known(found.get(key["id"]["S"], {}), found.get(_THROTTLE_KEY["id"]["S"], {}))
 
     def close_vendor(self, until: float) -> None:
-        """Tell the fleet to ask the vendor nothing before `until` (epoch seconds)."""
+        """Have no run ask the vendor before `until` (seconds since the epoch)."""
         with suppress(Refused):
             self._change(
                 "SET #until = :until",
@@ -95,7 +95,7 @@ class JobTable:
             )
 
     def extend_turn(self, until: float) -> None:
-        """Let nobody try before then (epoch seconds)."""
+        """Let no other run try before then (seconds since the epoch)."""
         with suppress(Refused):
             self._change(
                 "SET turn_until = :until",
@@ -138,10 +138,10 @@ class JobTable:
     # --- jobs ---
 
     def keep(self, claim: Claim, checkpoint: Checkpoint | None) -> None:
-        """Write an upload down, or forget it (None); only for whoever owns the job.
+        """Store a checkpoint, or remove it (None); for the owner of the job only.
 
         One that was overtaken raises Deferral("in_progress_elsewhere"): it must neither have an
-        upload that others do not know of, nor abort one that they go on with.
+        upload that others do not know of, nor abort one that they resume.
         """
         try:
             self._table.make(states.keep(claim, checkpoint), "Writing down an upload")
@@ -151,7 +151,7 @@ class JobTable:
             ) from refused
 
     def miss(self, receipt: Receipt, at: datetime) -> None:
-        """Write down that a receipt's object is gone; raises Deferral where there is another."""
+        """Store that a receipt's object is gone; raises Deferral where there is another receipt."""
         try:
             self._table.make(states.miss(receipt, at), "Writing down that an object is gone")
         except Refused as refused:

@@ -116,7 +116,7 @@ class ObjectStore:
         return self.put_blindly(spec, body, crc)
 
     def put_blindly(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed:
-        """Do what `put` does, and look at nothing first: it is the store's own refusal that counts.
+        """Do what `put` does without the HEAD: the store's own refusal is what is asked for.
 
         For a probe (probe.py); a store that ignores the condition overwrites what is there.
         """
@@ -296,7 +296,7 @@ class ObjectStore:
         return "committed"
 
     def abort_upload(self, upload: Upload) -> None:
-        """Give an upload up, until nothing is left of it; one that is gone already is fine.
+        """Abort an upload, until no part of it is listed; one that is gone already is fine.
 
         API reference, AbortMultipartUpload: parts that are under way may still succeed, so that an
         upload is to be aborted until the list of its parts is empty. What comes later yet, the

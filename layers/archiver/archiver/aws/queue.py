@@ -55,7 +55,7 @@ class Queue:
         return taken
 
     def hide(self, receipt_handle: str, *, seconds: int) -> None:
-        """Let a received message come back `seconds` from now."""
+        """Set a received message's visibility timeout, in seconds from now (0 to 43,200)."""
         with translated("Changing a message's visibility"):
             self._client.change_message_visibility(
                 QueueUrl=self._url, ReceiptHandle=receipt_handle, VisibilityTimeout=seconds

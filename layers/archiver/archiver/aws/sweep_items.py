@@ -46,7 +46,7 @@ class SweepItems:
         self._pause = pause
 
     def vendor_closed_until(self) -> float:
-        """Return until when nobody in the fleet may ask the vendor, in epoch seconds; 0: never."""
+        """Return until when the throttle holds, in seconds since the epoch; 0: it does not."""
         with translated("Reading the vendor's throttle"):
             answer = self._client.get_item(
                 TableName=self._table_name, Key=_THROTTLE_KEY, ConsistentRead=True
@@ -93,7 +93,7 @@ class SweepItems:
         return answer.get("Responses", {}).get(self._table_name, []), left.get("Keys", [])
 
     def mark_queued(self, job_id: str, known: JobRecord | None, at: datetime) -> None:
-        """Write down that a job was queued, unless its item has changed since it was read.
+        """Store that a job was queued, unless its item has changed since it was read.
 
         And how often one was that had its end here.
         """
@@ -103,7 +103,7 @@ class SweepItems:
         Table(self._client, self._table_name).is_made(move, "Writing down that a job is queued")
 
     def place(self) -> Place | None:
-        """Return where the last scheduled sweep broke off; one that cannot be read is none."""
+        """Return where the last scheduled sweep stopped; a position that cannot be read is none."""
         with translated("Reading the sweep's place"):
             answer = self._client.get_item(
                 TableName=self._table_name, Key=_PLACE_KEY, ConsistentRead=True
@@ -115,7 +115,7 @@ class SweepItems:
             return None  # another version wrote it: a whole sweep is always right
 
     def keep_place(self, place: Place) -> None:
-        """Write down where the next one goes on; the table's TTL removes what nobody needs."""
+        """Store where the next sweep continues; the table's TTL removes what nobody needs."""
         expires_at = place.started_at + PLACE_LIVES
         with translated("Writing down the sweep's place"):
             self._client.put_item(

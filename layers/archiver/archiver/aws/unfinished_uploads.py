@@ -48,7 +48,7 @@ class UnfinishedUploads:
         )
 
     def abort(self, upload: UnfinishedUpload) -> None:
-        """Give an upload up; one that is gone already is fine. Raises Failure("aws_error")."""
+        """Abort an upload; one that is gone already is fine. Raises Failure("aws_error")."""
         with translated("Aborting an abandoned upload"):
             try:
                 self._client.abort_multipart_upload(

@@ -58,7 +58,7 @@ class Uploads:
         *,
         with_checksums: bool = False,
     ) -> OpenUpload:
-        """Go on with the known upload if it is of the same source, else begin another.
+        """Resume the known upload if it has the same source, else begin another.
 
         `with_checksums`: take over only parts whose checksum the store lists (S3 does), for the
         whole's is to be compared before the commit makes it visible. Raises UploadGone where the
@@ -101,7 +101,7 @@ class Uploads:
         return again
 
     def forget(self) -> None:
-        """Go on without the known upload, for it is gone."""
+        """Forget the known upload, for it is gone."""
         self.known = None
 
     def discard(self) -> None:

@@ -81,7 +81,7 @@ class Copier:
         """Put the export at its key, exactly once, verified.
 
         Raises Rejection("object_conflict") where another object is there, Deferral("out_of_time" or
-        "in_progress_elsewhere"), and Failure. What is not committed then stays to be gone on with.
+        "in_progress_elsewhere"), and Failure. An uncommitted upload then stays, to be resumed.
         """
         uploads = Uploads(
             self.store,

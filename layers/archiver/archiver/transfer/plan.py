@@ -63,7 +63,7 @@ class PartPlan:
     def fits_one_put(self, size_bytes: int, seconds: float) -> bool:
         """Tell whether an export is archived by one PUT in a run that has so many seconds.
 
-        It is read first and written then, and neither can be gone on with by another run. Up to 1
+        It is read first and written then, and neither can be resumed by another run. Up to 1
         MiB there is nothing to gain by parts.
         """
         in_time = int(seconds * self.slowest_bytes_per_second / 2)

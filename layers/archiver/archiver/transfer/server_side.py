@@ -74,7 +74,7 @@ class ServerSideCopy:
         )
 
     def copy(self, source: GrantedSource, spec: ObjectSpec, uploads: Uploads) -> Copied:
-        """Copy and commit, going on with what an earlier attempt has finished.
+        """Copy and commit, resuming with the parts that an earlier attempt finished.
 
         Raises SourceNotGranted, after which the caller streams, Deferral("out_of_time"), and the
         Failure of an S3 that refuses even one part at a time.

@@ -126,10 +126,10 @@ class StreamingCopy:
         spec: ObjectSpec,
         uploads: Uploads,
     ) -> Copied:
-        """Copy in parts and commit them, going on with what an earlier attempt has finished.
+        """Copy in parts and commit them, resuming with those that an earlier attempt finished.
 
         `opened` is the reader that asked for the export: the first part goes on from its answer.
-        An upload that is not committed stays, for the next attempt to go on with. Raises WrongBytes
+        An upload that is not committed stays, for the next attempt to resume. Raises WrongBytes
         where the copy is not what the source tells: then it is of no use to anybody.
         """
         while True:
@@ -219,7 +219,7 @@ class StreamingCopy:
         )
 
     def retrying(self, act: Callable[[], _T], give_up: Callable[[], bool] = bool) -> _T:
-        """Do what may pass within seconds again, with growing pauses; the last error is raised.
+        """Retry what may pass within seconds, with backoff; the last error is raised.
 
         Without `give_up` (`bool()` is False) every try is used that there is time for.
         """

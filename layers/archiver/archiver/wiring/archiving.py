@@ -80,9 +80,9 @@ _BEATS_PER_LEASE = 3  # two may fail before a lease is lost
 
 
 class Application:
-    """One runtime's archiver: everything built, nothing asked yet.
+    """One runtime's archiver: everything built, no request sent yet.
 
-    `outside` and `plan` are for those who try it in a world of their own; Lambda gives neither.
+    `outside` and `plan` are for simulations and measurements; Lambda passes neither.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Application:
 
     @cached_property
     def delivery(self) -> Delivery:
-        """What takes messages."""
+        """Return what handles messages."""
         settings = self._settings
         return Delivery(
             archiver=self._archiver,

@@ -36,7 +36,7 @@ _CONFIG = Config(
 def build_callback_reception(
     settings: CallbackSettings, *, log: Log, counts: Counts, outside: Outside | None = None
 ) -> CallbackReception:
-    """Build everything; nothing is asked yet. Lambda gives no `outside`: it is for simulations."""
+    """Build everything, without a request. `outside` is for simulations; Lambda passes none."""
     client = outside.client if outside else _real_client()
     secrets: SecretsManagerClient = client("secretsmanager", _CONFIG)
     sqs: SQSClient = client("sqs", _CONFIG)

@@ -48,7 +48,7 @@ _GOOD_ENDPOINT = re.compile(r"https://.*|http://(localhost|127\.0\.0\.1)(:[0-9]+
 
 
 class SettingsError(ValueError):
-    """The environment cannot be worked with; the text names the variable and what it needs."""
+    """A variable is missing or wrong; the text names it and what it needs."""
 
 
 @dataclass(frozen=True, slots=True)

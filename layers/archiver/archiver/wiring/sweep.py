@@ -77,7 +77,7 @@ class World(Protocol):
 
 
 class Sweeper:
-    """One runtime's sweeps: everything built, nothing asked yet."""
+    """One runtime's sweeps: everything built, no request sent yet."""
 
     def __init__(
         self,
