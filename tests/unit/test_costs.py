@@ -283,7 +283,7 @@ def test_the_plot_says_its_units_and_what_happens_at_its_steps() -> None:
 
 
 def test_the_plot_in_the_docs_is_well_formed() -> None:
-    """The README shows it: a picture without outside references, for light and for dark pages."""
+    """It is a picture without outside references, for light and for dark pages."""
     text = (DOCS / "costs.svg").read_text(encoding="utf-8")
     assert len(_lines(text)) == 6
     assert "prefers-color-scheme: dark" in text
