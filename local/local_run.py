@@ -1,4 +1,4 @@
-"""The local run as the tools see it: STACK=local means the stack that `make local` keeps up.
+"""The local run as the tools see it: `--stack local` is the stack that `make local` keeps up.
 
 It points this process's AWS clients at the run by the environment, as a person would by the
 variables that `make local` prints. It must not start anything.
