@@ -130,7 +130,8 @@ check-template: $(READY) ## lint template.yaml as CloudFormation and as SAM
 # What it cannot see, and how to see that with a network, is in docs/deploying.md.
 .PHONY: audit-lock
 audit-lock: $(READY) ## review the locks: pins, hashes, licences, reasons; asks no network
-	@$(BIN)/python -m local.supply_chain audit-lock
+	@bash .ci/audit-licences $(BIN)/python
+	@$(BIN)/python -m pytest tests/architecture/test_locks.py
 
 .PHONY: audit-known
 audit-known: $(READY) ## ask the public databases for known vulnerabilities of the locked packages (internet)
@@ -197,7 +198,7 @@ ARCHITECTURE ?= arm64
 .aws-sam/build/.finished-$(ARCHITECTURE): $(READY) $(BUILD_SOURCES) .aws-sam/sources
 	PATH="$(CURDIR)/$(BIN):$$PATH" LAYER_PLATFORM=$(ARCHITECTURE) LAYER_PYTHON_VERSION=3.13 \
 	  bash .ci/sam-offline build --build-dir .aws-sam/build --parameter-overrides Architecture=$(ARCHITECTURE)
-	@$(BIN)/python -m local.supply_chain sbom .aws-sam/build .aws-sam/sbom-$(ARCHITECTURE).cdx.json
+	@bash .ci/write-bill $(VENV) .aws-sam/build .aws-sam/sbom-$(ARCHITECTURE).cdx.json
 	@touch $@
 
 # The same layout for this machine's interpreter and processor: what the local runtime loads.
@@ -215,7 +216,7 @@ build: .aws-sam/build/.finished-$(ARCHITECTURE) ## build for Lambda, with its bi
 
 .PHONY: check-reproducible
 check-reproducible: $(READY) ## build twice in two folders and compare every byte (ARCHITECTURE=arm64 or x86_64)
-	@$(BIN)/python -m local.supply_chain check-reproducible --architecture $(ARCHITECTURE)
+	@bash .ci/check-reproducible $(ARCHITECTURE)
 
 .PHONY: build-local
 build-local: emulator .aws-sam/local/.finished # for this machine's interpreter; demo, local and test need it
