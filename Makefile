@@ -242,6 +242,17 @@ delete: $(BIN)/archiver ## delete a stage's stack; bucket, table and credentials
 dashboard-picture: build-local ## draw docs/dashboard.svg from a local run of half a minute
 	@$(BIN)/python -m tests.pictures.dashboard
 
+.PHONY: check-pictures
+check-pictures: $(READY) ## draw in the drawing venv, and hold docs/*.svg to what a page needs
+	@$(BIN)/python -m tests.locked_venv .cache/pictures/venv .ci/pictures-requirements.txt
+	@$(BIN)/python -m pytest tests/pictures
+
+.PHONY: pictures-lock
+pictures-lock: $(READY) # refresh the lock of what draws
+	$(BIN)/uv pip compile --quiet --upgrade .ci/pictures-requirements.in \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  -o .ci/pictures-requirements.txt
+
 # What these did, `archiver` does (CHANGELOG): they say so for one release.
 MOVED := verify status dashboard trace audit callback-url rotate-callback-token reconcile
 .PHONY: $(MOVED)
