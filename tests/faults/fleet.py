@@ -61,6 +61,8 @@ class Journal:
         """Write a line."""
         self._write(msg, fields)
 
+    error = warning
+
     def exception(self, msg: object, **fields: Any) -> None:  # noqa: ANN401 - the logger's own
         """Write a line and whatever a traceback would show of the exception's texts."""
         self._write(msg, fields)
