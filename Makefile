@@ -52,7 +52,7 @@ KEEP_BYTECODE := env -u PYTHONDONTWRITEBYTECODE
 # Tables of the vendor's and S3's odd answers, each row a run of the handler, and simulated worlds: what
 # makes `make test` more than five minutes long (docs/decisions/2026-11-26-what-make-test-runs.md).
 WIDE := tests/alarms tests/faults tests/fuzz \
-  $(addprefix tests/functional/test_,answers.py links.py vendor_answers.py wrong_bytes.py)
+  $(addprefix tests/functional/test_,answers.py copies_spoilt.py links.py vendor_answers.py wrong_bytes.py)
 PYTEST := $(KEEP_BYTECODE) $(BIN)/python -m pytest -p tests.taint.plugin -n 4 --dist loadscope
 
 # What linters and `make check` judge is judged there alone.
