@@ -49,10 +49,12 @@ test test-wide taint faults test-s3 fuzz kills check: export PYTHONUTF8 := 1
 # process that a test starts would compile what it imports.
 KEEP_BYTECODE := env -u PYTHONDONTWRITEBYTECODE
 
-# Tables of the vendor's and S3's odd answers, each row a run of the handler, and simulated worlds: what
-# makes `make test` more than five minutes long (docs/decisions/2026-11-26-what-make-test-runs.md).
-WIDE := tests/alarms tests/faults tests/fuzz \
-  $(addprefix tests/functional/test_,answers.py copies_spoilt.py links.py vendor_answers.py wrong_bytes.py)
+# Tables of the vendor's and S3's odd answers, each row a run of the handler; the manual's commands, by
+# AWS's own command line; simulated worlds: what makes `make test` more than five minutes long
+# (docs/decisions/2026-11-26-what-make-test-runs.md, 2026-11-26-what-earns-its-keep.md).
+WIDE := tests/alarms tests/faults tests/fuzz tests/end_to_end/test_operations.py \
+  $(addprefix tests/functional/test_,answers.py copies_spoilt.py links.py vendor_answers.py \
+  wrong_bytes.py)
 PYTEST := $(KEEP_BYTECODE) $(BIN)/python -m pytest -p tests.taint.plugin -n 4 --dist loadscope
 
 # What linters and `make check` judge is judged there alone.
@@ -62,7 +64,8 @@ test: build-local $(BIN)/archiver ## unit, template, functional, integration, en
 	@$(PYTEST) --ignore tests/architecture $(addprefix --ignore ,$(WIDE)) $(ARGS)
 
 .PHONY: test-wide
-test-wide: $(READY) ## the rest: each odd answer, link and wrong byte; alarms; a smoke of faults and fuzz
+test-wide: build-local $(BIN)/archiver ## the rest: each odd answer, link and wrong byte; alarms; a smoke of faults and fuzz
+	@$(BIN)/python -m tests.locked_venv .cache/cli/venv .ci/cli-requirements.txt
 	@$(PYTEST) $(WIDE) $(ARGS)
 
 # `make test` searches as well; here are the tiers alone in which our code runs.

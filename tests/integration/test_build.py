@@ -21,9 +21,8 @@ def written_bill(output: Path) -> str:
 
 
 def test_the_bill_lists_every_locked_package_and_no_other(tmp_path: Path) -> None:
-    """By version, with its licence and what it needs; written again, it is the same."""
-    text = written_bill(tmp_path / "bill.json")
-    bill = json.loads(text)
+    """By version, with its licence and what it needs."""
+    bill = json.loads(written_bill(tmp_path / "bill.json"))
     locked = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", LOCK.read_text(), re.MULTILINE))
     listed = {re.sub(r"[-_.]+", "-", c["name"]): c for c in bill["components"]}
     assert {name: c["version"] for name, c in listed.items()} == locked
@@ -35,7 +34,6 @@ def test_the_bill_lists_every_locked_package_and_no_other(tmp_path: Path) -> Non
         "jmespath",
         "s3transfer",
     }
-    assert written_bill(tmp_path / "again.json") == text
 
 
 def test_no_path_of_the_building_machine_is_in_the_build() -> None:
