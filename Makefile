@@ -79,8 +79,9 @@ faults: $(READY) ## seeded fault schedules, and the breakages they must catch: N
 	@$(BIN)/python -m tests.faults --schedules $(or $(N),10000) $(if $(SEED),--seed $(SEED))
 
 .PHONY: explore
-explore: $(READY) ## every schedule of small scenarios, and the breakages they must catch: LEVEL=1 (2 and 3 go deeper)
-	@$(BIN)/python -m tests.faults.explore --level $(or $(LEVEL),1) --seconds $(or $(SECONDS),120)
+explore: $(READY) ## every schedule of small scenarios, and the breakages they must catch (PREEMPTIONS=2 FAULTS=1 SECONDS=60, of CPU, a scenario)
+	@$(BIN)/python -m tests.faults.explore \
+	  $(if $(PREEMPTIONS),--preemptions $(PREEMPTIONS)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 # In a venv of their own, made from their own lock; nothing leaves this machine once it is there.
 .PHONY: test-s3

@@ -67,6 +67,24 @@ def call_aws(
     Its time-outs are those that the application gave its client. Raises what boto3 raises: the
     service's ClientError, HTTPClientError, deadline.TimeIsUp.
     """
+    try:
+        answer = _tried(chaos, name, act, faults, weight=weight, locked=locked)
+    except Exception as error:
+        chaos.hear(name, error)
+        raise
+    chaos.hear(name, answer)
+    return answer
+
+
+def _tried(
+    chaos: Chaos,
+    name: str,
+    act: Callable[[], _T],
+    faults: Sequence[Fault],
+    *,
+    weight: float,
+    locked: bool,
+) -> _T:
     side = name.partition(" ")[0]
     chaos.check()
     drawn = chaos.pick(side, "aws", faults, weight)
@@ -82,7 +100,7 @@ def call_aws(
             except ClientError:
                 if number == _TRIES or fault is None or not fault.retried:
                     raise
-            chaos.sleep(chaos.random.random() * 2 ** (number - 1))
+            chaos.rest(chaos.random.random() * 2 ** (number - 1))
     raise AssertionError  # the loop returns or raises
 
 
