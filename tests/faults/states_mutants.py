@@ -101,6 +101,11 @@ def _not_made(move: str) -> Mutation:
     return _changed(change)
 
 
+def _without_context(application: Application) -> None:
+    """Let Powertools not know when the invocation ends: its claim is over when it is made."""
+    cast("Any", application._once).register = lambda _: None
+
+
 def _remembering(application: Application) -> None:
     """Answer from a record beside the item, as Powertools' cache or its own records would."""
     once = cast("Any", application._once)
@@ -121,6 +126,7 @@ _RECORDS: WeakKeyDictionary[Any, dict[str, Receipt]] = WeakKeyDictionary()  # of
 CAUGHT_IN: dict[str, str] = {
     "claim: on a stale read": "two messages",
     "claim: passes another's lease": "two messages",
+    "claim: the Lambda context is not registered": "two messages",
     "claim: passes a claim of old code's": "old code and new",
     "keep: not fenced": "one message",
     "extend: not made": "a copy longer than a lease",
@@ -146,6 +152,7 @@ MUTANTS: dict[str, Mutation] = {
         *("#attempts = :attempts_as_read", "attribute_not_exists(#attempts)"),
     ),
     "claim: passes another's lease": _without("claim", _LEASE),
+    "claim: the Lambda context is not registered": Mutation(application=_without_context),
     "claim: passes a claim of old code's": _without("claim", _OLD),
     "keep: not fenced": _without("keep", _OWNER, _COUNTED, "attribute_exists(#held_until)"),
     "extend: not made": _not_made("extend"),
