@@ -17,7 +17,7 @@ __all__ = ["DEAD_LETTERS", "QUEUE", "Letter", "Queues"]
 
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/archiver-queue"
 DEAD_LETTERS = "https://sqs.us-east-1.amazonaws.com/123456789012/archiver-dead-letters"
-_FAULTS = service_faults(throttle="RequestThrottled", status=403)
+_FAULTS = service_faults("sqs")
 _MAX_DELAY_SECONDS = 900
 _MAX_VISIBILITY_SECONDS = 43_200
 

@@ -14,7 +14,7 @@ from tests.faults.fleet import Invocation
 __all__ = ["Table"]
 
 Item = dict[str, Any]
-_FAULTS = service_faults(throttle="ProvisionedThroughputExceededException")
+_FAULTS = service_faults("dynamodb")
 
 
 class Table:
