@@ -49,10 +49,12 @@ test test-wide taint faults test-s3 fuzz kills check: export PYTHONUTF8 := 1
 # process that a test starts would compile what it imports.
 KEEP_BYTECODE := env -u PYTHONDONTWRITEBYTECODE
 
-# Tables of the vendor's and S3's odd answers, each row a run of the handler, and simulated worlds: what
-# makes `make test` more than five minutes long (docs/decisions/2026-11-26-what-make-test-runs.md).
-WIDE := tests/alarms tests/faults tests/fuzz \
-  $(addprefix tests/functional/test_,answers.py links.py vendor_answers.py wrong_bytes.py)
+# Tables of the vendor's and S3's odd answers, each row a run of the handler; the manual's commands, by
+# AWS's own command line; simulated worlds: what makes `make test` more than five minutes long
+# (docs/decisions/2026-11-26-what-make-test-runs.md, 2026-11-26-what-earns-its-keep.md).
+WIDE := tests/alarms tests/faults tests/fuzz tests/end_to_end/test_operations.py \
+  $(addprefix tests/functional/test_,answers.py copies_spoilt.py links.py vendor_answers.py \
+  wrong_bytes.py)
 PYTEST := $(KEEP_BYTECODE) $(BIN)/python -m pytest -p tests.taint.plugin -n 4 --dist loadscope
 
 # What linters and `make check` judge is judged there alone.
@@ -62,7 +64,8 @@ test: build-local $(BIN)/archiver ## unit, template, functional, integration, en
 	@$(PYTEST) --ignore tests/architecture $(addprefix --ignore ,$(WIDE)) $(ARGS)
 
 .PHONY: test-wide
-test-wide: $(READY) ## the rest: each odd answer, link and wrong byte; alarms; a smoke of faults and fuzz
+test-wide: build-local $(BIN)/archiver ## the rest: each odd answer, link and wrong byte; alarms; a smoke of faults and fuzz
+	@$(BIN)/python -m tests.locked_venv .cache/cli/venv .ci/cli-requirements.txt
 	@$(PYTEST) $(WIDE) $(ARGS)
 
 # `make test` searches as well; here are the tiers alone in which our code runs.
@@ -76,8 +79,9 @@ faults: $(READY) ## seeded fault schedules, and the breakages they must catch: N
 	@$(BIN)/python -m tests.faults --schedules $(or $(N),10000) $(if $(SEED),--seed $(SEED))
 
 .PHONY: explore
-explore: $(READY) ## every schedule of small scenarios, and the breakages they must catch: LEVEL=1 (2 and 3 go deeper)
-	@$(BIN)/python -m tests.faults.explore --level $(or $(LEVEL),1) --seconds $(or $(SECONDS),120)
+explore: $(READY) ## every schedule of small scenarios, and the breakages they must catch (PREEMPTIONS=2 FAULTS=1 SECONDS=60, of CPU, a scenario)
+	@$(BIN)/python -m tests.faults.explore \
+	  $(if $(PREEMPTIONS),--preemptions $(PREEMPTIONS)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 # In a venv of their own, made from their own lock; nothing leaves this machine once it is there.
 .PHONY: test-s3
@@ -130,7 +134,8 @@ check-template: $(READY) ## lint template.yaml as CloudFormation and as SAM
 # What it cannot see, and how to see that with a network, is in docs/deploying.md.
 .PHONY: audit-lock
 audit-lock: $(READY) ## review the locks: pins, hashes, licences, reasons; asks no network
-	@$(BIN)/python -m local.supply_chain audit-lock
+	@bash .ci/audit-licences $(BIN)/python
+	@$(BIN)/python -m pytest tests/architecture/test_locks.py
 
 .PHONY: audit-known
 audit-known: $(READY) ## ask the public databases for known vulnerabilities of the locked packages (internet)
@@ -197,7 +202,7 @@ ARCHITECTURE ?= arm64
 .aws-sam/build/.finished-$(ARCHITECTURE): $(READY) $(BUILD_SOURCES) .aws-sam/sources
 	PATH="$(CURDIR)/$(BIN):$$PATH" LAYER_PLATFORM=$(ARCHITECTURE) LAYER_PYTHON_VERSION=3.13 \
 	  bash .ci/sam-offline build --build-dir .aws-sam/build --parameter-overrides Architecture=$(ARCHITECTURE)
-	@$(BIN)/python -m local.supply_chain sbom .aws-sam/build .aws-sam/sbom-$(ARCHITECTURE).cdx.json
+	@bash .ci/write-bill $(VENV) .aws-sam/build .aws-sam/sbom-$(ARCHITECTURE).cdx.json
 	@touch $@
 
 # The same layout for this machine's interpreter and processor: what the local runtime loads.
@@ -215,7 +220,7 @@ build: .aws-sam/build/.finished-$(ARCHITECTURE) ## build for Lambda, with its bi
 
 .PHONY: check-reproducible
 check-reproducible: $(READY) ## build twice in two folders and compare every byte (ARCHITECTURE=arm64 or x86_64)
-	@$(BIN)/python -m local.supply_chain check-reproducible --architecture $(ARCHITECTURE)
+	@bash .ci/check-reproducible $(ARCHITECTURE)
 
 .PHONY: build-local
 build-local: emulator .aws-sam/local/.finished # for this machine's interpreter; demo, local and test need it
@@ -240,6 +245,17 @@ delete: $(BIN)/archiver ## delete a stage's stack; bucket, table and credentials
 .PHONY: dashboard-picture
 dashboard-picture: build-local ## draw docs/dashboard.svg from a local run of half a minute
 	@$(BIN)/python -m tests.pictures.dashboard
+
+.PHONY: check-pictures
+check-pictures: $(READY) ## draw in the drawing venv, and hold docs/*.svg to what a page needs
+	@$(BIN)/python -m tests.locked_venv .cache/pictures/venv .ci/pictures-requirements.txt
+	@$(BIN)/python -m pytest tests/pictures
+
+.PHONY: pictures-lock
+pictures-lock: $(READY) # refresh the lock of what draws
+	$(BIN)/uv pip compile --quiet --upgrade .ci/pictures-requirements.in \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  -o .ci/pictures-requirements.txt
 
 # What these did, `archiver` does (CHANGELOG): they say so for one release.
 MOVED := verify status dashboard trace audit callback-url rotate-callback-token reconcile

@@ -371,12 +371,6 @@ class LocalCloud:
         return f"{outputs['CallbackBaseUrl'].rstrip('/')}/{value['SecretString'].strip()}"
 
     @property
-    def sweep_function(self) -> str | None:
-        """The name of the function that looks for completed jobs; None where there is none."""
-        pool = self._pools.get(SWEEP_FUNCTION)
-        return pool.function.name if pool else None
-
-    @property
     def endpoints_path(self) -> Path:
         """The file that tells tools where everything is; readable by its owner only."""
         return self.state_folder / "endpoints.json"

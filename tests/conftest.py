@@ -7,6 +7,8 @@ file that has a cloud of its own; such a file needs no more than to stay whole (
 
 from __future__ import annotations
 
+import atexit
+import os
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,9 @@ from local.surroundings import leave_the_person_out
 TESTS = Path(__file__).resolve().parent
 # A person's profile, endpoints and proxies are not for tests, and not for what they start.
 leave_the_person_out()
-# Named on the command line alone: `make test-s3` installs servers, `make elsewhere` takes minutes.
-collect_ignore = ["s3", "elsewhere"]
+# Named on the command line alone: `make test-s3` installs servers, `make check-pictures` a drawer,
+# and `make elsewhere` takes minutes.
+collect_ignore = ["s3", "elsewhere", "pictures"]
 
 # Hypothesis would fail an example that takes 200 ms, which says something of a busy machine only.
 settings.register_profile("any machine", deadline=None)
@@ -41,3 +44,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let `-n` hand files out in the order in which they stand, not by their number of tests."""
     if hasattr(config.option, "loadscopereorder"):  # xdist is there
         config.option.loadscopereorder = False
+    if hasattr(config, "workerinput"):
+        # A worker ends when all that it saw is told and all others' clean-up (registered later, run
+        # earlier) is done. Python's own, of its modules, says nothing of a test; it takes a second,
+        # and duckdb's binding prints pages about types that others still refer to.
+        atexit.register(os._exit, 0)

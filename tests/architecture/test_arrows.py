@@ -43,6 +43,7 @@ PURE = {
     "archiver.job",
     "archiver.apartmentiq.listing",
     "archiver.archiving.message",
+    "archiver.log",
     "archiver.moment",
     "archiver.archiving.object_key",
     "archiver.outage",
@@ -75,11 +76,15 @@ PURE_LIBRARY = {
     "typing",
     "urllib.parse",
 }
-BUILDERS = {"archiver.wiring.archiving", "archiver.wiring.callbacks", "archiver.wiring.sweep"}
+BUILDERS = {
+    *("archiver.wiring.archiving", "archiver.wiring.callbacks", "archiver.wiring.sweep"),
+    *("archiver.wiring.clients", "archiver.wiring.world"),
+}
 FUNCTIONS = ["archive_export", "receive_callback", "reconcile_exports"]
 # What a callback's cold start must not pay for.
 ONLY_ARCHIVING_NEEDS = (
-    *("archiver.wiring.archiving", "archiver.transfer", "archiver.network.https"),
+    *("archiver.wiring.archiving", "archiver.wiring.world", "archiver.transfer"),
+    "archiver.network.https",
     "archiver.network.tls",
     "archiver.aws.",
 )

@@ -13,14 +13,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from archiver.transfer.plan import IN_FLIGHT, PartPlan, PartRange, cut
 from tests.bench.figures import PRICES, PRICES_AS_OF
+from tests.pictures.draw import draw
 
 __all__ = [
     "CHOSEN_MB",
@@ -29,10 +29,10 @@ __all__ = [
     "Measured",
     "Network",
     "cost_of",
-    "draw_plot",
     "gb_seconds",
     "largest_export_gib",
     "main",
+    "plot",
     "prices",
     "put_between_markers",
     "requests_of",
@@ -601,163 +601,125 @@ def put_between_markers(page: str, tables: str) -> str:
 _PLOTTED_MB = (128, CHOSEN_MB, 1024)
 _SMALLEST, _LARGEST = MIB, 100 * GIB
 _POINTS_PER_DOUBLING = 4
-_WIDTH, _HEIGHT = 920, 400
-_TOP, _BOTTOM, _PANEL_WIDTH = 76, 344, 360
-_SIZE_TICKS = (
-    *((MIB, "1 MiB"), (10 * MIB, "10 MiB"), (100 * MIB, "100 MiB"), (GIB, "1 GiB")),
-    *((10 * GIB, "10 GiB"), (100 * GIB, "100 GiB")),
-)
-# Where the plan changes, and what it does from there on.
-_STEPS = (
-    (_PLAN.single_put_bytes, ("above 16 MiB in parts:", "four requests, not one")),
-    (_PLAN.fewest_parts * _PLAN.large_part_bytes, ("from 1 GiB on", "256 MiB a part")),
-)
-# The background is painted, so that the plot is readable whatever page it stands on. Lines differ
-# in their dashes as well as in their colours.
-_STYLE = """
-text { font: 12px system-ui, sans-serif; fill: #1f2328 }
-.title { font-size: 14px; font-weight: 600 }
-.paper { fill: #ffffff }
-.grid { stroke: #d1d9e0; stroke-width: 1 }
-.limit { stroke: #cf222e; stroke-width: 1; stroke-dasharray: 2 3 }
-.step { stroke: #59636e; stroke-width: 1; stroke-dasharray: 1 3 }
-.word { font-size: 11px }
-.line { fill: none; stroke-width: 2 }
-.m128 { stroke: #0969da }
-.m192 { stroke: #bc4c00; stroke-dasharray: 7 3 }
-.m1024 { stroke: #1a7f37; stroke-dasharray: 2 2 }
-@media (prefers-color-scheme: dark) {
-text { fill: #f0f6fc }
-.paper { fill: #0d1117 }
-.grid { stroke: #30363d }
-.limit { stroke: #ff7b72 }
-.step { stroke: #9198a1 }
-.m128 { stroke: #58a6ff }
-.m192 { stroke: #ffa657 }
-.m1024 { stroke: #56d364 }
+_SIZE_TICKS = {
+    MIB: "1 MiB",
+    10 * MIB: "10 MiB",
+    100 * MIB: "100 MiB",
+    GIB: "1 GiB",
+    10 * GIB: "10 GiB",
+    100 * GIB: "100 GiB",
 }
-"""
+# Where the plan changes, and what it does from there on.
+_STEPS = {
+    _PLAN.single_put_bytes: "above 16 MiB|in parts: four|requests, not one",
+    _PLAN.fewest_parts * _PLAN.large_part_bytes: "from 1 GiB on|256 MiB a part",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class _Panel:
-    """One log-log picture: a value over the size of the export."""
-
-    title: str
-    left: float
-    lowest: int  # powers of ten
-    highest: int
-    tick: Callable[[int], str]
-    value: Callable[[int, int], float]  # (size_bytes, memory_mb)
-    limits: tuple[float, ...] = ()
-    words: bool = False  # on the plan's steps
-
-    def x(self, size_bytes: int) -> float:
-        return self.left + _PANEL_WIDTH * _share_of_log(size_bytes, _SMALLEST, _LARGEST)
-
-    def y(self, value: float) -> float:
-        share = _share_of_log(value, 10.0**self.lowest, 10.0**self.highest)
-        return _BOTTOM - (_BOTTOM - _TOP) * share
-
-    def draw(self) -> list[str]:
-        lines = (self._line(memory_mb) for memory_mb in _PLOTTED_MB)
-        return [*self._axes(), *self._limit_lines(), *self._step_words(), *lines]
-
-    def _axes(self) -> list[str]:
-        right, middle = self.left + _PANEL_WIDTH, self.left + _PANEL_WIDTH / 2
-        drawn = [
-            _text(self.left, _TOP - 14, self.title, "title"),
-            _text(middle, _BOTTOM + 42, "size of the export (log scale)", anchor="middle"),
-        ]
-        for size, name in _SIZE_TICKS:
-            drawn.append(_rule(self.x(size), _TOP, self.x(size), _BOTTOM, "grid"))
-            drawn.append(_text(self.x(size), _BOTTOM + 18, name, anchor="middle"))
-        for power in range(self.lowest, self.highest + 1):
-            height = self.y(10.0**power)
-            drawn.append(_rule(self.left, height, right, height, "grid"))
-            drawn.append(_text(self.left - 6, height + 4, self.tick(power), anchor="end"))
-        return drawn
-
-    def _limit_lines(self) -> list[str]:
-        drawn = []
-        for limit in self.limits:
-            height = self.y(limit)
-            drawn.append(_rule(self.left, height, self.left + _PANEL_WIDTH, height, "limit"))
-            drawn.append(_text(self.left + 6, height + 13, f"time-out {limit:g} s"))
-        return drawn
-
-    def _step_words(self) -> list[str]:
-        drawn = []
-        for size, lines in _STEPS if self.words else ():
-            drawn.append(_rule(self.x(size), _TOP, self.x(size), _BOTTOM, "step"))
-            drawn += [
-                _text(self.x(size) + 4, _TOP + 14 * (1 + at), line, "word")
-                for at, line in enumerate(lines)
-            ]
-        return drawn
-
-    def _line(self, memory_mb: int) -> str:
-        points = " ".join(
-            f"{self.x(size):.1f},{self.y(self.value(size, memory_mb)):.1f}"
-            for size in _plotted_sizes()
-        )
-        return f'<polyline class="line m{memory_mb}" points="{points}"/>'
+def plot(measured: Measured) -> dict[str, Any]:
+    """Return what the picture shows, as Vega-Lite: dollars and seconds of one export, by size."""
+    asked = [(size, memory_mb) for memory_mb in _PLOTTED_MB for size in _plotted_sizes()]
+    named = [{"size": size, "memory": f"{memory_mb} MB"} for size, memory_mb in asked]
+    dollars = [cost_of(*of, measured, AWS).total for of in asked]
+    seconds = [seconds_of(*of, measured, AWS) for of in asked]
+    time_outs = [{"value": limit, "says": f"time-out {limit} s"} for limit in _TIMEOUTS_SECONDS]
+    steps = [{"size": size, "says": says} for size, says in _STEPS.items()]
+    return {
+        "description": "A model: dollars and seconds of archiving one export, over its size (1 MiB "
+        f"to 100 GiB), for functions of {', '.join(map(str, _PLOTTED_MB))} MB",
+        "spacing": 30,
+        "hconcat": [
+            _panel(
+                "dollars per export",
+                _rows(named, dollars),
+                [10.0**p for p in range(-5, 0)],
+                "'$'",
+                "''",
+                steps,
+            ),
+            _panel(
+                "seconds per export",
+                _rows(named, seconds),
+                [10.0**p for p in range(-1, 5)],
+                "''",
+                "' s'",
+                time_outs,
+            ),
+        ],
+    }
 
 
-def draw_plot(measured: Measured) -> str:
-    """Return an SVG: dollars and seconds of one export over its size, at three memory sizes."""
-
-    def dollars(size_bytes: int, memory_mb: int) -> float:
-        return cost_of(size_bytes, memory_mb, measured, AWS).total
-
-    def seconds(size_bytes: int, memory_mb: int) -> float:
-        return seconds_of(size_bytes, memory_mb, measured, AWS)
-
-    panels = (
-        _Panel(
-            "dollars per export",
-            76,
-            -5,
-            -1,
-            lambda p: f"${10.0**p:.{-p}f}",
-            dollars,
-            words=True,
-        ),
-        _Panel(
-            "seconds per export",
-            536,
-            -1,
-            4,
-            lambda p: f"{10.0**p:g} s",
-            seconds,
-            limits=_TIMEOUTS_SECONDS,
-        ),
-    )
-    about = (
-        "A model: dollars and seconds of archiving one export, over its size (1 MiB to 100 GiB), "
-        f"for functions of {', '.join(str(mb) for mb in _PLOTTED_MB)} MB"
-    )
-    size = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" width="{_WIDTH}" height="{_HEIGHT}"'
-    shapes = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{about}">',
-        f"<title>{about}</title>",
-        f"<style>{_STYLE}</style>",
-        f'<rect class="paper" width="{_WIDTH}" height="{_HEIGHT}" rx="6"/>',
-        *_legend(),
-        *(shape for panel in panels for shape in panel.draw()),
-        "</svg>",
-    )
-    return "\n".join(shapes) + "\n"
+def _rows(named: list[dict[str, Any]], values: list[float]) -> list[dict[str, Any]]:
+    return [{**name, "value": value} for name, value in zip(named, values, strict=True)]
 
 
-def _legend() -> list[str]:
-    drawn = [_text(76, 30, "memory of the function:")]
-    for place, memory_mb in enumerate(_PLOTTED_MB):
-        left = 236 + 120 * place
-        drawn.append(_rule(left, 26, left + 36, 26, f"line m{memory_mb}"))
-        drawn.append(_text(left + 42, 30, f"{memory_mb} MB"))
-    drawn.append(_text(_WIDTH - 24, 30, "a model on measured CPU: docs/costs.md", anchor="end"))
-    return drawn
+def _panel(
+    title: str,
+    rows: list[dict[str, Any]],
+    ticks: list[float],
+    before: str,
+    after: str,
+    lines: list[dict[str, Any]],
+) -> dict[str, Any]:
+    """Return a log-log chart with lines across it; `before` and `after` each number on its y."""
+    size = {
+        "field": "size",
+        "type": "quantitative",
+        "scale": {"type": "log", "domain": [_SMALLEST, _LARGEST], "nice": False},
+        "axis": {
+            "title": "size of the export (log scale)",
+            "values": list(_SIZE_TICKS),
+            "labelExpr": f"({json.dumps(_SIZE_TICKS)})[datum.value]",
+        },
+    }
+    value = {
+        "field": "value",
+        "type": "quantitative",
+        "scale": {"type": "log", "domain": [ticks[0], ticks[-1]]},
+        "axis": {
+            "title": None,
+            "values": ticks,
+            "labelExpr": f"{before} + format(datum.value, '~f') + {after}",
+        },
+    }
+    # Lines differ in their dashes as well as in their colours.
+    memory = {
+        "field": "memory",
+        "sort": None,
+        "legend": {"orient": "top", "title": "memory of the function:", "titleOrient": "left"},
+    }
+    across = {"x": size} if "size" in lines[0] else {"y": value}
+    beside = {"y": {"value": 4}} if "size" in lines[0] else {"x": {"value": 4}}
+    return {
+        "title": title,
+        "width": 310,
+        "height": 280,
+        "layer": [
+            {
+                "data": {"values": rows},
+                "mark": {"type": "line", "clip": True},
+                "encoding": {"x": size, "y": value, "color": memory, "strokeDash": memory},
+            },
+            {
+                "data": {"values": lines},
+                "encoding": across,
+                "layer": [
+                    {"mark": {"type": "rule", "strokeDash": [2, 3]}},
+                    {
+                        "mark": {
+                            "type": "text",
+                            "align": "left",
+                            "baseline": "top",
+                            "dx": 4,
+                            "dy": 4,
+                            "lineBreak": "|",
+                        },
+                        "encoding": {**beside, "text": {"field": "says"}},
+                    },
+                ],
+            },
+        ],
+    }
 
 
 def _plotted_sizes() -> list[int]:
@@ -769,19 +731,6 @@ def _plotted_sizes() -> list[int]:
     # The last that fits one PUT and the first that does not: a step is drawn as one.
     single = _PLAN.single_put_bytes
     return sorted({*sizes, single, single + 1, _LARGEST})
-
-
-def _share_of_log(value: float, low: float, high: float) -> float:
-    return math.log(value / low) / math.log(high / low)
-
-
-def _rule(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
-    return f'<line class="{kind}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
-
-
-def _text(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
-    named = f' class="{kind}"' if kind else ""
-    return f'<text{named} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{words}</text>'
 
 
 # --- options ---
@@ -806,7 +755,7 @@ def main() -> None:
         page = options.markdown.read_text(encoding="utf-8")
         options.markdown.write_text(put_between_markers(page, tables), encoding="utf-8")
     if options.svg:
-        options.svg.write_text(draw_plot(measured), encoding="utf-8")
+        options.svg.write_text(draw(plot(measured)), encoding="utf-8")
 
 
 if __name__ == "__main__":

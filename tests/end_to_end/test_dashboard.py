@@ -15,7 +15,7 @@ from local.cloud import STACK_NAME, LocalCloud
 from local.metrics import Datum, dimensions_of, read_emf
 from tests.alarms.evaluator import metrics_of
 from tests.functional.aws_script import AwsScript, Refusal, operation
-from tests.pictures.dashboard import draw
+from tests.pictures.dashboard import picture
 
 FUNCTIONS = ("ArchiveExportFunction", "ReceiveCallbackFunction", "ReconcileExportsFunction")
 PATIENCE_SECONDS = 60
@@ -144,11 +144,20 @@ def test_the_picture_draws_what_was_measured_and_invents_nothing(cloud: LocalClo
     now = time.time()
     stack = dimensions_of(stack=STACK_NAME)
     datum = Datum("ApartmentIqArchiver", "ArchivedBytes", stack, 7e6, now - 1)
-    svg = draw(widgets, [datum], now - 30, now)
-    assert svg.count("<circle") == 1
-    assert "7 M" in svg
+    charts = picture(widgets, [datum], now - 30, now)["concat"]
+    rows = [
+        (chart["title"]["text"], row)
+        for chart in charts
+        for layer in chart["layer"]
+        for row in layer["data"]["values"]
+    ]
+    drawn = [row for _, row in rows if row["v"] is not None]
+    assert [(row["line"], row["v"]) for row in drawn] == [("bytes", 7e6)]
+    assert 28 < drawn[0]["second"] < 30
+    names = {(title, row["line"]) for title, row in rows}
     all_lines = sum(len(list(lines_of(widget))) for widget in widgets)
-    assert svg.count("(none)") == all_lines - 1
+    assert len(names) == all_lines
+    assert sum(name.endswith("(none)") for _, name in names) == all_lines - 1
 
 
 def test_every_metric_of_ours_that_an_alarm_reads_is_one_that_the_functions_emit(

@@ -8,7 +8,7 @@ ExponentialBackoff): a random part of 1 s, then of 2 s.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, TypeVar
 
@@ -17,11 +17,27 @@ from botocore.exceptions import ClientError, HTTPClientError
 from archiver.network.deadline import TimeIsUp
 from tests.faults.chaos import Chaos, Fault, Line, silences
 
-__all__ = ["call_aws", "client_error", "service_faults"]
+__all__ = ["REFUSALS", "call_aws", "client_error", "service_faults"]
 
 _T = TypeVar("_T")
 
 _TRIES = 3
+# How each service says that it is out of order, and that it is asked too much: code and status.
+# Codes are of botocore's models of the operations that we call, or of these documents: Amazon
+# DynamoDB Developer Guide, "Error handling"; "Common Errors" of the API References of Amazon SQS,
+# EventBridge and Secrets Manager; Amazon S3 API Reference, "Error responses".
+_OUT = ("ServiceUnavailable", 503)
+REFUSALS: Mapping[str, tuple[tuple[str, int], tuple[str, int], tuple[str, int]]] = {
+    "dynamodb": (
+        ("InternalServerError", 500),
+        _OUT,
+        ("ProvisionedThroughputExceededException", 400),
+    ),
+    "sqs": (("InternalFailure", 500), _OUT, ("RequestThrottled", 403)),
+    "events": (("InternalException", 500), _OUT, ("ThrottlingException", 400)),
+    "secretsmanager": (("InternalServiceError", 500), _OUT, ("ThrottlingException", 400)),
+    "s3": (("InternalError", 500), ("SlowDown", 503), ("SlowDown", 503)),
+}
 
 
 def client_error(code: str, status: int, operation: str, **extra: Any) -> ClientError:  # noqa: ANN401 - botocore's
@@ -34,8 +50,9 @@ def client_error(code: str, status: int, operation: str, **extra: Any) -> Client
     return ClientError(response, operation)
 
 
-def service_faults(*, throttle: str = "ThrottlingException", status: int = 400) -> Sequence[Fault]:
+def service_faults(service: str) -> Sequence[Fault]:
     """Return what can go wrong with any call of a service, at each of its tries."""
+    internal, unavailable, throttled = REFUSALS[service]
 
     def fault(name: str, effect: int, error: Callable[[], Exception]) -> Fault:
         return Fault(name, effect, error, "aws", retried=True)
@@ -46,9 +63,9 @@ def service_faults(*, throttle: str = "ThrottlingException", status: int = 400) 
     return (
         fault("aws lost: no connection", 0, lambda: ConnectionRefusedError("refused")),
         fault("aws done, answer lost: reset", 1, lambda: ConnectionResetError("reset")),
-        refusal("aws 500", "InternalError", 500),
-        refusal("aws 503", "ServiceUnavailable" if throttle != "SlowDown" else "SlowDown", 503),
-        refusal("aws throttled", throttle, status),
+        refusal("aws 500", *internal),
+        refusal("aws 503", *unavailable),
+        refusal("aws throttled", *throttled),
         *silences("aws", "aws", retried=True),
     )
 
@@ -67,6 +84,24 @@ def call_aws(
     Its time-outs are those that the application gave its client. Raises what boto3 raises: the
     service's ClientError, HTTPClientError, deadline.TimeIsUp.
     """
+    try:
+        answer = _tried(chaos, name, act, faults, weight=weight, locked=locked)
+    except Exception as error:
+        chaos.hear(name, error)
+        raise
+    chaos.hear(name, answer)
+    return answer
+
+
+def _tried(
+    chaos: Chaos,
+    name: str,
+    act: Callable[[], _T],
+    faults: Sequence[Fault],
+    *,
+    weight: float,
+    locked: bool,
+) -> _T:
     side = name.partition(" ")[0]
     chaos.check()
     drawn = chaos.pick(side, "aws", faults, weight)
@@ -82,7 +117,7 @@ def call_aws(
             except ClientError:
                 if number == _TRIES or fault is None or not fault.retried:
                     raise
-            chaos.sleep(chaos.random.random() * 2 ** (number - 1))
+            chaos.rest(chaos.random.random() * 2 ** (number - 1))
     raise AssertionError  # the loop returns or raises
 
 

@@ -24,6 +24,7 @@ from tests.faults.scheduler import Scheduler, Task
 
 __all__ = [
     "COPY_WEIGHT",
+    "ENDLESS",
     "FOREVER_SECONDS",
     "Chaos",
     "Fault",
@@ -43,7 +44,7 @@ COPY_WEIGHT = 2.0  # the copy is where most can be lost
 FOREVER_SECONDS = 7_200.0  # longer than any invocation: 900 s
 _MEETING = (1, 1, 2, 3, 3, 3, 3)
 _OUTAGE_SECONDS = (30.0, 90.0, 200.0, 600.0)
-_ENDLESS = Deadline(lambda *_: nullcontext())  # of whoever asks outside of all invocations
+ENDLESS = Deadline(lambda *_: nullcontext())  # of whoever asks outside of all invocations
 
 
 class Killed(BaseException):
@@ -116,7 +117,7 @@ class Run:
 
     name: str
     deadline: float = float("inf")
-    patience: Deadline = _ENDLESS  # its runtime's
+    patience: Deadline = ENDLESS  # its runtime's
     dead: bool = False
     frozen_until: float = 0.0
     faults: list[tuple[str, str]] = field(default_factory=list)  # cause, name
@@ -202,6 +203,9 @@ class Chaos:
         self.note(f"## {what}")
         self.violations.append(what)
         return Violation(what)
+
+    def hear(self, name: str, what: object) -> None:
+        """Learn what a run was told in the end, for whoever has to know it again."""
 
     # --- what goes wrong ---
 
@@ -292,6 +296,10 @@ class Chaos:
         self.scheduler.sleep(seconds)
         self._go_on()
 
+    def rest(self, seconds: float) -> None:
+        """Wait between two tries of boto3's."""
+        self.sleep(seconds)
+
     def _go_on(self) -> None:
         scheduler, run = self.scheduler, self.run()
         if run is None:
@@ -339,7 +347,7 @@ class Chaos:
     def patience(self) -> Deadline:
         """Return the deadline of whoever is asking."""
         run = self.run()
-        return _ENDLESS if run is None else run.patience
+        return ENDLESS if run is None else run.patience
 
     def clip(self, seconds: float) -> float:
         """Return so much patience, or what the invocation has left; raises TimeIsUp."""

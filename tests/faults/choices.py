@@ -1,22 +1,23 @@
 """Every schedule instead of a random one: choices that are recorded, and taken anew each in turn.
 
-A schedule is the list of the choices that were made in it. Where nothing else was chosen, the task
-that runs goes on and nothing goes wrong. A deviation costs: another task goes on (a preemption), or
-something goes wrong (a fault); a schedule may have only so many of each. All schedules within the
-bounds are tried by running the world from its beginning with a longer and longer list.
+A schedule is the list of the choices that were made in it. Where nothing else was chosen, the run
+that is at work goes on and nothing goes wrong. A deviation costs: another run goes on although this
+one could (a preemption), or something goes wrong (a fault); a schedule may have only so many of
+each. Who goes on where nobody is at work costs nothing. All schedules within the bounds are tried,
+those with the fewest deviations first, by running the world from its beginning with a longer and
+longer list.
 
-Two schedules that come to the same state go on in the same way: the state of the services, the
-clock, what each task has asked and heard so far, and what is left of the bounds. The second of them
-is cut short (`Merged`). So it is counted, and not run to its end.
+Two schedules that come to the same state go on in the same way. The second of them is cut short
+(`Merged`) if the first had as many deviations left, and no excuse that the second has not.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Bounds", "Choices", "Merged", "schedules"]
+__all__ = ["Bounds", "Choices", "Merged", "Seen", "schedules"]
 
 
 class Merged(BaseException):
@@ -36,8 +37,14 @@ class Bounds:
         return Bounds(self.preemptions - taken[0], self.faults - taken[1])
 
     def allow(self, kind: str) -> bool:
-        """Tell whether one more may be."""
-        return (self.preemptions if kind == "preemption" else self.faults) > 0
+        """Tell whether one more may be; an order costs nothing."""
+        left = {"preemption": self.preemptions, "fault": self.faults}
+        return left.get(kind, 1) > 0
+
+
+Excuses = frozenset[tuple[str, str]]
+# What of each state was tried: with how much left, and what excused by (judge.py: `blames`).
+Seen = dict[Hashable, list[tuple[Bounds, Excuses]]]
 
 
 @dataclass
@@ -46,22 +53,25 @@ class Choices:
 
     given: Sequence[int]
     bounds: Bounds
-    seen: dict[bytes, list[Bounds]]
-    state: Callable[[], str] = lambda: ""
+    seen: Seen
     names: list[str] = field(default_factory=list)
     options: list[tuple[str, int, Bounds]] = field(default_factory=list)  # kind, how many, left
     made: list[int] = field(default_factory=list)
-    merged: bool = False
     off: bool = False  # until the scenario begins
+    given_deviations: int = 0  # those with fewer were all tried before
+
+    @property
+    def is_new(self) -> bool:
+        """Tell whether this schedule has gone beyond the choices that it was given."""
+        return len(self.made) >= len(self.given)
 
     def choose(self, kind: str, options: Sequence[str]) -> int:
         """Choose one of several ways on; the first is the usual one."""
         at = len(self.made)
-        if self.off or self.merged or not self.bounds.allow(kind) or len(options) < 2:
+        if self.off or not self.bounds.allow(kind) or len(options) < 2:
             return 0
-        if at >= len(self.given):
-            self._check_merged(f"{kind} {options}")
         chosen = self.given[at] if at < len(self.given) else 0
+        assert chosen < len(options), "the world was not the same when it was run again"
         self.options.append((kind, len(options), self.bounds))
         self.made.append(chosen)
         if chosen:
@@ -69,27 +79,33 @@ class Choices:
             self.names.append(options[chosen])
         return chosen
 
-    def _check_merged(self, point: str) -> None:
-        key = hashlib.blake2b(f"{point} {self.state()}".encode(), digest_size=16).digest()
-        tried = self.seen.setdefault(key, [])
-        left = self.bounds
-        if any(t.preemptions >= left.preemptions and t.faults >= left.faults for t in tried):
-            self.merged = True
+    def meet(self, state: Hashable, excuses: Excuses) -> None:
+        """Note a state that was come to; raises Merged if it was tried before."""
+        tried, left = self.seen.setdefault(state, []), self.bounds
+        if any(
+            then.preemptions >= left.preemptions
+            and then.faults >= left.faults
+            and excused <= excuses
+            for then, excused in tried
+        ):
             raise Merged
-        tried.append(left)
+        tried.append((left, excuses))
 
 
-def schedules(
-    bounds: Bounds, run: Callable[[Choices], None], state_of: dict[bytes, list[Bounds]]
-) -> Iterator[Choices]:
+def schedules(bounds: Bounds, run: Callable[[Choices], None]) -> Iterator[Choices]:
     """Run all schedules within the bounds; yields each, run."""
-    to_try: list[list[int]] = [[]]
-    while to_try:
-        given = to_try.pop()
-        choices = Choices(given, bounds, state_of)
+    seen: Seen = {}
+    most = bounds.preemptions + bounds.faults
+    to_try = [deque([b""]), *(deque[bytes]() for _ in range(most))]
+    while any(to_try):
+        spent = next(number for number, same in enumerate(to_try) if same)
+        given = to_try[spent].popleft()
+        choices = Choices(given, bounds, seen, given_deviations=spent)
         run(choices)
         yield choices
         for at in range(len(given), len(choices.made)):
             kind, many, left = choices.options[at]
-            if left.allow(kind):
-                to_try += [[*choices.made[:at], other] for other in range(1, many)]
+            after = left.without(kind)
+            spent = bounds.preemptions - after.preemptions + bounds.faults - after.faults
+            made = bytes(choices.made[:at])
+            to_try[spent] += [made + bytes([other]) for other in range(1, many)]

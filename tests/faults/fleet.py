@@ -61,6 +61,8 @@ class Journal:
         """Write a line."""
         self._write(msg, fields)
 
+    error = warning
+
     def exception(self, msg: object, **fields: Any) -> None:  # noqa: ANN401 - the logger's own
         """Write a line and whatever a traceback would show of the exception's texts."""
         self._write(msg, fields)
@@ -154,7 +156,7 @@ class Fleet:
         self._timeout_seconds = timeout_seconds
         self._concurrency = concurrency
         self._loop_allowed = loop_allowed
-        self._warm: list[_Runtime] = []
+        self.warm: list[_Runtime] = []
         self._active = 0
         self._begun = 0
         queues.when_visible = self.dispatch
@@ -192,11 +194,11 @@ class Fleet:
             f"begins: {letter.message_id}, receive {letter.receives}, {letter.body[:60]}",
         )
         scheduler.start(lambda: self._work(invocation, runtime, _event(letter)), invocation)
-        scheduler.at(invocation.deadline, lambda: self._time_out(invocation))
+        scheduler.at(invocation.deadline, partial(self._time_out, invocation))
 
     def _runtime(self) -> _Runtime:
-        if self._warm and self._chaos.random.random() < 0.8:
-            return self._warm.pop(self._chaos.random.randrange(len(self._warm)))
+        if self.warm and self._chaos.random.random() < 0.8:
+            return self.warm.pop(self._chaos.random.randrange(len(self.warm)))
         self.cold_starts += 1
         patience = self._make_deadline()
         return _Runtime(self._make_application(patience), patience)
@@ -220,7 +222,7 @@ class Fleet:
         if how == "done":
             self._queues.delete(letter)
         if not how.startswith("raised"):
-            self._warm.append(runtime)
+            self.warm.append(runtime)
         self.dispatch()
 
     def kill(self, invocation: Run | None) -> None:

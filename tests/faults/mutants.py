@@ -258,10 +258,6 @@ def _begin_with_token(
 # --- the application ---
 
 
-def _without_context(application: Application) -> None:
-    cast("Any", application._once).register = lambda _: None
-
-
 def _storing_deferrals(application: Application) -> None:
     once = cast("Any", application._once)
     run = once.run
@@ -389,7 +385,6 @@ MUTANTS: dict[str, Mutation] = {
     "no heartbeat": Mutation(
         outside=lambda outside: replace(outside, every=lambda *_: nullcontext())
     ),
-    "the Lambda context is not registered": Mutation(application=_without_context),
     "a deferral is stored as completed": Mutation(application=_storing_deferrals),
     "failures are acknowledged": Mutation(application=_acknowledging_failures),
     "waits are not clipped": _waiting(_Unclipped),

@@ -26,7 +26,7 @@ __all__ = ["ARCHIVE", "S3_HOST", "SOURCE", "Objects", "Source", "Upload", "Versi
 ARCHIVE = "archive"
 SOURCE = "vendor-exports"
 S3_HOST = f"{ARCHIVE}.s3.amazonaws.com"  # as botocore has it in us-east-1
-_FAULTS = service_faults(throttle="SlowDown", status=503)
+_FAULTS = service_faults("s3")
 _COMMIT_WEIGHT = 5.0  # and the commit is the moment that counts
 
 

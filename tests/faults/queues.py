@@ -17,7 +17,7 @@ __all__ = ["DEAD_LETTERS", "QUEUE", "Letter", "Queues"]
 
 QUEUE = "https://sqs.us-east-1.amazonaws.com/123456789012/archiver-queue"
 DEAD_LETTERS = "https://sqs.us-east-1.amazonaws.com/123456789012/archiver-dead-letters"
-_FAULTS = service_faults(throttle="RequestThrottled", status=403)
+_FAULTS = service_faults("sqs")
 _MAX_DELAY_SECONDS = 900
 _MAX_VISIBILITY_SECONDS = 43_200
 
@@ -80,6 +80,20 @@ class Queues:
 
         to = "dead letters" if call["QueueUrl"] == DEAD_LETTERS else "queue"
         return call_aws(self._chaos, f"sqs SendMessage to {to}", act, _FAULTS)
+
+    def send_message_batch(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
+        """Take messages of the sweep's."""
+        entries = call["Entries"]
+        if not 1 <= len(entries) <= 10:
+            raise self._chaos.violate(f"SQS refuses a batch of {len(entries)}")
+
+        def act() -> dict[str, Any]:
+            for entry in entries:
+                body = entry["MessageBody"]
+                self._put(call["QueueUrl"], body, {}, delay=0, by_function=True)
+            return {"Successful": [{"Id": entry["Id"]} for entry in entries]}
+
+        return call_aws(self._chaos, "sqs SendMessageBatch", act, _FAULTS)
 
     def change_message_visibility(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
         """Hide a message for some seconds from now on."""

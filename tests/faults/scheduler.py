@@ -31,6 +31,8 @@ class Task:
         self.done = False
         self.busy = False  # for whoever wants to say so
         self.role = ""  # likewise: "worker", "beat"
+        self.number = 0  # among its owner's, where somebody counts them
+        self.can_wait = False  # it is about to do what others could tell the place of
         self.turn = 0  # how often it has run; who was to wake it from an earlier sleep is too late
         self.error: BaseException | None = None
         self._work = work

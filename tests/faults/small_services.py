@@ -10,7 +10,7 @@ from tests.faults.chaos import Chaos
 
 __all__ = ["EventBus", "Secrets"]
 
-_FAULTS = service_faults()
+_EVENT_FAULTS, _SECRET_FAULTS = service_faults("events"), service_faults("secretsmanager")
 
 
 class EventBus:
@@ -32,7 +32,7 @@ class EventBus:
             self.events.append((entry["DetailType"], detail, json.dumps(entry)))
             return {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]}
 
-        return call_aws(self._chaos, f"events PutEvents {entry['DetailType']}", act, _FAULTS)
+        return call_aws(self._chaos, f"events PutEvents {entry['DetailType']}", act, _EVENT_FAULTS)
 
 
 class Secrets:
@@ -50,4 +50,4 @@ class Secrets:
                 raise client_error("ResourceNotFoundException", 400, "GetSecretValue")
             return {"SecretString": self.value}
 
-        return call_aws(self._chaos, "secretsmanager GetSecretValue", act, _FAULTS)
+        return call_aws(self._chaos, "secretsmanager GetSecretValue", act, _SECRET_FAULTS)

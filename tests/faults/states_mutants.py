@@ -29,6 +29,8 @@ _OLD = (
 )
 _ITS_OWN = "(attribute_not_exists(#asked_by) OR #asked_by = :asked_by OR #updated_at < :long_ago)"
 _OWNER = "#owner = :owner"
+_STATE_AS_READ = "#state = :state_as_read"
+_UPDATED_AS_READ = "#updated_at = :updated_at_as_read"
 _COUNTED = "#held_as = #attempts"
 
 
@@ -99,6 +101,11 @@ def _not_made(move: str) -> Mutation:
     return _changed(change)
 
 
+def _without_context(application: Application) -> None:
+    """Let Powertools not know when the invocation ends: its claim is over when it is made."""
+    cast("Any", application._once).register = lambda _: None
+
+
 def _remembering(application: Application) -> None:
     """Answer from a record beside the item, as Powertools' cache or its own records would."""
     once = cast("Any", application._once)
@@ -119,8 +126,13 @@ _RECORDS: WeakKeyDictionary[Any, dict[str, Receipt]] = WeakKeyDictionary()  # of
 CAUGHT_IN: dict[str, str] = {
     "claim: on a stale read": "two messages",
     "claim: passes another's lease": "two messages",
+    "claim: the Lambda context is not registered": "two messages",
     "claim: passes a claim of old code's": "old code and new",
     "keep: not fenced": "one message",
+    "extend: not made": "a copy longer than a lease",
+    "extend: not fenced": "overtaken, and back",
+    "queue: on a stale read": "sweep and message",
+    "queue: over what a run holds": "sweep and message",
     "complete: not fenced": "one message",
     "release: not fenced": "overtaken, and back",
     "note: over what a run holds": "dead letter and live copy",
@@ -140,8 +152,11 @@ MUTANTS: dict[str, Mutation] = {
         *("#attempts = :attempts_as_read", "attribute_not_exists(#attempts)"),
     ),
     "claim: passes another's lease": _without("claim", _LEASE),
+    "claim: the Lambda context is not registered": Mutation(application=_without_context),
     "claim: passes a claim of old code's": _without("claim", _OLD),
     "keep: not fenced": _without("keep", _OWNER, _COUNTED, "attribute_exists(#held_until)"),
+    "extend: not made": _not_made("extend"),
+    "extend: not fenced": _without("extend", _OWNER, _COUNTED, "attribute_exists(#held_until)"),
     "complete: not fenced": _without("complete", _OWNER, _COUNTED, "attribute_exists(#held_until)"),
     "complete: not made": _not_made("complete"),
     "release: not fenced": _without("release", _OWNER, _COUNTED, "attribute_exists(#held_until)"),
@@ -153,6 +168,10 @@ MUTANTS: dict[str, Mutation] = {
     "miss: not written down": _not_made("miss"),
     "miss: whatever the receipt is": _without(
         "miss", "#archived_at = :archived_at_as_read", "#state = :state_as_read"
+    ),
+    "queue: on a stale read": _without("queue", _STATE_AS_READ, _UPDATED_AS_READ),
+    "queue: over what a run holds": _without(
+        "queue", _STATE_AS_READ, _UPDATED_AS_READ, _LEASE, _OLD
     ),
     "a record beside the item answers": Mutation(application=_remembering),
 }

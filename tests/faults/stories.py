@@ -11,26 +11,25 @@ import random
 import uuid
 from collections.abc import Callable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from archiver.apartmentiq.listing import ListedJob
-from archiver.aws.sweep_items import SweepItems
-from archiver.job import Job
+from archiver.network.deadline import Deadline
 from archiver.receipt import iso_utc
-from archiver.sweep.reconcile import JobRecord, why_queue
-from tests.faults.chaos import Run
+from tests.faults.chaos import ENDLESS, Run
 from tests.faults.fleet import Invocation
 from tests.faults.judge import Judge
 from tests.faults.objects import Upload
 from tests.faults.scheduler import START
 from tests.faults.vendor import ExportJob
-from tests.faults.world import TABLE, World
+from tests.faults.world import NO_MUTATION, World
 
 __all__ = ["SCENARIOS", "Told"]
 
 _SIZE = 2_000  # two parts
 _HOUR = 3_600.0
+_ARCHIVED: list[Any] = []  # what services hold an hour after a job was archived: each time the same
 
 
 class Told:
@@ -84,17 +83,41 @@ class Told:
         self.world.scheduler.at(START + at, send)
 
     def people(self, at: float, act: Callable[[], object]) -> None:
-        """Let people do something."""
+        """Let people do something, from a moment on: runs that are at work then may go first."""
+        self._begin(at, f"people at {at:g}", act)
+
+    def weather(self, at: float, act: Callable[[], object]) -> None:
+        """Let something happen at a moment."""
         self.world.scheduler.at(START + at, act)
+
+    def _begin(
+        self, at: float, name: str, act: Callable[[], object], patience: Deadline = ENDLESS
+    ) -> None:
+        def begin() -> None:
+            task = self.world.scheduler.start(act, Run(name, patience=patience))
+            task.can_wait = True
+
+        self.world.scheduler.at(START + at, begin)
 
     def archived(self) -> None:
         """Begin with a job that was archived an hour ago, by this version."""
-        chaos: Any = self.world.chaos
+        world, chaos = self.world, cast("Any", self.world.chaos)
+        if world.mutation is NO_MUTATION and _ARCHIVED:
+            items, versions, uploads, events = deepcopy(_ARCHIVED)
+            world.table.items.update(items)
+            world.objects.versions.update(versions)
+            world.objects.uploads.update(uploads)
+            world.bus.events += events
+            return
         chaos.choices.off = True
-        self.world.queues.put(json.dumps({"job_id": self.job.job_id}))
-        self.world.run(until=START + _HOUR - 1, max_steps=20_000)
+        world.queues.put(json.dumps({"job_id": self.job.job_id}))
+        world.run(until=START + _HOUR - 1, max_steps=20_000)
         chaos.choices.off = False
+        chaos.asked.clear()
         assert self.item()["state"] == {"S": "archived"}, self.item()
+        if world.mutation is NO_MUTATION:
+            kept = (world.objects.versions, world.objects.uploads, world.bus.events)
+            _ARCHIVED[:] = deepcopy([world.table.items, *kept])
 
     def remove(self) -> None:
         """Delete the object, as people do."""
@@ -106,35 +129,22 @@ class Told:
         return self.world.table.items.get(f"job#{self.job.job_id}", {})
 
     def sweep(self, at: float) -> None:
-        """Let a sweep find the job in the vendor's list: the real rule, the real writes.
-
-        Others may come between what it reads, what it sends and what it writes down.
-        """
-        scheduler = self.world.scheduler
+        """Let the real reconcile_exports sweep by hand, as far as faults let it."""
+        deadline = Deadline(self.world.chaos.ring_after)
 
         def work() -> None:
-            known = self._record()
-            if self._why_queued(known) is None:
-                return
-            scheduler.sleep(0)
-            self.world.queues.put(json.dumps({"job_id": self.job.job_id}))
-            scheduler.sleep(0)
-            self._items().mark_queued(self.job.job_id, known, self._now())
+            self.world.sweeper(deadline).sweep({}, cast("Any", _SweepsContext()))
 
-        scheduler.at(START + at, lambda: scheduler.start(work, Run(f"sweep at {at:.0f}")))
-
-    def _items(self) -> SweepItems:
-        return SweepItems(cast("Any", _SweepsClient(self.world)), TABLE, lambda _: None)
+        self._begin(at, f"sweep at {at:g}", work, deadline)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self.world.now, UTC)
 
-    def _record(self) -> JobRecord | None:
-        return self._items().records([self.job.job_id]).get(self.job.job_id)
-
-    def _why_queued(self, record: JobRecord | None) -> str | None:
-        job = Job(self.job.job_id, status="succeeded")
-        return why_queue(ListedJob(job, self._now(), None), record, self._now())
+    def _would_queue(self) -> int:
+        """Return how many jobs a sweep would queue now; it asks nobody anything by a wire."""
+        sweeper = self.world.sweeper(Deadline(self.world.chaos.ring_after))
+        answer = sweeper.sweep({"dry_run": True}, cast("Any", _SweepsContext()))
+        return len(answer["would_queue"])
 
     # --- what must hold ---
 
@@ -145,16 +155,20 @@ class Told:
             self.known_gone_at = self.world.scheduler.steps
         if run.outcome not in {"archived", "already_archived"} or found:
             return
-        known = self.known_gone_at
-        if not self.gone or (known is not None and self._began[run.name] > known):
+        if not self.gone or self.knew_better(run):
             self._violate(f"{run.name} was told {run.outcome}, and there is no object")
 
     def _is_missing(self) -> bool:
-        return any("HeadObject" in call for call in self._calls())
+        asked = cast("Any", self.world.chaos).asked
+        return any("HeadObject" in name for name in asked)
 
-    def _calls(self) -> list[str]:
-        heard: dict[int, list[str]] = getattr(self.world.chaos, "heard", {})
-        return [call for calls in heard.values() for call in calls]
+    def state(self) -> tuple[bool, ...]:
+        """Return what it knows beyond what the world shows."""
+        return self.gone, self.known_gone_at is not None, self._is_missing()
+
+    def knew_better(self, run: Invocation) -> bool:
+        """Tell whether a run began after somebody had found the object gone."""
+        return self.known_gone_at is not None and self._began[run.name] > self.known_gone_at
 
     def _on_change(self, before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
         """Let only its owner change what is held, and only its message what waits."""
@@ -165,6 +179,7 @@ class Told:
         was = {name: next(iter(value.values())) for name, value in before.items()}
         owner, now = was.get("owner", ""), iso_utc(self._now())
         is_owners = self._owners.get(owner) == who
+        self._check_at_work(was, after, who)
         if was.get("held_until", "") > now and not is_owners:
             raise self.world.chaos.violate(f"{who} changed what {self._owners.get(owner)} holds")
         if "owner" in after and after["owner"]["S"] != owner:
@@ -176,6 +191,16 @@ class Told:
             raise self.world.chaos.violate(f"{who} missed the object of a job that is {states[0]}")
         if isinstance(run, Invocation) and states[0] in {"waiting", "failing", "copying"}:
             self._check_its_own(run, was, after, ended=states[1] == "dead_lettered")
+
+    def _check_at_work(self, was: Mapping[str, Any], after: Mapping[str, Any], who: str) -> None:
+        """Let nobody take a job from a run that is at it and stood still at no time."""
+        taken = after.get("owner", {}).get("S") != was.get("owner")
+        for run in self.world.fleet.invocations:
+            if run.name != self._owners.get(was.get("owner", "")) or run.name == who:
+                continue
+            at_work = was["state"] == "copying" and not (run.dead or run.frozen_until or run.faults)
+            if taken and at_work:
+                raise self.world.chaos.violate(f"{who} took what {run.name} is at work on")
 
     def _check_its_own(
         self, run: Invocation, was: Mapping[str, Any], after: Mapping[str, Any], *, ended: bool
@@ -203,29 +228,19 @@ class Told:
             self._violate(f"nothing is left to happen, and the job is {state}")
         if state == "archived" and not self.world.objects.versions and not self.gone:
             self._violate("the job is archived, and there is no object")
-        if not letters and self._why_queued(self._record()) is not None:
+        if not letters and self._would_queue():
             self._violate(f"the sweep queues a job again that is {state}")
 
     def _violate(self, what: str) -> None:
         self.world.chaos.violate(what)
 
 
-class _SweepsClient:
-    """The table, to a sweep: it may read what is a second old, and here reads what is there."""
+class _SweepsContext:
+    """What reconcile_exports asks of Lambda."""
 
-    def __init__(self, world: World) -> None:
-        self._table = world.table
-
-    def batch_get_item(self, **statement: Any) -> Any:  # noqa: ANN401 - boto3's own
-        """Read items."""
-        asked = {
-            name: {**of, "ConsistentRead": True} for name, of in statement["RequestItems"].items()
-        }
-        return self._table._batch_get({"RequestItems": asked})
-
-    def update_item(self, **statement: Any) -> Any:  # noqa: ANN401 - boto3's own
-        """Change an item."""
-        return self._table._write("Update", statement)
+    def get_remaining_time_in_millis(self) -> int:
+        """Return what is always left."""
+        return 900_000
 
 
 def _two_messages(told: Told) -> None:
@@ -274,7 +289,15 @@ def _ask_in_vain(told: Told, at: float) -> None:
         told.world.vendor.retry_after = (1.0, 1.0)
         told.world.vendor.closed_until = START + at + 1.0
 
-    told.people(at, close)
+    told.weather(at, close)
+
+
+def _long_copy(told: Told) -> None:
+    """Let a copy take longer than a lease, and another message come meanwhile."""
+    slow = replace(told.world.physics, bytes_per_second=20.0, chunk_bytes=400)
+    told.world.physics = slow
+    told.ask()
+    told.ask(50.0)
 
 
 def _dead_letter_and_live_copy(told: Told) -> None:
@@ -291,7 +314,7 @@ def _dead_letter_and_waiting_copy(told: Told) -> None:
         for first in fleet.invocations[:1]:
             fleet.kill(first)
 
-    told.people(5.0, kill)
+    told.weather(5.0, kill)
     _ask_in_vain(told, 46.0)
 
 
@@ -303,7 +326,7 @@ def _overtaken_and_back(told: Told) -> None:
             first.frozen_until = START + 62.0
 
     told.ask()
-    told.people(5.0, freeze)
+    told.weather(5.0, freeze)
     told.ask(52.0)
     told.ask(58.0)
     told.ask(63.0)
@@ -327,6 +350,7 @@ def _archived_item_deleted(told: Told) -> None:
     told.people(_HOUR, told.world.table.items.clear)
     told.ask(_HOUR)
     told.ask(_HOUR)
+    told.ask(_HOUR + 60)  # somebody asks once more, for nobody hears of it otherwise
 
 
 def _table_restored(told: Told) -> None:
@@ -344,6 +368,12 @@ def _table_restored(told: Told) -> None:
 
 
 def _callback_sweep_and_redrive(told: Told) -> None:
+    _sweep_and_message(told)
+    told.ask()
+
+
+def _sweep_and_message(told: Told) -> None:
+    """Begin with a job that was set aside too early: a sweep takes it up, and a person does."""
     job = told.job.job_id
     at = iso_utc(datetime.fromtimestamp(START, UTC) - timedelta(hours=8))
     item = {"state": "dead_lettered", "reason": "no_such_job", "updated_at": at, "job_id": job}
@@ -352,13 +382,12 @@ def _callback_sweep_and_redrive(told: Told) -> None:
     }
     told.sweep(0.0)
     told.ask()
-    told.ask()
 
 
 def _old_code_and_new(told: Told) -> None:
     """Begin with a claim of the released version's, which may be at work for 15 minutes."""
     job, world = told.job, told.world
-    at = iso_utc(datetime.fromtimestamp(START - 60, UTC))
+    at = iso_utc(datetime.fromtimestamp(START - 14 * 60, UTC))
     world.table.items[f"job#{job.job_id}"] = {
         "id": {"S": f"job#{job.job_id}"},
         "state": {"S": "copying"},
@@ -374,7 +403,7 @@ def _old_code_and_new(told: Told) -> None:
 
     def on_begin(upload: Upload) -> None:
         begun(upload)
-        if world.now < START - 60 + 15 * 60:
+        if world.now < START + 60:
             raise world.chaos.violate("copied beside a run of the released version")
 
     world.objects.on_begin = on_begin
@@ -387,12 +416,14 @@ SCENARIOS: dict[str, Callable[[Told], None]] = {
     "gone: recheck and message": _gone_and_recheck,
     "gone: two rechecks": _two_rechecks,
     "gone: recheck and sweeps": _recheck_and_sweep,
+    "a copy longer than a lease": _long_copy,
     "dead letter and live copy": _dead_letter_and_live_copy,
     "dead letter and waiting copy": _dead_letter_and_waiting_copy,
     "overtaken, and back": _overtaken_and_back,
     "item deleted in mid copy": _item_deleted,
     "item of an archived job deleted": _archived_item_deleted,
     "table restored": _table_restored,
+    "sweep and message": _sweep_and_message,
     "callback, sweep and redrive": _callback_sweep_and_redrive,
     "old code and new": _old_code_and_new,
 }

@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import pytest
 
-from tests.faults.choices import Bounds, Choices, schedules
+from tests.faults.choices import Bounds, Choices, Merged, schedules
 from tests.faults.explore import explore, hunt
 
 
 def test_every_list_of_choices_is_tried_once() -> None:
     """Two choices of two and three ways, with one deviation: the usual way, and three others."""
-    seen: list[list[int]] = []
 
     def run(choices: Choices) -> None:
-        choices.state = lambda: str(choices.made)
         choices.choose("fault", ["", "a"])
         choices.choose("fault", ["", "b", "c"])
 
-    for choices in schedules(Bounds(0, 1), run, {}):
-        assert not choices.merged
-        seen.append(choices.made)
-    assert sorted(seen) == [[0, 0], [0, 1], [0, 2], [1]]
+    made = [choices.made for choices in schedules(Bounds(0, 1), run)]
+    assert sorted(made) == [[0, 0], [0, 1], [0, 2], [1]]
+
+
+def test_a_state_is_gone_on_from_once() -> None:
+    """Two ways come to one state: the second is cut short there, and loses no choice behind it."""
+    ends: list[str] = []
+
+    def run(choices: Choices) -> None:
+        choices.choose("preemption", ["", "another way round"])
+        try:
+            if choices.is_new:
+                choices.meet("the same", frozenset())
+            ends.append(f"end {choices.choose('fault', ['', 'a'])}")
+        except Merged:
+            ends.append("merged")
+
+    assert len(list(schedules(Bounds(1, 1), run))) == 3
+    assert sorted(ends) == ["end 0", "end 1", "merged"]
 
 
 @pytest.mark.parametrize(

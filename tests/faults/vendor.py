@@ -132,9 +132,11 @@ class Vendor:
         except Refusal as refusal:
             answer = Answer(refusal.reply.status, dict(refusal.reply.headers), refusal.reply.body)
         except OSError as error:  # as https.UrllibClient says it
+            self._chaos.hear(name, error)
             raise Failure(
                 "network", f"api.apartmentiq.example did not answer: {type(error).__name__}."
             ) from error
+        self._chaos.hear(name, answer)
         if answer.status == 429 and "retry-after" in answer.headers and run is not None:
             until = self._chaos.scheduler.now + float(answer.headers["retry-after"])
             run.closed_until = max(run.closed_until, until)

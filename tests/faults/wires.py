@@ -132,6 +132,10 @@ class Wire(Line):
             reply = self.chaos.exchange(name, act, fault, self, self._patience)
         except Refusal as refusal:
             reply = refusal.reply
+        except OSError as error:
+            self.chaos.hear(name, error)
+            raise
+        self.chaos.hear(name, (reply.status, sorted(reply.headers.items()), reply.body))
         self.check()
         self.chaos.clip(0.0)  # what is heard after the end is not believed
         self.site.delivered(request, reply)
@@ -187,6 +191,7 @@ class Answered:
             raise ConnectionResetError("reset")
         buffer[: len(piece)] = piece
         self._position += len(piece)
+        self._wire.chaos.hear("piece", (len(piece), self._position))
         self._closed = self._closed or not piece or self._position >= len(self._reply.body)
         return len(piece)
 

@@ -22,7 +22,8 @@ from archiver.network.outside import Outside
 from archiver.telemetry import NoSteps
 from archiver.transfer.plan import PartPlan
 from archiver.wiring.archiving import Application
-from archiver.wiring.settings import Settings
+from archiver.wiring.settings import Settings, SweepSettings
+from archiver.wiring.sweep import Sweeper
 from tests.faults.chaos import Chaos, Killed, Profile
 from tests.faults.choices import Merged
 from tests.faults.fleet import CountingOutcomes, Fleet, Journal, make_every, make_run_workers
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 __all__ = ["NO_MUTATION", "SCALED_PLAN", "Mutation", "Physics", "World", "loop_allowed_by_template"]
 
 TABLE = "archiver-table"
+_SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:vendor"
 # Everything about sizes is scaled by 1 : 16,384, so that a copy in parts costs little to simulate.
 LEAST_PART_BYTES = 1_024
 SCALED_PLAN = PartPlan(
@@ -124,7 +126,7 @@ class World:
             S3_HOST: PartSite(self.chaos, self.objects),
             EXPORT_HOST: self.export_host,
         }
-        self._mutation = mutation
+        self.mutation = mutation
         self._settings = _settings(physics)
         self.outages = Outages(self.chaos)
         self._outside = mutation.outside(self.outages.on_the_way(self._make_outside()))
@@ -153,6 +155,25 @@ class World:
         """Put the vendor's present credentials into the secret."""
         secret = self.vendor.client_secret
         self.secrets.value = f'{{"client_id": "client", "client_secret": "{secret}"}}'
+
+    def sweeper(self, deadline: Deadline) -> Sweeper:
+        """Return reconcile_exports, cold."""
+        return Sweeper(
+            SweepSettings.from_environ(
+                {
+                    "STACK_NAME": "archiver",
+                    "APARTMENTIQ_API_BASE_URL": API,
+                    "APARTMENTIQ_TOKEN_URL": TOKEN_URL,
+                    "CREDENTIALS_SECRET_ARN": _SECRET,
+                    "TABLE_NAME": TABLE,
+                    "QUEUE_URL": QUEUE,
+                }
+            ),
+            log=self.journal,
+            gauges=_Gauges(),
+            steps=NoSteps(),
+            outside=replace(self._outside, deadline=deadline),
+        )
 
     def run(self, *, until: float, max_steps: int) -> bool:
         """Run until the world has come to rest; False if it has not, or an invariant broke."""
@@ -222,7 +243,7 @@ class World:
             outside=replace(self._outside, deadline=deadline),
             plan=self.physics.plan,
         )
-        self._mutation.application(application)
+        self.mutation.application(application)
         return application
 
     def _rate(self) -> float:
@@ -239,13 +260,26 @@ class World:
             self.chaos.violate(f"a task of {getattr(task.owner, 'name', '-')} raised {error!r}")
 
 
+class _Gauges:
+    """What a sweep measures, for nobody."""
+
+    def count(self, name: str, number: int) -> None:
+        """Take a number."""
+
+    def count_by(self, name: str, dimension: str, numbers: Mapping[str, int]) -> None:
+        """Take numbers."""
+
+    def seconds(self, name: str, seconds: float) -> None:
+        """Take seconds."""
+
+
 def _settings(physics: Physics) -> Settings:
     return Settings.from_environ(
         {
             "APARTMENTIQ_API_BASE_URL": API,
             "APARTMENTIQ_TOKEN_URL": TOKEN_URL,
             "ARCHIVE_BUCKET": "archive",
-            "CREDENTIALS_SECRET_ARN": "arn:aws:secretsmanager:us-east-1:123456789012:secret:vendor",
+            "CREDENTIALS_SECRET_ARN": _SECRET,
             "SOURCE_BUCKETS": "vendor-exports" if physics.server_side else "",
             "TABLE_NAME": TABLE,
             "EVENT_BUS_NAME": "default",

@@ -24,7 +24,7 @@ from local.apartmentiq import (
 )
 from tests.functional.aws_script import Environ, Refusal, operation, s3_call
 from tests.functional.company import LAST_RECEIVE, Company, default_key
-from tests.functional.test_copies import grant
+from tests.functional.copying import grant
 
 MIB = 1 << 20
 SMALL, LARGE = SyntheticExport(5000, seed=3), SyntheticExport(40 * MIB, seed=4)

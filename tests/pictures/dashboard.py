@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
-from xml.sax.saxutils import escape
 
 import urllib3
 
@@ -21,6 +20,7 @@ from cli.dashboard import fill_in, lines_of, names_of, read_widgets
 from local.apartmentiq import SyntheticExport
 from local.cloud import STACK_NAME, LocalCloud
 from local.metrics import Datum, read_emf, read_invocations, read_queue
+from tests.pictures.draw import draw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,23 +28,13 @@ if TYPE_CHECKING:
     from cli.dashboard import Line
     from local.apartmentiq import VendorStandIn
 
-__all__ = ["draw", "main"]
+__all__ = ["main", "picture"]
 
 _PICTURE = Path(__file__).resolve().parents[2] / "docs" / "dashboard.svg"
 _FUNCTIONS = ("ArchiveExportFunction", "ReceiveCallbackFunction", "ReconcileExportsFunction")
 _SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 _BINS = 30
-_WIDTH, _HEIGHT = 420, 250  # of one widget
-_LEFT, _TOP, _RIGHT, _PLOT_HEIGHT = 54, 34, 12, 110
-_COLOURS = (
-    *("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf3989"),
-    *("#9a6700", "#57606a", "#cf222e", "#1b7c83"),
-)
-_STYLE = """text { font: 11px system-ui, sans-serif; fill: #1f2328 }
-.title { font-size: 13px; font-weight: 600 }
-.paper { fill: #ffffff; stroke: #d1d9e0 }
-.grid { stroke: #d1d9e0 }
-.line { fill: none; stroke-width: 1.6 }"""
+_WIDTH = 300  # of one widget, in pixels: two fit into 800 with all that is said beside them
 
 
 def main() -> None:
@@ -58,8 +48,8 @@ def main() -> None:
         began = time.time()
         data = _work_and_watch(cloud)
         names = names_of(STACK_NAME, cloud.stack.outputs, cloud.region)
-        svg = draw(read_widgets(fill_in(names)), data, began, time.time())
-    _PICTURE.write_text(svg, encoding="utf-8")
+        chart = picture(read_widgets(fill_in(names)), data, began, time.time())
+    _PICTURE.write_text(draw(chart), encoding="utf-8")
     print(  # noqa: T201 - for whoever runs it
         f"{_PICTURE}: drawn from {len(data)} data of a run of {time.time() - began:.0f} s"
     )
@@ -138,83 +128,87 @@ def _something_wrong(cloud: LocalCloud, vendor: VendorStandIn, number: int) -> N
             cloud.put_event({"job_id": job.job_id})
 
 
-def draw(
+def picture(
     widgets: Sequence[dict[str, Any]], data: Sequence[Datum], began: float, ended: float
-) -> str:
-    """Return the dashboard as an SVG, its columns and rows as in its own file."""
-    columns, rows = 3, math.ceil(len(widgets) / 3)
-    width, height = columns * _WIDTH, rows * _HEIGHT + 24
+) -> dict[str, Any]:
+    """Return the dashboard as a chart of Vega-Lite, two widgets beside each other."""
     about = f"The dashboard, drawn from a local run of {ended - began:.0f} seconds"
-    size = f'viewBox="0 0 {width} {height}" width="{width}" height="{height}"'
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img" aria-label="{about}">',
-        f"<title>{about}</title>",
-        f"<style>\n{_STYLE}\n</style>",
-    ]
-    for number, widget in enumerate(widgets):
-        x, y = number % columns * _WIDTH, number // columns * _HEIGHT
-        parts.append(f'<g transform="translate({x} {y})">')
-        parts += _draw_widget(widget, data, began, ended)
-        parts.append("</g>")
-    note = f"{about}; each point is {(ended - began) / _BINS:.1f} s. On AWS a point is 5 minutes."
-    parts.append(f'<text x="8" y="{height - 8}">{escape(note)}</text>')
-    return "\n".join([*parts, "</svg>"]) + "\n"
+    return {
+        "description": about,
+        "title": {
+            "text": about,
+            "subtitle": f"A point is {(ended - began) / _BINS:.1f} s; on AWS it is 5 minutes.",
+        },
+        "columns": 2,
+        "spacing": {"row": 24, "column": 18},
+        "concat": [_chart(widget, data, began, ended) for widget in widgets],
+        "resolve": {"scale": {"color": "independent", "x": "shared"}},
+    }
 
 
-def _draw_widget(
+def _chart(
     widget: dict[str, Any], data: Sequence[Datum], began: float, ended: float
-) -> list[str]:
+) -> dict[str, Any]:
     properties = widget["properties"]
-    series = [(line, _points(line, data, began, ended)) for line in lines_of(widget)]
-    tops = {axis: _highest(series, axis) for axis in ("left", "right")}
-    parts = [
-        f'<rect class="paper" x="4" y="4" width="{_WIDTH - 8}" height="{_HEIGHT - 8}" rx="6"/>',
-        f'<text class="title" x="14" y="23">{escape(properties["title"])}</text>',
-    ]
-    for share in (0, 0.5, 1):
-        y = _TOP + _PLOT_HEIGHT * (1 - share)
-        parts.append(
-            f'<line class="grid" x1="{_LEFT}" y1="{y:.0f}" x2="{_WIDTH - _RIGHT}" y2="{y:.0f}"/>'
+    lines = list(lines_of(widget))
+    points = {line.label: _points(line, data, began, ended) for line in lines}
+    names = {
+        label: label if any(value is not None for value in values) else f"{label} (none)"
+        for label, values in points.items()
+    }
+    axes = [axis for axis in ("left", "right") if any(line.axis == axis for line in lines)]
+    color = {
+        "field": "line",
+        "scale": {"domain": list(names.values())},
+        "legend": {
+            "orient": "bottom",
+            "columns": 2,
+            "title": None,
+            "labelLimit": 165,
+            "columnPadding": 6,
+            "rowPadding": 1,
+            "symbolType": "square",
+            "symbolSize": 60,
+        },
+    }
+    layers = []
+    for axis in axes:
+        told = properties["yAxis"].get(axis, {})
+        rows = [
+            # A bin without a datum is told as one: a line has a gap there.
+            {"line": names[line.label], "second": (place + 0.5) / _BINS * (ended - began), "v": v}
+            for line in lines
+            if line.axis == axis
+            for place, v in enumerate(points[line.label])
+        ]
+        values = {
+            "orient": axis,
+            "title": told.get("label"),
+            "format": "~s",
+            "tickCount": 4,
+            "tickMinStep": 1,
+        }
+        # Stacked, a line of what was not counted would be at another's height: bars have gaps.
+        mark: dict[str, Any] = (
+            {"type": "bar", "width": _WIDTH / _BINS - 2}
+            if properties["stacked"]
+            else {"type": "line", "strokeWidth": 1.6, "point": {"size": 10}}
         )
-        label = _amount(tops["left"] * share)
-        parts.append(f'<text x="{_LEFT - 4}" y="{y + 4:.0f}" text-anchor="end">{label}</text>')
-    for number, (line, points) in enumerate(series):
-        colour = _COLOURS[number % len(_COLOURS)]
-        parts += _draw_line(points, tops[line.axis], colour)
-        parts.append(_legend(line, points, number, colour))
-    return parts
-
-
-def _highest(series: Sequence[tuple[Line, Sequence[float | None]]], axis: str) -> float:
-    values = [v for line, points in series if line.axis == axis for v in points if v is not None]
-    return max(values, default=0.0) or 1.0
-
-
-def _draw_line(points: Sequence[float | None], top: float, colour: str) -> list[str]:
-    step = (_WIDTH - _LEFT - _RIGHT) / (_BINS - 1)
-    placed = [
-        (_LEFT + index * step, _TOP + _PLOT_HEIGHT * (1 - value / top))
-        for index, value in enumerate(points)
-        if value is not None
-    ]
-    if not placed:
-        return []
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
-    x, y = placed[-1]
-    return [
-        f'<polyline class="line" stroke="{colour}" points="{path}"/>',
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="1.8" fill="{colour}"/>',
-    ]
-
-
-def _legend(line: Line, points: Sequence[float | None], number: int, colour: str) -> str:
-    x, y = 16 + number % 2 * 200, _TOP + _PLOT_HEIGHT + 20 + number // 2 * 15
-    known = any(value is not None for value in points)
-    label = escape(line.label if known else f"{line.label} (none)")
-    return (
-        f'<rect x="{x}" y="{y - 8}" width="9" height="9" fill="{colour}"/>'
-        f'<text x="{x + 13}" y="{y}">{label}</text>'
-    )
+        second = {"field": "second", "type": "quantitative", "title": "seconds of the run"}
+        layers.append(
+            {
+                "data": {"values": rows},
+                "mark": mark,
+                "encoding": {
+                    "x": {**second, "scale": {"domain": [0, ended - began], "nice": False}},
+                    "y": {"field": "v", "type": "quantitative", "axis": values},
+                    "color": color,
+                },
+            }
+        )
+    title = {"text": properties["title"], "fontSize": 12}
+    both = {"resolve": {"scale": {"y": "independent"}}}
+    return {"title": title, "width": _WIDTH, "height": 130, "layer": layers, **both}
 
 
 def _points(line: Line, data: Sequence[Datum], began: float, ended: float) -> list[float | None]:
@@ -232,13 +226,6 @@ def _statistic(name: str, values: list[float]) -> float:
         rank = math.ceil(float(name[1:]) / 100 * len(values))
         return sorted(values)[max(0, rank - 1)]
     return {"Sum": sum(values), "Maximum": max(values)}[name]
-
-
-def _amount(value: float) -> str:
-    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if value >= size:
-            return f"{value / size:.3g}{unit}"
-    return f"{value:.3g}"
 
 
 if __name__ == "__main__":

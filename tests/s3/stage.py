@@ -25,8 +25,9 @@ from archiver.network.outside import Outside
 from archiver.telemetry import NoSteps
 from archiver.transfer.copier import Copier, Destination
 from archiver.transfer.plan import PartPlan
-from archiver.wiring.archiving import Application, real_outside
+from archiver.wiring.archiving import Application
 from archiver.wiring.settings import Settings
+from archiver.wiring.world import real_outside
 from local.apartmentiq import Export, sha256_of
 from tests.s3.front import Call, Front
 from tests.s3.servers import Server
@@ -74,7 +75,7 @@ def outside_of(server: Server, front: Front, ca_bundle: Path) -> Outside:
         "AWS_CA_BUNDLE": str(ca_bundle),
     }
     clients: dict[str, Any] = {}
-    real = real_outside(str(ca_bundle))
+    real = real_outside(str(ca_bundle), most_list_bytes=4 << 20, connections_per_host=8)
 
     def client(service: str, config: Config) -> Any:  # noqa: ANN401 - any service's
         if service not in clients:

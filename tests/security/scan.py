@@ -2,9 +2,9 @@
 
     python -m tests.security.scan CHECKOV
 
-Suppressions stand in template.yaml, in the Metadata of the resource, each with its reason, and
-nowhere else: neither here nor in a file of checkov's. Beside the template a planted one is scanned,
-so that a scanner that finds nothing any more is found out. checkov asks nobody over the network.
+Suppressions stand in .ci/checkov-skips.yaml, by resource, each with its reason, and nowhere else.
+Beside the template a planted one is scanned, so that a scanner that finds nothing any more is found
+out. checkov asks nobody over the network.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from samtranslator.yaml_helper import yaml_parse
+import yaml
 
 from local.aws.expansion import expand_template
 
-__all__ = ["judge", "suppressions", "with_suppressions_of_origin"]
+__all__ = ["SKIPS", "judge", "with_suppressions"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+SKIPS = REPOSITORY / ".ci" / "checkov-skips.yaml"
+_Skips = Mapping[str, str]  # a check's id → why it does not hold
 TEMPLATE, PLANTED = "template.json", "planted.json"
 _PLANTED_TEMPLATE = {
     "Resources": {
@@ -36,34 +38,24 @@ _QUIETLY = ("--skip-download", "--output", "json")
 _LEAST_PASSED = 40  # of 54 on 2026-11-24; far fewer would mean that resources were not read
 
 
-def with_suppressions_of_origin(
-    body: Mapping[str, Any], source: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Give what SAM made out of a resource (a function's URL) the suppressions of that resource."""
+def with_suppressions(body: Mapping[str, Any], skips: Mapping[str, _Skips]) -> dict[str, Any]:
+    """Give each resource, and what SAM made out of it (a function's URL), its suppressions.
+
+    They go where checkov looks for them: into the resource's Metadata.
+    """
     resources = {}
     for name, resource in body["Resources"].items():
-        origin = max((o for o in source if name.startswith(o)), key=len, default=None)
-        metadata = {**resource.get("Metadata", {}), **_checkov_metadata(source, origin)}
+        origin = max((o for o in skips if name.startswith(o)), key=len, default=None)
+        skip = [{"id": i, "comment": why} for i, why in skips.get(origin or "", {}).items()]
+        metadata = {**resource.get("Metadata", {}), "checkov": {"skip": skip}}
         resources[name] = {**resource, "Metadata": metadata}
     return {**body, "Resources": resources}
-
-
-def _checkov_metadata(source: Mapping[str, Any], name: str | None) -> dict[str, Any]:
-    metadata = source[name].get("Metadata", {}) if name else {}
-    return {"checkov": metadata["checkov"]} if "checkov" in metadata else {}
-
-
-def suppressions(source: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield resource, check and reason of every suppression that a template's resources hold."""
-    for name, resource in source.items():
-        for skip in resource.get("Metadata", {}).get("checkov", {}).get("skip", []):
-            yield name, skip["id"], skip["comment"]
 
 
 def judge(report: Mapping[str, Any], suppressed: set[tuple[str, str]]) -> list[str]:
     """Return what is wrong, a sentence each: findings, idle suppressions, a scan that saw little.
 
-    `suppressed` are the pairs of resource and check that template.yaml names.
+    `suppressed` are the pairs of resource and check that the file names.
     """
     results = report["results"]
     wrong = [
@@ -108,11 +100,11 @@ def _scan(checkov: str, folder: Path) -> dict[str, Any]:
 def main(checkov: str) -> int:
     """Scan, print what is wrong or how much was seen, and return the exit code."""
     path = REPOSITORY / "template.yaml"
-    source = yaml_parse(path.read_text(encoding="utf-8"))["Resources"]
+    skips: dict[str, _Skips] = yaml.safe_load(SKIPS.read_text(encoding="utf-8"))
     expanded = expand_template(path, bucket="b", region="us-east-1").body
-    suppressed = {(name, check) for name, check, _ in suppressions(source)}
+    suppressed = {(name, check) for name, checks in skips.items() for check in checks}
     with tempfile.TemporaryDirectory() as folder:
-        body = with_suppressions_of_origin(expanded, source)
+        body = with_suppressions(expanded, skips)
         (Path(folder) / TEMPLATE).write_text(json.dumps(body, indent=1))
         (Path(folder) / PLANTED).write_text(json.dumps(_PLANTED_TEMPLATE, indent=1))
         report = _scan(checkov, Path(folder))

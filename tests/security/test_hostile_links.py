@@ -24,8 +24,9 @@ from archiver.archiving.message import Message
 from archiver.network.answer import Answer
 from archiver.network.outside import Connection, Outside
 from archiver.telemetry import NoSteps
-from archiver.wiring.archiving import Application, real_outside
+from archiver.wiring.archiving import Application
 from archiver.wiring.settings import Settings
+from archiver.wiring.world import real_outside
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
@@ -157,7 +158,7 @@ class Record:
         """Keep a line, or a count, as it is."""
         self.lines.append(f"{arguments} {fields}")
 
-    info = warning = exception = archived = count = count_reason = note
+    info = warning = error = exception = archived = count = count_reason = note
 
 
 @dataclass
@@ -202,7 +203,7 @@ class World:
 
     def _outside(self) -> Outside:
         return replace(
-            real_outside(None),
+            real_outside(None, most_list_bytes=1 << 20, connections_per_host=1),
             client=self.aws.client,
             credentials=lambda: None,
             http=self.vendor,

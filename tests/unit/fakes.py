@@ -46,7 +46,6 @@ class FakeStore:
     ranges: list[str | None] = field(default_factory=list)
     on_part: Callable[[int], None] = lambda number: None  # noqa: ARG005 - a hook for faults
     lock: threading.Lock = field(default_factory=threading.Lock)
-    makes_md5_etags: bool = True
 
     def find(self, key: str) -> Found | None:
         """HEAD."""

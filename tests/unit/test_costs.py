@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -21,10 +20,10 @@ from tests.bench.costs import (
     Measured,
     Network,
     cost_of,
-    draw_plot,
     gb_seconds,
     largest_export_gib,
     network_seconds,
+    plot,
     prices,
     processors,
     put_between_markers,
@@ -262,32 +261,28 @@ def test_every_price_names_the_page_that_states_it() -> None:
         assert f"| {price.what} | {price.shown} | {price.page} |" in tables
 
 
-def test_the_plot_is_well_formed_and_draws_each_line_inside_its_panel() -> None:
-    """Three memory sizes, twice, with every point on the picture."""
-    lines = _lines(draw_plot(ENGINES))
-    assert len(lines) == 6
-    for line in lines:
-        points = [tuple(map(float, pair.split(","))) for pair in line.split()]
-        assert len(points) > 50
-        assert all(76 <= x <= 896 and 76 <= y <= 344 for x, y in points)
+def test_the_plot_draws_dollars_and_seconds_of_each_memory_size() -> None:
+    """What the model says, over the whole range of sizes, within the axes."""
+    for panel, value in zip(plot(ENGINES)["hconcat"], (_dollars, _seconds), strict=True):
+        lines, across = panel["layer"]
+        rows = lines["data"]["values"]
+        axes = lines["encoding"]
+        assert len({row["memory"] for row in rows}) == 3
+        for row in rows:
+            memory_mb = int(row["memory"].removesuffix(" MB"))
+            assert row["value"] == value(row["size"], memory_mb)
+            for axis, of in (("x", "size"), ("y", "value")):
+                low, high = axes[axis]["scale"]["domain"]
+                assert low <= row[of] <= high
+        assert across["data"]["values"]
 
 
-def test_the_plot_says_its_units_and_what_happens_at_its_steps() -> None:
-    """A unit at each tick of both axes, and words where parts begin and where they are largest."""
-    texts = [text.text or "" for text in _elements(draw_plot(ENGINES), "text")]
-    for unit in ("1 MiB", "10 MiB", "100 MiB", "1 GiB", "10 GiB", "100 GiB", "$0.001", "10 s"):
-        assert unit in texts
-    assert "above 16 MiB in parts:" in texts
-    assert "256 MiB a part" in texts
-    assert not [text for text in texts if text.isdecimal()]
+def _dollars(size_bytes: int, memory_mb: int) -> float:
+    return cost_of(size_bytes, memory_mb, ENGINES, AWS).total
 
 
-def test_the_plot_in_the_docs_is_well_formed() -> None:
-    """It is a picture without outside references, for light and for dark pages."""
-    text = (DOCS / "costs.svg").read_text(encoding="utf-8")
-    assert len(_lines(text)) == 6
-    assert "prefers-color-scheme: dark" in text
-    assert "href" not in text
+def _seconds(size_bytes: int, memory_mb: int) -> float:
+    return seconds_of(size_bytes, memory_mb, ENGINES, AWS)
 
 
 def test_the_page_in_the_docs_has_its_tables() -> None:
@@ -297,12 +292,3 @@ def test_the_page_in_the_docs_has_its_tables() -> None:
     assert "### Per TiB" in tables
     assert put_between_markers(page, tables.strip()) == page
     assert "a model" in page
-
-
-def _lines(text: str) -> list[str]:
-    return [line.attrib["points"] for line in _elements(text, "polyline")]
-
-
-def _elements(text: str, kind: str) -> list[ET.Element]:
-    root = ET.fromstring(text)  # noqa: S314 - our own file
-    return list(root.iter(f"{{http://www.w3.org/2000/svg}}{kind}"))

@@ -72,6 +72,8 @@ class Desk:
         """Log."""
         self._write("error", msg=msg, **fields)
 
+    exception = error
+
     def count(self, name: str) -> None:
         """Count."""
         self.counted.append(name)

@@ -208,3 +208,5 @@ class World:
     def warning(self, msg: object, **fields: object) -> None:
         """Note a log line."""
         self.lines.append((str(msg), fields))
+
+    error = exception = warning

@@ -34,6 +34,7 @@ from archiver.errors import (
     OutageReason,
     Rejection,
 )
+from archiver.log import Log
 from archiver.outage import FIRST_WAIT_SECONDS, Blame, Outages
 from archiver.receipt import Receipt, iso_utc
 from archiver.telemetry import Steps
@@ -110,14 +111,6 @@ class Outcomes(Protocol):
 
     def count_reason(self, name: str, reason: str) -> None:
         """Count an outcome by reason."""
-
-
-class Log(Protocol):
-    """A structured logger; Powertools' takes fields by keyword."""
-
-    def info(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401 - the logger's own
-    def warning(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401
-    def exception(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401
 
 
 class _SqsIsOut(Failure):

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-__all__ = ["JobTable"]
+__all__ = ["THROTTLE_KEY", "JobTable"]
 
 _FAILING = "failing#"  # the job's id follows; an attribute each, so that none overwrites another
 _MOST_FORGOTTEN = 100  # in one update, whose expression ends at 4 KB; the next one forgets the rest
-_THROTTLE_KEY: dict[str, AttributeValueTypeDef] = {"id": {"S": "throttle#vendor"}}
+THROTTLE_KEY: dict[str, AttributeValueTypeDef] = {"id": {"S": "throttle#vendor"}}
 
 
 class JobTable:
@@ -46,7 +46,7 @@ class JobTable:
         with translated("Reading a job's item"):
             answer = self._table.client.batch_get_item(
                 RequestItems={
-                    self._table.name: {"Keys": [key, _THROTTLE_KEY], "ConsistentRead": True}
+                    self._table.name: {"Keys": [key, THROTTLE_KEY], "ConsistentRead": True}
                 }
             )
         # Without the throttle the vendor would be asked too early, without the job copied anew.
@@ -56,7 +56,7 @@ class JobTable:
             item["id"]: item
             for item in map(plain, answer.get("Responses", {}).get(self._table.name, []))
         }
-        return _known(found.get(key["id"]["S"], {}), found.get(_THROTTLE_KEY["id"]["S"], {}))
+        return _known(found.get(key["id"]["S"], {}), found.get(THROTTLE_KEY["id"]["S"], {}))
 
     def close_vendor(self, until: float) -> None:
         """Have no run ask the vendor before `until` (seconds since the epoch)."""
@@ -133,7 +133,7 @@ class JobTable:
         condition: str = "",
         names: Mapping[str, str] | None = None,
     ) -> None:
-        self._table.change(_THROTTLE_KEY, update, values, doing, condition, names)
+        self._table.change(THROTTLE_KEY, update, values, doing, condition, names)
 
     # --- jobs ---
 

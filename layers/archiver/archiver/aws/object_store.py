@@ -79,11 +79,6 @@ class ObjectStore:
         """Whether the store takes a part with a trailer; None where no part_writer knows yet."""
         return self.dialect.takes_trailers
 
-    @property
-    def makes_md5_etags(self) -> bool:
-        """Tell whether an ETag follows from the bytes and the parts (S3: not with KMS)."""
-        return self.kms_key_arn is None
-
     def find(self, key: str) -> Found | None:
         """Return what is at a key (HEAD), or None."""
         with translated("Looking at the archived object"):

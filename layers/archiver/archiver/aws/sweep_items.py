@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from archiver.apartmentiq.listing import MOST_PER_PAGE, Position
+from archiver.aws.job_table import THROTTLE_KEY
 from archiver.aws.moves import Table, job_item_key
 from archiver.aws.translate import code_of, translated
 from archiver.errors import Failure
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 __all__ = ["SweepItems"]
 
-_THROTTLE_KEY: dict[str, AttributeValueTypeDef] = {"id": {"S": "throttle#vendor"}}
 _PLACE_KEY: dict[str, AttributeValueTypeDef] = {"id": {"S": "sweep#scheduled"}}
 _KEYS_PER_READ = 100  # DynamoDB's limit for BatchGetItem
 _READS = 6  # of one page, as long as DynamoDB leaves keys over; 0.1 + 0.2 + … s between them
@@ -49,7 +49,7 @@ class SweepItems:
         """Return until when the throttle holds, in seconds since the epoch; 0: it does not."""
         with translated("Reading the vendor's throttle"):
             answer = self._client.get_item(
-                TableName=self._table_name, Key=_THROTTLE_KEY, ConsistentRead=True
+                TableName=self._table_name, Key=THROTTLE_KEY, ConsistentRead=True
             )
         return float(_text(answer.get("Item", {}), "until", "N") or 0)
 

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 from archiver.callbacks.function_url import Answer, BodyTooLargeError, BodyUnreadableError, Request
 from archiver.callbacks.job_ids import LOOKED_FOR, MOST_JOBS, find_job_ids
 from archiver.errors import Failure
+from archiver.log import Log
 
 __all__ = ["CallbackReception"]
 
@@ -36,14 +37,6 @@ _UNREADABLE = Answer(400, {"error": "Bad Request", "message": "The body is not b
 _NO_JOB = Answer(400, {"error": "No job id", "message": f"Looked for {LOOKED_FOR}."})
 _LATER = Answer(503, {"error": "Service Unavailable"}, {"retry-after": _RETRY_AFTER_SECONDS})
 _BROKEN = Answer(500, {"error": "Internal Server Error"})
-
-
-class Log(Protocol):
-    """Where each callback of a good token leaves one line."""
-
-    def info(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401 - the logger's own
-    def warning(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401
-    def error(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401
 
 
 class Counts(Protocol):

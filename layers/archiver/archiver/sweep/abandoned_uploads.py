@@ -19,8 +19,9 @@ from typing import Protocol
 
 from archiver.errors import Failure
 from archiver.job import job_ids_in
+from archiver.log import Log
 from archiver.states import GOES_ON
-from archiver.sweep.reconcile import RESERVE_SECONDS, Gauges, JobRecord, Log
+from archiver.sweep.reconcile import RESERVE_SECONDS, Gauges, JobRecord
 
 __all__ = ["ABANDONED_AFTER", "AbandonedUploads", "UnfinishedUpload", "UploadsPage"]
 

@@ -19,6 +19,7 @@ from typing import Any, Literal, Protocol
 
 from archiver.apartmentiq.listing import JobsPage, ListedJob, Position, Walk, whole
 from archiver.errors import Deferral, Failure, Interruption, Rejection
+from archiver.log import Log
 from archiver.receipt import iso_utc
 from archiver.states import ENDS, LOST_AFTER
 from archiver.sweep.request import SweepRequest
@@ -118,13 +119,6 @@ class Gauges(Protocol):
 
     def seconds(self, name: str, value: float) -> None:
         """Tell a duration."""
-
-
-class Log(Protocol):
-    """A structured logger."""
-
-    def info(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401 - the logger's own
-    def warning(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401
 
 
 @dataclass

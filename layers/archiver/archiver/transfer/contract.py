@@ -198,10 +198,6 @@ class Store(Protocol):
         """The bucket's name."""
 
     @property
-    def makes_md5_etags(self) -> bool:
-        """Whether equal parts make equal ETags: not where KMS encrypts."""
-
-    @property
     def takes_trailers(self) -> bool | None:
         """Whether a part may carry its checksum in a trailer; None: the first part will tell."""
 

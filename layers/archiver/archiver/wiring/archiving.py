@@ -1,15 +1,13 @@
 """The only builder of archive_export's clients: from settings to what takes Lambda's events.
 
-Built once per runtime, at the first invocation, and used by all that follow. Clients share one
-session (five clients: 320 ms of CPU instead of 574, measured 2026-11-23) and one TLS context.
+Built once per runtime, at the first invocation, and used by all that follow.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +19,7 @@ from archiver.apartmentiq.client import ApartmentIq
 from archiver.apartmentiq.link import Link
 from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.archiving.archive import ExportArchiver
-from archiver.archiving.delivery import Delivery, Log, Outcomes
+from archiver.archiving.delivery import Delivery, Outcomes
 from archiver.archiving.message import Message
 from archiver.aws.credentials import SecretCredentials
 from archiver.aws.events import EventBus
@@ -29,12 +27,9 @@ from archiver.aws.job_table import JobTable
 from archiver.aws.object_store import ObjectStore
 from archiver.aws.once import Once
 from archiver.aws.queue import Queue
-from archiver.aws.sending import proxy_for, send_by
 from archiver.errors import Failure
-from archiver.network.https import ByteConnection, Network, Spares, UrllibClient
+from archiver.log import Log
 from archiver.network.outside import Connection, Outside
-from archiver.network.tls import tls_context
-from archiver.network.workers import every, run_in_threads
 from archiver.outage import Outages
 from archiver.telemetry import Steps
 from archiver.transfer.copier import Copier
@@ -43,14 +38,14 @@ from archiver.transfer.server_side import ServerSideCopy
 from archiver.transfer.source import ExportSource
 from archiver.transfer.streaming import StreamingCopy
 from archiver.wiring.settings import Settings
+from archiver.wiring.world import real_outside
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
-    from botocore.credentials import Credentials
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_sqs import SQSClient
 
-__all__ = ["Application", "real_outside"]
+__all__ = ["Application"]
 
 _COMMON = Config(
     # botocore puts its own long user agent together anew, twice a request: 0.15 ms of CPU.
@@ -99,7 +94,11 @@ class Application:
         self._log = log
         self._outcomes = outcomes
         self.steps = steps
-        self._outside = outside or real_outside(settings.extra_ca_bundle)
+        self._outside = outside or real_outside(
+            settings.extra_ca_bundle,
+            most_list_bytes=_MOST_LIST_BYTES,
+            connections_per_host=COPIES_AT_ONCE,
+        )
         self._plan = plan or PartPlan()
         self._remaining_seconds: Callable[[], float] = lambda: _NEVER_ENDING_SECONDS
 
@@ -277,39 +276,3 @@ class Application:
 
     def _client(self, service: str, config: Config = _CONFIG) -> Any:  # noqa: ANN401 - each is typed where it is used
         return self._outside.client(service, config)
-
-
-def real_outside(extra_ca_bundle: str | None) -> Outside:
-    """Return the world as it is: AWS by one boto3 session, all of it by one network."""
-    session = boto3.session.Session()
-    network = Network(
-        tls_context(extra_ca_bundle),
-        proxy_for=proxy_for,
-        connections_per_host=COPIES_AT_ONCE,  # what exceeds it would be connected anew each time
-    )
-    spares = Spares()
-
-    def client(service: str, config: Config) -> Any:  # noqa: ANN401 - a name at run time
-        return send_by(network, session.client(service, config=config))  # type: ignore[call-overload] # likewise
-
-    def credentials() -> Credentials:
-        found = session.get_credentials()
-        if found is None:
-            raise RuntimeError("There are no AWS credentials; Lambda's role gives them.")
-        return found
-
-    def connect(host: str, port: int, *, tls: bool = True) -> Connection:
-        return ByteConnection(host, port, network, tls=tls, spares=spares)
-
-    return Outside(
-        client=client,
-        credentials=credentials,
-        http=UrllibClient(network, most_bytes=_MOST_LIST_BYTES),
-        connect=connect,
-        now=lambda: datetime.now(UTC),
-        monotonic=time.monotonic,
-        pause=time.sleep,
-        run_workers=run_in_threads,
-        every=every,
-        deadline=network.deadline,
-    )

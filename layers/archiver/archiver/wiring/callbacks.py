@@ -6,17 +6,17 @@ not: it must not import what only the archiver needs (no S3, no checksums, no TL
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
 
 from archiver.aws.callback_secret import CallbackSecret
 from archiver.aws.queue import Queue
-from archiver.callbacks.reception import CallbackReception, Counts, Log
+from archiver.callbacks.reception import CallbackReception, Counts
 from archiver.callbacks.token import CallbackTokens
+from archiver.log import Log
+from archiver.wiring.clients import Clients
 from archiver.wiring.settings import CallbackSettings
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def build_callback_reception(
     settings: CallbackSettings, *, log: Log, counts: Counts, outside: Outside | None = None
 ) -> CallbackReception:
     """Build everything, without a request. `outside` is for simulations; Lambda passes none."""
-    client = outside.client if outside else _real_client()
+    client = outside.client if outside else Clients()
     secrets: SecretsManagerClient = client("secretsmanager", _CONFIG)
     sqs: SQSClient = client("sqs", _CONFIG)
     secret = CallbackSecret(secrets, settings.token_secret_arn)
@@ -48,12 +48,3 @@ def build_callback_reception(
         counts=counts,
         log=log,
     )
-
-
-def _real_client() -> Callable[[str, Config], Any]:
-    session = boto3.session.Session()
-
-    def client(service: str, config: Config) -> Any:  # noqa: ANN401 - a name at run time
-        return session.client(service, config=config)  # type: ignore[call-overload] # likewise
-
-    return client

@@ -5,14 +5,11 @@ A module of its own, so that neither function imports what only the other needs.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import boto3
 from botocore.config import Config
 
 from archiver.apartmentiq.client import ApartmentIq
@@ -21,23 +18,22 @@ from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.aws.credentials import SecretCredentials
 from archiver.aws.job_table import JobTable
 from archiver.aws.queue import Queue
-from archiver.aws.sending import proxy_for, send_by
 from archiver.aws.sweep_items import SweepItems
 from archiver.aws.unfinished_uploads import UnfinishedUploads
-from archiver.network.https import Network, UrllibClient
-from archiver.network.outside import Deadline, HttpClient
-from archiver.network.tls import tls_context
+from archiver.log import Log
+from archiver.network.outside import Outside
 from archiver.sweep.abandoned_uploads import AbandonedUploads
-from archiver.sweep.reconcile import Gauges, Log, Reconciler
+from archiver.sweep.reconcile import Gauges, Reconciler
 from archiver.sweep.request import RequestRefused, read_sweep_request
 from archiver.telemetry import Steps
 from archiver.wiring.settings import SweepSettings
+from archiver.wiring.world import real_outside
 
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_dynamodb import DynamoDBClient
 
-__all__ = ["Sweeper", "World"]
+__all__ = ["Sweeper"]
 
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5, read_timeout=20
@@ -52,30 +48,6 @@ _NEVER_ENDING_SECONDS = 900.0
 _MOST_LIST_BYTES = 8 << 20
 
 
-class World(Protocol):
-    """What a sweep touches; `outside.Outside` has all of it, and more than a sweep needs."""
-
-    @property
-    def client(self) -> Callable[[str, Any], Any]:
-        """A service's name and botocore's Config → boto3's client."""
-
-    @property
-    def http(self) -> HttpClient:
-        """To the vendor."""
-
-    @property
-    def now(self) -> Callable[[], datetime]:
-        """The date and time."""
-
-    @property
-    def pause(self) -> Callable[[float], None]:
-        """Waits."""
-
-    @property
-    def deadline(self) -> Deadline:
-        """How long anything may be waited for."""
-
-
 class Sweeper:
     """One runtime's sweeps: everything built, no request sent yet."""
 
@@ -86,13 +58,15 @@ class Sweeper:
         log: Log,
         gauges: Gauges,
         steps: Steps,
-        world: World | None = None,
+        outside: Outside | None = None,
     ) -> None:
         self._settings = settings
         self._log = log
         self._gauges = gauges
         self._steps = steps
-        self._world = world or _real_world(settings.extra_ca_bundle)
+        self._outside = outside or real_outside(
+            settings.extra_ca_bundle, most_list_bytes=_MOST_LIST_BYTES, connections_per_host=1
+        )
         self._remaining_seconds: Callable[[], float] = lambda: _NEVER_ENDING_SECONDS
 
     def sweep(self, event: object, context: LambdaContext) -> dict[str, Any]:
@@ -101,10 +75,10 @@ class Sweeper:
         That is the one error here that people make, so it is said in the log in their words.
         """
         self._remaining_seconds = lambda: context.get_remaining_time_in_millis() / 1000
-        self._world.deadline.begin(self._remaining_seconds)
+        self._outside.deadline.begin(self._remaining_seconds)
         look_back = timedelta(days=self._settings.look_back_days)
         try:
-            request = read_sweep_request(event, now=self._world.now(), look_back=look_back)
+            request = read_sweep_request(event, now=self._outside.now(), look_back=look_back)
         except RequestRefused as refusal:
             self._log.warning("refused", outcome="refused", detail=str(refusal))
             raise
@@ -118,48 +92,48 @@ class Sweeper:
 
     @cached_property
     def _dynamodb(self) -> DynamoDBClient:
-        client: DynamoDBClient = self._world.client("dynamodb", _CONFIG)
+        client: DynamoDBClient = self._outside.client("dynamodb", _CONFIG)
         return client
 
     @cached_property
     def _items(self) -> SweepItems:
-        return SweepItems(self._dynamodb, self._settings.table_name, self._world.pause)
+        return SweepItems(self._dynamodb, self._settings.table_name, self._outside.pause)
 
     @cached_property
     def _abandoned_uploads(self) -> AbandonedUploads | None:
-        settings, world = self._settings, self._world
+        settings, outside = self._settings, self._outside
         if settings.archive_bucket is None:
             return None
-        s3 = world.client("s3", _S3_CONFIG)
+        s3 = outside.client("s3", _S3_CONFIG)
         return AbandonedUploads(
             uploads=UnfinishedUploads(s3, settings.archive_bucket, settings.key_prefix),
             items=self._items,
             gauges=self._gauges,
             log=self._log,
-            now=world.now,
+            now=outside.now,
             remaining_seconds=self._time_left,
         )
 
     @cached_property
     def _reconciler(self) -> Reconciler:
-        settings, world = self._settings, self._world
+        settings, outside = self._settings, self._outside
         return Reconciler(
             vendor=self._vendor(JobTable(self._dynamodb, settings.table_name).close_vendor),
             items=self._items,
-            queue=Queue(world.client("sqs", _CONFIG), settings.queue_url),
+            queue=Queue(outside.client("sqs", _CONFIG), settings.queue_url),
             gauges=self._gauges,
             log=self._log,
-            now=world.now,
-            pause=world.pause,
+            now=outside.now,
+            pause=outside.pause,
             remaining_seconds=self._time_left,
         )
 
     def _vendor(self, close_vendor: Callable[[float], None]) -> ApartmentIq:
-        settings, world = self._settings, self._world
+        settings, outside = self._settings, self._outside
         return ApartmentIq(
-            ThrottledHttp(world.http, close_vendor, world.now),
+            ThrottledHttp(outside.http, close_vendor, outside.now),
             SecretCredentials(
-                world.client("secretsmanager", _CONFIG),
+                outside.client("secretsmanager", _CONFIG),
                 settings.credentials_secret_arn,
                 self._steps,
             ),
@@ -167,30 +141,5 @@ class Sweeper:
             token_url=settings.token_url,
             trusted_hosts=TrustedHosts(),  # a sweep asks for no link
             steps=self._steps,
-            pause=world.pause,
+            pause=outside.pause,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _RealWorld:
-    client: Callable[[str, Any], Any]
-    http: HttpClient
-    now: Callable[[], datetime]
-    pause: Callable[[float], None]
-    deadline: Deadline
-
-
-def _real_world(extra_ca_bundle: str | None) -> World:
-    session = boto3.session.Session()
-    network = Network(tls_context(extra_ca_bundle), proxy_for=proxy_for)
-
-    def client(service: str, config: Config) -> Any:  # noqa: ANN401 - a name at run time
-        return send_by(network, session.client(service, config=config))  # type: ignore[call-overload] # likewise
-
-    return _RealWorld(
-        client=client,
-        http=UrllibClient(network, most_bytes=_MOST_LIST_BYTES),
-        now=lambda: datetime.now(UTC),
-        pause=time.sleep,
-        deadline=network.deadline,
-    )
