@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """Let `-n` hand files out in the order in which they stand, not by their number of tests."""
     if hasattr(config.option, "loadscopereorder"):  # xdist is there
         config.option.loadscopereorder = False
-    if hasattr(config, "workerinput"):
-        # A worker ends when all that it saw is told and all others' clean-up (registered later, run
-        # earlier) is done. Python's own, of its modules, says nothing of a test; it takes a second,
-        # and duckdb's binding prints pages about types that others still refer to.
-        atexit.register(os._exit, 0)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Let this process, a worker or the one that waits for them, end with its modules whole.
+
+    Clean-ups that are registered later, by tests and fixtures, are run before. What Python would do
+    after them says nothing of a test, takes a worker a second, and lets duckdb's binding print
+    pages of types that others still hold.
+    """
+    atexit.register(_end, session)
+
+
+def _end(session: pytest.Session) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(session.exitstatus)
