@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from export_reader import Schema, UnfitError, quoted
 from load_exports import Loader
-
 from tests.lake.strict import is_same_cell, see
 
 if TYPE_CHECKING:
@@ -128,7 +127,7 @@ def _compare(connection: duckdb.DuckDBPyConnection, table: str, key: str, export
 
 
 def _compare_jobs(connection: duckdb.DuckDBPyConnection, report_type: str, keys: set[str]) -> None:
-    """What raised left nothing behind."""
+    """Find nothing of what raised."""
     told = "SELECT job_id FROM loaded WHERE report_type = ?"
     said = {row[0] for row in connection.execute(told, [report_type]).fetchall()}
     if said != keys:

@@ -26,7 +26,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO
 
 import duckdb
 
@@ -36,6 +36,7 @@ __all__ = [
     "Cells",
     "Schema",
     "UnfitError",
+    "folded",
     "is_exact_as_text",
     "main",
     "open_export",
@@ -60,7 +61,7 @@ _BLANK_LINE = re.compile(rb"^\n", re.MULTILINE)
 _LINE_END = re.compile(rb'("[^"]*")|\r\n')
 _HEADER_CELL = re.compile(r'(?:"((?:[^"]|"")*)"|([^",]*))(,|$)')
 # Each string of a line of JSON, or else a number: numbers are told apart before DuckDB rounds them.
-_JSON_TOKEN = r'("(?:[^"\\]|\\.)*")|(-?[0-9][0-9.eE+-]*)'
+_JSON_WORD = r'("(?:[^"\\]|\\.)*")|(-?[0-9][0-9.eE+-]*)'
 _DUCKDB_CSV = (
     "auto_detect = false, header = true, delim = ',', quote = '\"', escape = '\"', comment = '', "
     "new_line = '\\n', strict_mode = true, null_padding = false, ignore_errors = false, "
@@ -98,6 +99,11 @@ class UnfitError(ValueError):
 def quoted(name: str) -> str:
     """Return a name as an SQL identifier, whatever is in it."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def folded(name: str) -> str:
+    """Return a name as DuckDB compares it: small and capital letters of ASCII are the same."""
+    return "".join(sign.lower() if sign.isascii() else sign for sign in name)
 
 
 def is_exact_as_text(kind: str) -> bool:
@@ -144,7 +150,7 @@ class Cells:
         asked = [self._profile(n) for n in range(len(self.names))]
         answers = iter(self._ask([question for each in asked for question in each]))
         return {
-            name: _least_type(*(next(answers) for _ in each))
+            name: _least_type([next(answers) for _ in each])
             for name, each in zip(self.names, asked, strict=True)
         }
 
@@ -165,7 +171,7 @@ class Cells:
         raise UnfitError(shown, file=self.file, line=self._line(row), column=name)
 
     def raise_where(self, condition: str, why: str, name: str | None = None) -> None:
-        """Raise UnfitError for the first row of which an expression of SQL holds, if there is one."""
+        """Raise UnfitError for the first row of which a condition of SQL holds, if there is one."""
         (row,) = self._ask([f"min(rowid) FILTER (WHERE {condition})"])
         if row is not None:
             raise UnfitError(why, file=self.file, line=self._line(row), column=name)
@@ -222,8 +228,8 @@ class Cells:
             return f"k{n} = 'o'" if self.format == "jsonl" else f"json_valid({x})"
         if kind == "DATE":
             return _is_date(x)
-        if kind == "TIMESTAMP":
-            return _is_time(x)
+        if kind in {"TIMESTAMP", "TIMESTAMP_MS"}:
+            return _is_time(x, 6 if kind == "TIMESTAMP" else 3)
         if kind == "TIMESTAMP WITH TIME ZONE":
             return f"({_is_zoned(x)} AND TRY_CAST({x} AS {kind}) IS NOT NULL)"
         if decimal := _DECIMAL.fullmatch(kind):
@@ -285,7 +291,7 @@ def open_export(
 
 
 def _as_unfit(error: Exception, file: str) -> Exception:
-    """Return what DuckDB or gzip says of a file's content as UnfitError; the machine's ills stay."""
+    """Return UnfitError for what DuckDB or gzip says of a file's content, not of the machine."""
     ills = (duckdb.OutOfMemoryException, duckdb.InternalException, duckdb.InterruptException)
     if isinstance(error, ills) or (
         isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)
@@ -326,7 +332,7 @@ def _prepare(path: Path, target: Path, output_format: str, file: str) -> _Prepar
     return prepared
 
 
-def _pieces(source: IO[bytes], *, has_bom: bool) -> Iterator[bytes]:
+def _pieces(source: BinaryIO | gzip.GzipFile, *, has_bom: bool) -> Iterator[bytes]:
     first = source.read(_CHUNK_BYTES)
     yield first.removeprefix(_BOM) if has_bom else first
     yield from iter(lambda: source.read(_CHUNK_BYTES), b"")
@@ -384,7 +390,7 @@ def _line_of(records: bytes, outside: bytes, pattern: re.Pattern[bytes]) -> int:
     """Return the line, from 1, of the first place outside quotes that looks so."""
     found = pattern.search(outside)
     before = outside[: found.start() + 1] if found else outside
-    inside = _QUOTED.findall(records)[: before.count(b'"')]
+    inside: list[bytes] = _QUOTED.findall(records)[: before.count(b'"')]
     return 1 + before.count(b"\n") + sum(each.count(b"\n") for each in inside)
 
 
@@ -427,12 +433,13 @@ def _header(path: Path, file: str) -> tuple[str, ...]:
 
 def _read_jsonl(connection: duckdb.DuckDBPyConnection, prepared: _Prepared, file: str) -> Cells:
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS SELECT line "
-        f"FROM read_csv(?, {_DUCKDB_LINES}, columns = {{'line': 'VARCHAR'}}) WHERE trim(line) <> ''",
+        f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS SELECT line "  # noqa: S608 - fixed texts
+        f"FROM read_csv(?, {_DUCKDB_LINES}, columns = {{'line': 'VARCHAR'}}) "
+        "WHERE trim(line, ' \t') <> ''",
         [escape(str(prepared.path))],
     )
     with prepared.path.open("rb") as lines:
-        there = sum(not line.isspace() for line in lines)
+        there = sum(bool(line.strip(b" \t\n")) for line in lines)
     count = _count(connection)
     if count != there:
         raise UnfitError(f"{there} lines are there, and {count} were read", file=file)
@@ -443,7 +450,7 @@ def _read_jsonl(connection: duckdb.DuckDBPyConnection, prepared: _Prepared, file
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS SELECT replace(regexp_replace("  # noqa: S608 - fixed texts
         f"line, ?, ?, 'g'), ?, '')::JSON AS marked FROM {_TABLE}",
-        [_JSON_TOKEN, f'\\1"{mark}\\2"', f'"{mark}"'],
+        [_JSON_WORD, f'\\1"{mark}\\2"', f'"{mark}"'],
     )
     keys = "json_keys(marked)"
     untold.raise_where(f"len({keys}) <> len(list_distinct({keys}))", "a name comes twice")
@@ -469,7 +476,8 @@ def _read_jsonl(connection: duckdb.DuckDBPyConnection, prepared: _Prepared, file
     shape = _literal(json.dumps(dict.fromkeys(names, "JSON")))
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS SELECT {told} FROM (SELECT {kinds} FROM ("  # noqa: S608 - quoted
-        f"SELECT {values} FROM (SELECT json_transform(marked, {shape}) AS row_of_it FROM {_TABLE})))"
+        f"SELECT {values} FROM ("
+        f"SELECT json_transform(marked, {shape}) AS row_of_it FROM {_TABLE})))"
     )
     cells = Cells(connection, file, "jsonl", names, (TEXT,) * len(names), count, prepared.path)
     for n, name in enumerate(names):
@@ -510,9 +518,9 @@ def _check_names(names: Sequence[str], file: str) -> None:
         raise UnfitError(f"column {names.index('') + 1} has no name", file=file, line=1)
     known: set[str] = set()
     for name in names:
-        if name.lower() in known:
+        if folded(name) in known:
             raise UnfitError("two columns have this name", file=file, line=1, column=name)
-        known.add(name.lower())
+        known.add(folded(name))
 
 
 def _count(connection: duckdb.DuckDBPyConnection) -> int:
@@ -523,22 +531,15 @@ def _count(connection: duckdb.DuckDBPyConnection) -> int:
 # --- types ---
 
 
-def _least_type(  # noqa: PLR0911, PLR0913 - one answer of DuckDB each, in the order of _profile
-    values: int,
-    is_number: bool | None,  # noqa: FBT001
-    before: int | None,
-    after: int | None,
-    is_truth: bool | None,  # noqa: FBT001
-    is_date: bool | None,  # noqa: FBT001
-    is_time: bool | None,  # noqa: FBT001
-    is_nested: bool | None,  # noqa: FBT001
-) -> str | None:
+def _least_type(answers: Sequence[Any]) -> str | None:
+    """Return the type that the answers to `_profile` ask for; None without a value."""
+    values, is_number, before, after, *others = answers
     if not values:
         return None
     if is_number:
-        return _exact(before or 0, after or 0) or TEXT
-    told = {"BOOLEAN": is_truth, "DATE": is_date, "TIMESTAMP": is_time, "JSON": is_nested}
-    return next((kind for kind, holds in told.items() if holds), TEXT)
+        return _exact(before, after) or TEXT
+    told = zip(("BOOLEAN", "DATE", "TIMESTAMP", "JSON"), others, strict=True)
+    return next((kind for kind, holds in told if holds), TEXT)
 
 
 def _kept_type(given: str) -> str:
@@ -591,9 +592,10 @@ def _is_date(x: str) -> str:
     return f"({x} IS NULL OR ({shape} AND {_is_same(x, 'DATE')}))"
 
 
-def _is_time(x: str) -> str:
-    """Return whether a text is a time without a zone, to the microsecond: T or a blank between."""
-    shape = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?"
+def _is_time(x: str, most_digits: int = 6) -> str:
+    """Return whether a text is a time without a zone, with T or a blank, to so small a fraction."""
+    fraction = f"([.][0-9]{{1,{most_digits}}})?"
+    shape = "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9]{2}:[0-9]{2}:[0-9]{2}" + fraction
     seconds = f"substr(replace({x}, 'T', ' '), 1, 19)"
     return (
         f"({x} IS NULL OR (regexp_full_match({x}, '{shape}') "
@@ -646,9 +648,9 @@ def _known_type(connection: duckdb.DuckDBPyConnection, kind: object) -> str | No
 def widen(schema: Schema, report_type: str, cells: Cells) -> list[str]:
     """Make a schema hold one more export; returns a sentence for each column that changed."""
     columns, changes = schema.setdefault(report_type, {}), []
-    names = {name.lower(): name for name in columns}
+    names = {folded(name): name for name in columns}
     for name, kind in cells.types().items():
-        name = names.get(name.lower(), name)  # noqa: PLW2901 - the first spelling stands
+        name = names.get(folded(name), name)  # noqa: PLW2901 - the first spelling stands
         before = columns.get(name)
         fits = before is not None and not cells.unfit({name: before})
         after = before if fits or kind is None else wider(before, kind)

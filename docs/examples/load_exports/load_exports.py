@@ -33,11 +33,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 import duckdb
+
 from export_reader import (
     TEXT,
     Cells,
     Schema,
     UnfitError,
+    folded,
     is_exact_as_text,
     open_export,
     quoted,
@@ -60,6 +62,7 @@ _MOST_ATTRIBUTE_CHARACTERS = 1000  # of a dead letter's detail
 _OWN_COLUMNS = ("_job_id", "_start_date", "_end_date", "_version_id")
 # How an upload was framed is no encoding of the object; gzip is told by the bytes themselves.
 _READ_ENCODINGS = {"", "identity", "gzip", "x-gzip", "aws-chunked"}
+_AS_TEXT = "and as text the rows that are loaded would not read as they stood (pin it, load anew)"
 _LEDGER = """
     CREATE TABLE IF NOT EXISTS loaded (
         job_id VARCHAR PRIMARY KEY,
@@ -176,8 +179,8 @@ class Loader:
     def _fit(self, report_type: str, table: str, cells: Cells) -> dict[str, str]:
         """Make the table take the cells; returns each column's type, or raises UnfitError."""
         now = self._types(table)
-        spelled = {name.lower(): name for name in now}
-        if own := [name for name in cells.names if name.lower() in _OWN_COLUMNS]:
+        spelled = {folded(name): name for name in now}
+        if own := [name for name in cells.names if folded(name) in _OWN_COLUMNS]:
             raise UnfitError("this name is the consumer's own", file=cells.file, column=own[0])
         if self._pinned is None:
             wanted = self._widened(table, now, spelled, cells)
@@ -186,7 +189,7 @@ class Loader:
         changed = {
             column: kind
             for name, kind in wanted.items()
-            if now.get(column := spelled.get(name.lower(), name)) != kind
+            if now.get(column := spelled.get(folded(name), name)) != kind
         }
         for column, kind in changed.items():
             self._change(report_type, table, column, now.get(column), kind, cells)
@@ -198,7 +201,7 @@ class Loader:
         """Return the types that hold what is in the table and what is in the file."""
         known: dict[str, str] = {}
         for name in cells.names:
-            column = spelled.get(name.lower())
+            column = spelled.get(folded(name))
             if column and not (now[column] == TEXT and self._is_empty(table, column)):
                 known[name] = now[column]
         unfit = cells.unfit(known)
@@ -212,22 +215,20 @@ class Loader:
             kind = known[name]
             wanted[name] = wider(kind, new[name])
             if wanted[name] == TEXT and not is_exact_as_text(kind):
-                cells.raise_unfit(
-                    name, row, kind, "and as text the loaded rows would not stand as they stood"
-                )
+                cells.raise_unfit(name, row, kind, _AS_TEXT)
         for name, row in cells.unfit(wanted).items():
             cells.raise_unfit(name, row, wanted[name], "nor of any type that loses nothing")
         return wanted
 
     def _pinned_types(self, report_type: str, cells: Cells) -> dict[str, str]:
         columns = (self._pinned or {}).get(report_type, {})
-        types = {name.lower(): kind or TEXT for name, kind in columns.items()}
+        types = {folded(name): kind or TEXT for name, kind in columns.items()}
         for name in cells.names:
-            if name.lower() not in types:
+            if folded(name) not in types:
                 raise UnfitError(
                     "the schema has no such column", file=cells.file, line=1, column=name
                 )
-        wanted = {name: types[name.lower()] for name in cells.names}
+        wanted = {name: types[folded(name)] for name in cells.names}
         for name, row in cells.unfit(wanted).items():
             cells.raise_unfit(name, row, wanted[name], "as the schema says")
         return wanted
@@ -247,8 +248,9 @@ class Loader:
                 raise UnfitError(why, file=cells.file, column=column)
             replaced = f"CAST({name} AS {kind}) AS {name}"
             self.connection.execute(
-                f"CREATE OR REPLACE TABLE {table} AS SELECT * REPLACE ({replaced}) FROM {table}"
-            )  # noqa: S608 - quoted
+                f"CREATE OR REPLACE TABLE {table} AS "  # noqa: S608 - quoted
+                f"SELECT * REPLACE ({replaced}) FROM {table}"
+            )
         self.connection.execute(
             "INSERT INTO schema_changes BY NAME SELECT ? AS report_type, ? AS column_name, "
             "? AS type_before, ? AS type_after, ? AS file",
@@ -263,7 +265,7 @@ class Loader:
         return {name: kind for name, kind, *_ in rows if name not in _OWN_COLUMNS}
 
     def _is_empty(self, table: str, column: str) -> bool:
-        """Whether no row has a value here: then the column has no type yet, whatever it is called."""
+        """Whether no row has a value here: then the column has no type yet, whatever is said."""
         query = f"SELECT 1 FROM {table} WHERE {quoted(column)} IS NOT NULL LIMIT 1"  # noqa: S608 - quoted
         return self.connection.execute(query).fetchone() is None
 
