@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from contextlib import closing
 
-import export_reader
 import pytest
 
+import export_reader
 from tests.lake.__main__ import run_tables
 from tests.lake.judge import BrokenPromiseError, Lake
 from tests.lake.strict import see

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import gzip
+import itertools
 import json
 import re
 import secrets
@@ -79,7 +80,6 @@ _WHOLE = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "
 _READ_FROM_TEXT = _WHOLE | {"UBIGINT", "HUGEINT", "FLOAT", "BOOLEAN", "TIME", "UUID"}
 # Written as text again, a cell of these is the very text that was read.
 _EXACT_AS_TEXT = {"BOOLEAN", "BIGINT", "DATE", "JSON", "UUID"}
-_UNTOLD = re.compile(r"Invalid Input Error: CSV Error|Original Line: ")  # of DuckDB's own words
 _SHOWN_CHARACTERS = 40  # of a cell, in a sentence
 
 
@@ -249,20 +249,12 @@ class Cells:
         """Return the line that a row of data begins at; of a Parquet file, the row's number."""
         if self.format == "parquet":
             return row + 1
-        line, record, lines_of_it, is_open = 0, -1 if self.format == "csv" else 0, 0, False
-        with self._text.open("rb") as file:
-            for text in file:
-                line += 1
-                lines_of_it += 1
-                is_open ^= self.format == "csv" and text.count(b'"') % 2 == 1
-                if is_open:
-                    continue
-                if text.strip() or (self.format == "csv" and len(self.names) == 1):
-                    if record == row:
-                        return line - lines_of_it + 1
-                    record += 1
-                lines_of_it = 0
-        return None
+        is_csv = self.format == "csv"
+        has_blank_rows = is_csv and len(self.names) == 1
+        lines = (
+            line for line, text in _numbered(self._text, is_csv) if text.strip() or has_blank_rows
+        )
+        return next(itertools.islice(lines, row + is_csv, None), None)
 
 
 @contextmanager
@@ -297,10 +289,8 @@ def _as_unfit(error: Exception, file: str) -> Exception:
         isinstance(error, OSError) and not isinstance(error, gzip.BadGzipFile)
     ):
         return error
-    line = re.search(r"CSV Error on Line: (\d+)", str(error))
     told = [text for text in str(error).partition("Possible ")[0].splitlines() if text.strip()]
-    why = "; ".join(text for text in told if not _UNTOLD.match(text)) or told[0]
-    return UnfitError(why, file=file, line=int(line[1]) if line else None)
+    return UnfitError("; ".join(told), file=file)
 
 
 # --- bytes ---
@@ -401,17 +391,44 @@ def _read_csv(connection: duckdb.DuckDBPyConnection, prepared: _Prepared, file: 
     names = _header(prepared.path, file)
     _check_names(names, file)
     columns = ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(names)))
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS "
-        f"FROM read_csv(?, {_DUCKDB_CSV}, columns = {{{columns}}})",
-        [escape(str(prepared.path))],
-    )
+    try:
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS "
+            f"FROM read_csv(?, {_DUCKDB_CSV}, columns = {{{columns}}})",
+            [escape(str(prepared.path))],
+        )
+    except duckdb.InvalidInputException:
+        _raise_odd_record(prepared.path, file, len(names))
+        raise
     count = _count(connection)
     # One column's empty cell is a blank line; of several columns a blank line is no row.
     there = prepared.record_count - 1 - (prepared.blank_count if len(names) > 1 else 0)
     if count != there:
         raise UnfitError(f"{there} rows are there, and {count} were read", file=file)
     return Cells(connection, file, "csv", names, (TEXT,) * len(names), count, prepared.path)
+
+
+def _raise_odd_record(path: Path, file: str, width: int | None = None) -> None:
+    """Say which record DuckDB could not read: it counts records, and people count lines."""
+    for line, record in _numbered(path, width is not None):
+        cells = _QUOTED.sub(b"", record).count(b",") + 1
+        if width not in {None, cells} and record != b"\n":
+            raise UnfitError(f"{cells} cells, and the header has {width}", file=file, line=line)
+        try:
+            record.decode()
+        except UnicodeDecodeError as error:
+            raise UnfitError("this is not UTF-8", file=file, line=line) from error
+
+
+def _numbered(path: Path, is_csv: bool) -> Iterator[tuple[int, bytes]]:  # noqa: FBT001 - or JSON
+    """Yield each record of a prepared text, with the line that it begins at."""
+    held, began = b"", 1
+    with path.open("rb") as file:
+        for line, text in enumerate(file, 1):
+            held += text
+            if not is_csv or held.count(b'"') % 2 == 0:
+                yield began, held
+                held, began = b"", line + 1
 
 
 def _header(path: Path, file: str) -> tuple[str, ...]:
@@ -432,12 +449,16 @@ def _header(path: Path, file: str) -> tuple[str, ...]:
 
 
 def _read_jsonl(connection: duckdb.DuckDBPyConnection, prepared: _Prepared, file: str) -> Cells:
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS SELECT line "  # noqa: S608 - fixed texts
-        f"FROM read_csv(?, {_DUCKDB_LINES}, columns = {{'line': 'VARCHAR'}}) "
-        "WHERE trim(line, ' \t') <> ''",
-        [escape(str(prepared.path))],
-    )
+    try:
+        connection.execute(
+            f"CREATE OR REPLACE TEMP TABLE {_TABLE} AS SELECT line "  # noqa: S608 - fixed texts
+            f"FROM read_csv(?, {_DUCKDB_LINES}, columns = {{'line': 'VARCHAR'}}) "
+            "WHERE trim(line, ' \t') <> ''",
+            [escape(str(prepared.path))],
+        )
+    except duckdb.InvalidInputException:
+        _raise_odd_record(prepared.path, file)
+        raise
     with prepared.path.open("rb") as lines:
         there = sum(bool(line.strip(b" \t\n")) for line in lines)
     count = _count(connection)

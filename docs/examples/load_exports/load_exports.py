@@ -143,9 +143,8 @@ class Loader:
             return None
         if archived_at and found[1]:
             before, now = datetime.fromisoformat(found[1]), datetime.fromisoformat(archived_at)
-            if now < before:
-                return "older than what is loaded"
-            return "already loaded" if now == before else None
+            if now != before:
+                return "older than what is loaded" if now < before else None
         return "already loaded" if found[0] == version_id else None
 
     def _fetch(self, stored: Mapping[str, Any], path: Path) -> None:
