@@ -401,6 +401,30 @@ def test_what_is_loaded_reads_on_as_it_stood(lake: Lake) -> None:
     ]
 
 
+def test_a_queue_without_dead_letters_keeps_what_does_not_fit(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The consumer goes on, and the message is tried again."""
+    bare = lake.clients.sqs.create_queue(QueueName="bare")["QueueUrl"]
+    detail = lake.archive(b'unit\n"1\n')
+    body = {"detail-type": "Export Archived", "detail": detail}
+    lake.clients.sqs.send_message(QueueUrl=bare, MessageBody=json.dumps(body))
+    arguments = ["--queue-url", bare, "--database", str(lake.database), "--until-empty"]
+    assert load_exports.main(arguments) == 1
+    assert read_depth(lake.clients.sqs, bare).total == 1
+    assert "no dead letter was sent" in caplog.text
+
+
+def test_a_column_of_any_name_is_told_in_its_dead_letter(lake: Lake) -> None:
+    """SQS refuses most control characters in an attribute; they are spelled there."""
+    lake.emit(lake.archive(b'"a\x01\nb"\n1.5\n'))
+    lake.emit(lake.archive(b'"a\x01\nb"\nx\n'))
+    assert lake.run() == 1
+    (letter,) = lake.letters()
+    assert letter["column"] == "a\\x01\\nb"
+    assert letter["line"] == "3"
+
+
 # --- never back ---
 
 

@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 import duckdb
+from botocore.exceptions import ClientError
 
 from export_reader import (
     TEXT,
@@ -298,9 +299,8 @@ def _take(sqs: SQSClient, queue_url: str, loader: Loader, message: MessageTypeDe
         _LOG.info("%s: %s", event["detail"]["object"]["key"], loader.load(event["detail"]))
     except UnfitError as error:
         _LOG.exception("not loaded: %.200s", body)
-        if not _bury(sqs, queue_url, body, error):
-            return False
-        sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+        if _bury(sqs, queue_url, body, error):
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
         return False
     except Exception:  # noqa: BLE001 - whatever it is, the message stays and the next is tried
         _LOG.exception("not loaded: %.200s", body)
@@ -310,24 +310,35 @@ def _take(sqs: SQSClient, queue_url: str, loader: Loader, message: MessageTypeDe
 
 
 def _bury(sqs: SQSClient, queue_url: str, body: str, error: UnfitError) -> bool:
-    """Send what will never fit to the queue's dead letters, with the place; False without them."""
-    asked = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
-    policy = json.loads(asked.get("Attributes", {}).get("RedrivePolicy", "{}"))
-    if "deadLetterTargetArn" not in policy:
-        return False
-    account, name = policy["deadLetterTargetArn"].split(":")[-2:]
-    target = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+    """Send what will never fit to the queue's dead letters, with the place.
+
+    Returns False where that cannot be done: the message then stays, and SQS moves it in the end.
+    """
     told = {"reason": "does_not_fit", "detail": str(error)[:_MOST_ATTRIBUTE_CHARACTERS]}
     places = {"file": error.file, "line": error.line, "column": error.column}
     told |= {name: str(place) for name, place in places.items() if place is not None}
-    sqs.send_message(
-        QueueUrl=target,
-        MessageBody=body,
-        MessageAttributes={
-            name: {"DataType": "String", "StringValue": text} for name, text in told.items()
-        },
-    )
+    try:
+        asked = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
+        policy = json.loads(asked["Attributes"]["RedrivePolicy"])
+        account, name = policy["deadLetterTargetArn"].split(":")[-2:]
+        target = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+        sqs.send_message(
+            QueueUrl=target,
+            MessageBody=body,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": _sendable(text)}
+                for name, text in told.items()
+            },
+        )
+    except (ClientError, KeyError):  # no right to it, or no dead letters
+        _LOG.exception("no dead letter was sent")
+        return False
     return True
+
+
+def _sendable(text: str) -> str:
+    """Return a text as SQS takes it: not empty, and of control characters only three."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text) or "-"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
