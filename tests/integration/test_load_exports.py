@@ -329,6 +329,7 @@ def test_a_header_alone_or_an_empty_column_is_no_text(lake: Lake) -> None:
         (b"unit,rent\n101,1000\n102,1100,12\n", 3),
         (b'unit,rent\n"10\n1",1000\n102\n', 4),
         (b"unit,rent\n101;1000\n", 2),
+        (b"unit,rent\n101,1000\n102,1100,\n", 3),
         (b'unit,rent\n101,"1000\n', 2),
         (b"unit,rent\n101,1000\n\xff,1\n", 3),
     ],

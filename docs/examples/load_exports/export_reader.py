@@ -303,6 +303,7 @@ class _Prepared:
     path: Path
     record_count: int = 0  # the header's among them
     blank_count: int = 0  # of these, lines without a character
+    comma_count: int = 0  # between cells
 
 
 def _prepare(path: Path, target: Path, output_format: str, file: str) -> _Prepared:
@@ -372,6 +373,7 @@ def _checked(records: bytes, lines: int, seen: _Prepared, file: str) -> bytes:
         why = "a quote stands in a cell that is not quoted, or text behind a quoted one"
         raise UnfitError(why, file=file, line=lines + _line_of(records, outside, _STRAY_QUOTE))
     seen.record_count += outside.count(b"\n")
+    seen.comma_count += outside.count(b",")
     seen.blank_count += len(_BLANK_LINE.findall(outside)) if b"\n\n" in b"\n" + outside else 0
     return records
 
@@ -400,6 +402,9 @@ def _read_csv(connection: duckdb.DuckDBPyConnection, prepared: _Prepared, file: 
     except duckdb.InvalidInputException:
         _raise_odd_record(prepared.path, file, len(names))
         raise
+    filled = prepared.record_count - prepared.blank_count
+    if prepared.comma_count != filled * (len(names) - 1):  # DuckDB bears one comma too many
+        _raise_odd_record(prepared.path, file, len(names))
     count = _count(connection)
     # One column's empty cell is a blank line; of several columns a blank line is no row.
     there = prepared.record_count - 1 - (prepared.blank_count if len(names) > 1 else 0)
