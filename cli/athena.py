@@ -88,7 +88,7 @@ def _tables(source: Source) -> list[Table]:
         found = list(find_exports(source.path))
         if not found:
             raise LayoutError(f"{source.path} has no report_type=…/format=…/ folders")
-        return [(kind, fmt, read_columns(path, fmt)) for kind, fmt, path in found]
+        return [(kind, fmt, read_columns(paths, fmt)) for kind, fmt, paths in found]
     if not source.report_type or not source.format:
         raise LayoutError("say which table it is: --report-type and --format")
     if source.path:

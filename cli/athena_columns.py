@@ -1,32 +1,27 @@
-"""What columns an export has: read off an archived file by DuckDB, or written by a person.
+"""What columns an export has: read off archived files, or written by a person.
 
-The vendor documents no columns, so nobody may invent them: a type that Athena has no word for is
-refused by name. Nothing is changed, and nothing is read but the file that is named.
+Text is read by the example consumer's own reader, which guesses nothing; a Parquet file says its
+types itself. The vendor documents no columns, so nobody may invent them: a type that Athena has no
+word for is refused by name, and so are files that one table cannot read. Nothing is changed.
 """
 
 from __future__ import annotations
 
 import re
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
 from cli.athena_ddl import Column, LayoutError
+from local.export_reader import TEXT, UnfitError, open_export, wider
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 __all__ = ["find_exports", "parse_columns", "read_columns"]
 
-# All rows are looked at: types and names that show late in a file count, too.
-_READERS = {
-    "csv": "read_csv(?, header = true, sample_size = -1, hive_partitioning = false)",
-    "jsonl": (
-        "read_json(?, format = 'newline_delimited', sample_size = -1, hive_partitioning = false)"
-    ),
-    "parquet": "read_parquet(?, hive_partitioning = false)",
-}
 _TYPES = {
     "boolean": "boolean",
     "tinyint": "tinyint",
@@ -50,40 +45,96 @@ _TYPES = {
     "timestamp_ns": "timestamp",
     "timestamp with time zone": "timestamp",
 }
+_IN_ATHENA = {"TIMESTAMP": "TIMESTAMP_MS"}
 _PARTITIONS = re.compile(r"(?:^|/)report_type=([^/]+)/format=([^/]+)/")
 _WRITTEN_COLUMN = re.compile(r"\s*(?P<name>[^\s,]+)\s+(?P<type>[a-z][a-z0-9_<>:(),]*)\s*")
 
 
-def read_columns(path: Path, output_format: str) -> list[Column]:
-    """Return the columns of one export file; raises LayoutError for what Athena cannot say."""
-    if output_format not in _READERS:
-        raise LayoutError(f"{path.name}: no reader for the format {output_format!r}")
-    if not path.stat().st_size:
-        raise LayoutError(f"{path} is empty, so it names no columns; take another export")
-    with duckdb.connect() as connection:
-        relation = connection.sql(
-            f"SELECT * FROM {_READERS[output_format]}",  # noqa: S608 - fixed texts
-            params=[str(path)],
-        )
-        described = zip(relation.columns, relation.types, strict=True)
-        return [Column(name, _hive_type(kind, name, output_format)) for name, kind in described]
+def read_columns(exports: Path | Sequence[Path], output_format: str) -> list[Column]:
+    """Return the columns of one export, or of several of a kind, from every row of every file.
 
-
-def find_exports(folder: Path) -> Iterator[tuple[str, str, Path]]:
-    """Yield report type, format and the largest file of each, from a copy of the archive.
-
-    The largest, because types are read off values. The keys must have the default template's
-    first two folders.
+    Raises LayoutError for what cannot be read and for what Athena cannot say.
     """
-    found: dict[tuple[str, str], Path] = {}
+    paths = [exports] if isinstance(exports, Path) else exports
+    filled = [path for path in paths if path.stat().st_size]
+    if not filled:
+        raise LayoutError(f"{paths[0]} is empty, so it names no columns; take another export")
+    with duckdb.connect() as connection:
+        if output_format == "parquet":
+            return _parquet_columns(connection, filled)
+        try:
+            types = _text_types(connection, filled, output_format)
+        except UnfitError as error:
+            raise LayoutError(str(error)) from error
+    return [Column(name, kind) for name, kind in types.items()]
+
+
+def _text_types(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], output_format: str
+) -> dict[str, str]:
+    """Return the names and Athena's types of text exports; what has no value anywhere is text."""
+    found: dict[str, str | None] = {}
+    for path in paths:
+        with open_export(connection, path, output_format, str(path)) as cells:
+            if output_format == "csv" and found and cells.names and tuple(found) != cells.names:
+                raise LayoutError(
+                    f"{path} has other columns than {paths[0]}, and Athena reads CSV by position: "
+                    "make a table for each shape, from its own files, or order Parquet"
+                )
+            types = cells.types()
+            # Athena cuts a time at milliseconds, and rounds a decimal where a later export has
+            # more digits; a double keeps 15 of them.
+            asked = {name: _IN_ATHENA[kind] for name, kind in types.items() if kind in _IN_ATHENA}
+            asked |= {name: "DOUBLE" for name, kind in types.items() if _has_fraction(kind)}
+            cut = cells.unfit(asked)
+            for name, kind in types.items():
+                kept = kind and (TEXT if name in cut else asked.get(name, kind))
+                before = found.get(name)
+                found[name] = wider(before, kept) if before or kept else None
+    return {name: _text_type(kind, output_format) for name, kind in found.items()}
+
+
+def _has_fraction(kind: str | None) -> bool:
+    return kind is not None and kind.startswith("DECIMAL(") and not kind.endswith(",0)")
+
+
+def _text_type(kind: str | None, output_format: str) -> str:
+    """Return Athena's type; text for what is nested, long whole numbers, or without a value."""
+    if kind == "TIMESTAMP_MS":  # the JSON SerDe takes one spelling of times only
+        return "string" if output_format == "jsonl" else "timestamp"
+    return kind.lower() if kind in {"BOOLEAN", "BIGINT", "DOUBLE", "DATE"} else "string"
+
+
+def _parquet_columns(connection: duckdb.DuckDBPyConnection, paths: Sequence[Path]) -> list[Column]:
+    found: dict[str, tuple[str, Path]] = {}
+    for path in paths:
+        try:
+            relation = connection.read_parquet(escape(str(path)), hive_partitioning=False)
+        except duckdb.Error as error:
+            raise LayoutError(f"{path}: {error}") from error
+        for name, kind in zip(relation.columns, relation.types, strict=True):
+            told = _hive_type(kind, name)
+            first, where = found.setdefault(name, (told, path))
+            if told != first:
+                raise LayoutError(
+                    f"{name} is {first} in {where} and {told} in {path}, and a table has one type "
+                    "for a column: make a table for each, from its own files"
+                )
+    return [Column(name, kind) for name, (kind, _) in found.items()]
+
+
+def find_exports(folder: Path) -> Iterator[tuple[str, str, list[Path]]]:
+    """Yield report type, format and all files of each kind, from a copy of the archive.
+
+    The keys must have the default template's first two folders.
+    """
+    found: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(folder.rglob("*")):
         match = _PARTITIONS.search(path.relative_to(folder).as_posix())
         if match and path.is_file():
-            kind = (match[1], match[2])
-            if kind not in found or path.stat().st_size > found[kind].stat().st_size:
-                found[kind] = path
-    for (report_type, output_format), path in sorted(found.items()):
-        yield report_type, output_format, path
+            found.setdefault((match[1], match[2]), []).append(path)
+    for (report_type, output_format), paths in sorted(found.items()):
+        yield report_type, output_format, paths
 
 
 def parse_columns(text: str) -> list[Column]:
@@ -97,20 +148,18 @@ def parse_columns(text: str) -> list[Column]:
     return columns
 
 
-def _hive_type(kind: Any, column: str, output_format: str) -> str:  # noqa: ANN401 - duckdb ships no types
+def _hive_type(kind: Any, column: str) -> str:  # noqa: ANN401 - duckdb ships no types
     children = dict(kind.children) if kind.id in {"decimal", "list", "struct", "map"} else {}
     if kind.id == "decimal":
         return f"decimal({children['precision']},{children['scale']})"
     if kind.id == "list":
-        return f"array<{_hive_type(children['child'], column, output_format)}>"
+        return f"array<{_hive_type(children['child'], column)}>"
     if kind.id == "map":
-        parts = [_hive_type(children[part], column, output_format) for part in ("key", "value")]
+        parts = [_hive_type(children[part], column) for part in ("key", "value")]
         return f"map<{','.join(parts)}>"
     if kind.id == "struct":
-        fields = [f"{n}:{_hive_type(k, column, output_format)}" for n, k in children.items()]
+        fields = [f"{n}:{_hive_type(k, column)}" for n, k in children.items()]
         return f"struct<{','.join(fields)}>"
-    if output_format == "jsonl" and kind.id.startswith("timestamp"):
-        return "string"  # the JSON SerDe takes one spelling of times only
     if kind.id not in _TYPES:
         raise LayoutError(
             f"Athena has no type for {kind} ({column}); give the columns yourself, with --columns"

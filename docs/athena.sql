@@ -21,7 +21,7 @@ TBLPROPERTIES (
 CREATE OR REPLACE VIEW "apartmentiq"."floorplans_csv_typed" AS SELECT
   CAST(NULLIF("date", '') AS date) AS "date",
   CAST(NULLIF("property_id", '') AS bigint) AS "property_id",
-  "floorplan",
+  NULLIF("floorplan", '') AS "floorplan",
   CAST(NULLIF("market_rent", '') AS decimal(8,2)) AS "market_rent",
   "start_date",
   "end_date"
@@ -66,7 +66,7 @@ TBLPROPERTIES (
 CREATE OR REPLACE VIEW "apartmentiq"."property_csv_typed" AS SELECT
   CAST(NULLIF("date", '') AS date) AS "date",
   CAST(NULLIF("property_id", '') AS bigint) AS "property_id",
-  "name",
+  NULLIF("name", '') AS "name",
   CAST(NULLIF("occupancy_percent", '') AS double) AS "occupancy_percent",
   "start_date",
   "end_date"
@@ -115,7 +115,7 @@ CREATE OR REPLACE VIEW "apartmentiq"."units_csv_typed" AS SELECT
   CAST(NULLIF("date", '') AS date) AS "date",
   CAST(NULLIF("property_id", '') AS bigint) AS "property_id",
   CAST(NULLIF("unit_id", '') AS bigint) AS "unit_id",
-  "floorplan",
+  NULLIF("floorplan", '') AS "floorplan",
   CAST(NULLIF("beds", '') AS bigint) AS "beds",
   CAST(NULLIF("sqft", '') AS bigint) AS "sqft",
   CAST(NULLIF("market_rent", '') AS double) AS "market_rent",

@@ -42,6 +42,7 @@ from local.demo_screen import (
     show_letters,
     show_waterfall,
 )
+from local.export_reader import UnfitError
 from local.lake import read_lake
 from local.loader import ExampleLoader
 from local.sample_exports import (
@@ -482,7 +483,10 @@ def _check_lake(
     if loaded.keys() != archived:
         console.print(failure or "")
         problems.append("the example consumer did not load exactly what was archived")
-    lake = read_lake(cloud.archive_path)
+    try:
+        lake = read_lake(cloud.archive_path)
+    except UnfitError as error:
+        return [*problems, f"an archived file cannot be read: {error}"]
     if not problems and sum(row.row_count for row in lake) != sum(loaded.values()):
         problems.append("the archived files hold other rows than the example consumer loaded")
     rows = f"{len(loaded)} exports with {sum(loaded.values()):,} rows"

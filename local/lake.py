@@ -1,34 +1,32 @@
-"""The archived lake as a company would ask it: DuckDB over the folder that mirrors the bucket.
+"""The archived lake as a company would ask it: what lies in the folder that mirrors the bucket.
 
 Only what the keys' Hive partitions say and what the files hold is used; neither events nor the
-table of receipts. It must not change a file.
+table of receipts. It reads with the example consumer's own reader (`export_reader.py` is a link to
+it), and must not change a file.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from glob import escape
 from typing import TYPE_CHECKING
 
 import duckdb
 
+from local.export_reader import FORMATS, open_export
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["LakeRow", "read_lake"]
 
-_READERS = {
-    "csv": "read_csv({files}, all_varchar = true, union_by_name = true, {hive})",
-    "jsonl": "read_json({files}, format = 'newline_delimited', union_by_name = true, {hive})",
-    "parquet": "read_parquet({files}, union_by_name = true, {hive})",
-}
-# Dates stay text: what the vendor did not tell reads "unknown".
-_HIVE = "hive_partitioning = true, hive_types_autocast = false, filename = true"
+Partition = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class LakeRow:
-    """One partition of the lake."""
+    """One partition of the lake; a date is text, for what the vendor did not tell is `unknown`."""
 
     report_type: str
     format: str
@@ -39,25 +37,31 @@ class LakeRow:
 
 
 def read_lake(folder: Path) -> list[LakeRow]:
-    """Return the partitions that hold rows, in order. An export of zero bytes holds none."""
-    query = _query(folder)
-    if not query:
-        return []
+    """Return the partitions that hold rows, in order; raises UnfitError for what cannot be read.
+
+    An export of zero bytes, or with a header alone, holds none, in whatever format.
+    """
+    exports: Counter[Partition] = Counter()
+    rows: Counter[Partition] = Counter()
     with duckdb.connect() as connection:
-        return [LakeRow(*row) for row in connection.execute(query).fetchall()]
+        for partition, path in _files(folder):
+            with open_export(connection, path, partition[1], str(path)) as cells:
+                exports[partition] += cells.row_count > 0
+                rows[partition] += cells.row_count
+    return [
+        LakeRow(*partition, exports[partition], rows[partition])
+        for partition in sorted(exports)
+        if rows[partition]
+    ]
 
 
-def _query(folder: Path) -> str:
-    """Return the query over every format that the folder holds; "" if it holds none."""
-    parts = []
-    for output_format, reader in _READERS.items():
-        pattern = f"report_type=*/format={output_format}/**/*.{output_format}"
-        if any(path.stat().st_size for path in folder.glob(pattern)):
-            files = "'" + f"{escape(str(folder))}/{pattern}".replace("'", "''") + "'"
-            source = reader.format(files=files, hive=_HIVE)
-            parts.append(
-                "SELECT report_type, format, start_date, end_date,\n"
-                "       count(DISTINCT filename) AS exports, count(*) AS row_count\n"
-                f"FROM {source}\nGROUP BY ALL"
-            )
-    return "\nUNION ALL\n".join(parts) + "\nORDER BY ALL" if parts else ""
+def _files(folder: Path) -> Iterator[tuple[Partition, Path]]:
+    """Yield each export with its partition, as the default key template's folders name it."""
+    for output_format in FORMATS:
+        for path in sorted(
+            folder.glob(f"report_type=*/format={output_format}/**/*.{output_format}")
+        ):
+            folders = path.relative_to(folder).parent.parts
+            told = dict(part.split("=", 1) for part in folders if "=" in part)
+            dates = told["start_date"], told["end_date"]
+            yield (told["report_type"], output_format, *dates), path

@@ -6,6 +6,7 @@ Statements are parsed by sqlglot, in Athena's dialect; a statement that it only 
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import duckdb
@@ -309,17 +310,86 @@ def test_columns_can_be_written_by_hand() -> None:
         parse_columns("date date, rent")
 
 
-def test_the_largest_export_of_each_kind_is_read(tmp_path: Path) -> None:
-    """Types are read off values, so the more of them the better; other files do not matter."""
-    small, large = b"unit_id\n1\n", b"unit_id\n1\n12B\n"
-    for day, content in (("2025-01-01", small), ("2025-02-01", large), ("2025-03-01", small)):
+def test_all_exports_of_a_kind_are_read(tmp_path: Path) -> None:
+    """A type holds every value of every file; empty files name nothing, others do not matter."""
+    for day, content in (
+        ("2025-01-01", b"unit_id,since,due\n1,2025-01-01T10:00:00,\n"),
+        ("2025-02-01", b""),
+        ("2025-03-01", b"unit_id,since,due\n12B,2025-01-01 10:00:00.5,03/04/2025\n"),
+        ("2025-04-01", b"unit_id,since,due\n"),
+    ):
         path = tmp_path / f"exports/report_type=units/format=csv/start_date={day}/x.csv"
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
     (tmp_path / "README").write_text("not an export")
-    ((report_type, output_format, path),) = find_exports(tmp_path)
-    assert (report_type, output_format) == ("units", "csv")
-    assert read_columns(path, "csv") == [Column("unit_id", "string")]
+    ((report_type, output_format, paths),) = find_exports(tmp_path)
+    assert (report_type, output_format, len(paths)) == ("units", "csv", 4)
+    assert read_columns(paths, "csv") == [
+        Column("unit_id", "string"),
+        Column("since", "timestamp"),
+        Column("due", "string"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "expected"),
+    [
+        ("007", "string"),
+        ("1E1", "string"),
+        ("03/04/2025", "string"),
+        ("10-1-1", "string"),
+        ("2025-02-30", "string"),
+        ("2025-02-28", "date"),
+        ("2025-02-28T10:00:00Z", "string"),
+        ("2025-02-28T10:00:00.123456", "string"),
+        ("2025-02-28T10:00:00.123", "timestamp"),
+        ("12345678901234567890", "string"),
+        ("123456789012345678", "bigint"),
+        ("1000.5", "double"),
+        ("0.12345678901234567890", "string"),
+        ("true", "boolean"),
+        ("TRUE", "string"),
+    ],
+)
+def test_a_text_has_a_type_only_where_athena_loses_nothing_of_it(
+    tmp_path: Path, cell: str, expected: str
+) -> None:
+    """Dates that are not ISO, long numbers and microseconds stay text."""
+    path = tmp_path / "x.csv"
+    path.write_text(f"x\n{cell}\n")
+    assert read_columns(path, "csv") == [Column("x", expected)]
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_files_that_one_table_cannot_read_are_named(tmp_path: Path, output_format: str) -> None:
+    """CSV is read by position, and a column has one type; the larger file does not win."""
+    paths = [tmp_path / f"{n}.{output_format}" for n in range(2)]
+    contents = {"csv": ("a,b\n1,2\n", "b,a\n1,2\n"), "jsonl": ('{"a": 1}\n', '{"a": 1\n')}
+    for path, type_ in zip(paths, ("BIGINT", "VARCHAR"), strict=True):
+        if output_format == "parquet":
+            duckdb.execute(f"COPY (SELECT 1::{type_} AS a) TO '{path}'")
+        else:
+            path.write_text(contents[output_format][paths.index(path)])
+    with pytest.raises(LayoutError, match=str(paths[1])):
+        read_columns(paths, output_format)
+
+
+def test_a_time_is_cast_as_athena_reads_it() -> None:
+    """Trino's cast knows a blank between day and hour; the view asks for that, T or blank."""
+    view = create_typed_view(LAKE, "units", [Column("since", "timestamp")])
+    parse(view)
+    (query,) = [text for text in view.split(" AS SELECT") if "FROM" in text]
+    (asked,) = sqlglot.transpile("SELECT" + query.rstrip(";\n"), read="athena", write="duckdb")
+    with duckdb.connect() as connection:
+        connection.execute("CREATE SCHEMA apartmentiq")
+        connection.execute(
+            "CREATE TABLE apartmentiq.units_csv AS SELECT unnest(['2025-01-01T10:00:00.5', "
+            "'2025-01-01 10:00:00.5', '']) AS since, '' AS start_date, '' AS end_date"
+        )
+        times = [row[0] for row in connection.execute(asked).fetchall()]
+    assert times[0] == times[1] == datetime(2025, 1, 1, 10, 0, 0, 500_000)  # noqa: DTZ001 - no zone
+    assert times[2] is None
+    assert "REPLACE(NULLIF(\"since\", ''), 'T', ' ')" in view
 
 
 # --- what is in docs/ ---

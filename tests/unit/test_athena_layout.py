@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import duckdb
@@ -30,6 +31,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 BUCKET = "s3://example-archive/"
 MANUAL = (DOCS / "athena.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"```sql\n(.*?)```", MANUAL, re.DOTALL)
+DUCKDB_BLOCKS = re.findall(r"```duckdb\n(.*?)```", MANUAL, re.DOTALL)
 READERS = {
     "csv": "read_csv('{}', all_varchar = true, hive_partitioning = true, union_by_name = true)",
     "jsonl": "read_json('{}', hive_partitioning = true, hive_types_autocast = false)",
@@ -141,3 +143,21 @@ def test_a_documented_query_runs_over_the_same_layout(
 def test_the_manual_has_queries() -> None:
     """The tests above are not satisfied by an empty manual."""
     assert len(QUERIES) >= 3
+
+
+def test_the_documented_way_in_duckdb_bears_empty_files_and_unknown_dates(tmp_path: Path) -> None:
+    """A Parquet of zero bytes is left out, and `unknown` is NULL as a date."""
+    (block,) = DUCKDB_BLOCKS
+    sample = floorplans_parquet()
+    write_as_archived(tmp_path, sample)
+    (real,) = tmp_path.rglob("*.parquet")
+    for start_date, content in (("unknown", real.read_bytes()), ("2025-02-01", b"")):
+        other = tmp_path / "report_type=floorplans/format=parquet"
+        other /= f"start_date={start_date}/end_date=2025-02-28/x.parquet"
+        other.parent.mkdir(parents=True)
+        other.write_bytes(content)
+    with duckdb.connect() as connection:
+        set_files, asked, _ = block.replace("archive/", f"{tmp_path}/").split(";")
+        connection.execute(set_files)
+        rows = connection.execute(asked).fetchall()
+    assert set(rows) == {(date(2025, 1, 1), 1, 50_000), (None, 1, 50_000)}

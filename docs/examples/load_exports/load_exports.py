@@ -1,18 +1,22 @@
 """A whole consumer: on each `Export Archived`, load the export into a DuckDB file.
 
-    python load_exports.py --queue-url URL --database exports.duckdb [--until-empty]
+    python load_exports.py --queue-url URL --database exports.duckdb [--schema FILE] [--until-empty]
+    python load_exports.py --database exports.duckdb --show-schema > schema.json
 
-It reads a queue that `subscription.yaml` makes, and needs boto3 and duckdb, nothing of the
-archiver's. Keys, region and endpoint come from where boto3 looks for them; the role needs
-`s3:GetObject` and `s3:GetObjectVersion` on the archive (and `kms:Decrypt`, if it has a key of its
-own), `sqs:ReceiveMessage` and `sqs:DeleteMessage` on the queue.
+It reads a queue that `subscription.yaml` makes, and needs `export_reader.py` beside it, boto3 and
+duckdb, nothing of the archiver's. Keys, region and endpoint come from where boto3 looks for them;
+the role needs `s3:GetObject` and `s3:GetObjectVersion` on the archive (and `kms:Decrypt`, if it has
+a key of its own), `sqs:ReceiveMessage`, `sqs:DeleteMessage` and `sqs:GetQueueAttributes` on the
+queue, `sqs:GetQueueUrl` and `sqs:SendMessage` on its dead letters.
 
 Each report type has a table, `export_units` for example: the export's columns, and before them
-`_job_id`, `_start_date`, `_end_date` and `_version_id`. The table `loaded` says which exports are
-in. Events come at least once, so a repeated one is looked up there; a job that was archived again
-replaces its own rows; a message is deleted only after the transaction that loads its export. It
-must not guess: an export that cannot be loaded stays in the queue and ends among the dead letters,
-with the reason in the log.
+`_job_id`, `_start_date`, `_end_date` and `_version_id`. The table's types are the schema: made from
+the exports, widened only by values that are there and where every row stays as it stands, which the
+log and the table `schema_changes` tell. `--schema` pins it: nothing is added or widened then. The
+table `loaded` says which exports are in. Events come at least once and in any order: a job that was
+archived again replaces its own rows, an older archiving never does; a message is deleted only after
+the transaction that loads its export. It must not guess: what does not fit becomes a dead letter
+with the file, the line and the column, and whatever else fails stays in the queue.
 """
 
 from __future__ import annotations
@@ -23,16 +27,31 @@ import logging
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import boto3
 import duckdb
+from botocore.exceptions import ClientError
+
+from export_reader import (
+    TEXT,
+    Cells,
+    Schema,
+    UnfitError,
+    folded,
+    is_exact_as_text,
+    open_export,
+    quoted,
+    read_schema,
+    wider,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 __all__ = ["Loader", "consume", "main"]
 
@@ -40,19 +59,11 @@ _LOG = logging.getLogger("load_exports")
 _LONG_POLL_SECONDS = 20  # SQS's longest: an idle consumer makes three requests a minute
 _LAST_POLL_SECONDS = 1  # long enough to ask all of SQS's servers, which a poll of 0 does not
 _CHUNK_BYTES = 1 << 20
-# DuckDB reads names and types off the first rows. What does not fit them later is an error, and
-# then the file is read again with all its rows in view.
-_READERS = {
-    "csv": (
-        "read_csv(?, header = true, hive_partitioning = false)",
-        "read_csv(?, header = true, hive_partitioning = false, sample_size = -1)",
-    ),
-    "jsonl": (
-        "read_json(?, format = 'newline_delimited', hive_partitioning = false)",
-        "read_json(?, format = 'newline_delimited', hive_partitioning = false, sample_size = -1)",
-    ),
-    "parquet": ("read_parquet(?, hive_partitioning = false)",),
-}
+_MOST_ATTRIBUTE_CHARACTERS = 1000  # of a dead letter's detail
+_OWN_COLUMNS = ("_job_id", "_start_date", "_end_date", "_version_id")
+# How an upload was framed is no encoding of the object; gzip is told by the bytes themselves.
+_READ_ENCODINGS = {"", "identity", "gzip", "x-gzip", "aws-chunked"}
+_AS_TEXT = "and as text the rows that are loaded would not read as they stood (pin it, load anew)"
 _LEDGER = """
     CREATE TABLE IF NOT EXISTS loaded (
         job_id VARCHAR PRIMARY KEY,
@@ -60,45 +71,82 @@ _LEDGER = """
         report_type VARCHAR NOT NULL,
         row_count BIGINT NOT NULL
     );
+    ALTER TABLE loaded ADD COLUMN IF NOT EXISTS archived_at VARCHAR;
+    CREATE TABLE IF NOT EXISTS schema_changes (
+        report_type VARCHAR NOT NULL,
+        column_name VARCHAR NOT NULL,
+        type_before VARCHAR,
+        type_after VARCHAR NOT NULL,
+        file VARCHAR NOT NULL,
+        changed_at TIMESTAMP NOT NULL DEFAULT (now() AT TIME ZONE 'UTC')
+    );
 """
 
-Outcome = Literal["loaded", "already loaded"]
+Outcome = Literal["loaded", "already loaded", "older than what is loaded"]
 
 
 class Loader:
     """Puts exports into one DuckDB file, each once. DuckDB lets one process write at a time."""
 
-    def __init__(self, database: Path, s3: S3Client) -> None:
+    def __init__(self, database: Path, s3: S3Client, schema: Schema | None = None) -> None:
         self._s3 = s3
-        self._db = duckdb.connect(str(database))
-        self._db.execute(_LEDGER)
+        self._pinned = schema
+        self.connection = duckdb.connect(str(database))
+        self.connection.execute(_LEDGER)
 
     def close(self) -> None:
         """Give the file free for others."""
-        self._db.close()
+        self.connection.close()
 
     def load(self, detail: Mapping[str, Any]) -> Outcome:
         """Load what the detail of an `Export Archived` names: wholly, or, when it raises, not."""
         job, stored = detail["job"], detail["object"]
         version_id = stored["version_id"] or ""  # null where the bucket keeps no versions
-        if self._is_loaded(job["job_id"], version_id):
-            return "already loaded"
+        archived_at = detail.get("archived_at")
+        if outcome := self._known(job["job_id"], version_id, archived_at):
+            return outcome
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "export")
             self._fetch(stored, path)
-            self._read(job, version_id, path)
-            self._db.begin()
-            try:
-                self._replace_rows(job, version_id)
-                self._db.commit()
-            except BaseException:
-                self._db.rollback()
-                raise
+            with open_export(self.connection, path, job["output_format"], stored["key"]) as cells:
+                self.connection.begin()
+                try:
+                    self._replace_rows(job, version_id, cells)
+                    told = [job["job_id"], version_id, job["report_type"]]
+                    self.connection.execute(
+                        "INSERT OR REPLACE INTO loaded VALUES (?, ?, ?, ?, ?)",
+                        [*told, cells.row_count, archived_at],
+                    )
+                    self.connection.commit()
+                except BaseException:
+                    self.connection.rollback()
+                    raise
         return "loaded"
 
-    def _is_loaded(self, job_id: str, version_id: str) -> bool:
-        query = "SELECT 1 FROM loaded WHERE job_id = ? AND version_id = ?"
-        return self._db.execute(query, [job_id, version_id]).fetchone() is not None
+    def schema(self) -> Schema:
+        """Return the columns and types of each report type, as `--schema` takes them."""
+        told: Schema = {}
+        for (name,) in self.connection.execute(
+            "SELECT DISTINCT report_type FROM loaded"
+        ).fetchall():
+            table = quoted(f"export_{name}")
+            told[name] = {
+                column: None if kind == TEXT and self._is_empty(table, column) else kind
+                for column, kind in self._types(table).items()
+            }
+        return told
+
+    def _known(self, job_id: str, version_id: str, archived_at: str | None) -> Outcome | None:
+        """Say why nothing is to be done, if so: rows never go back to an older archiving."""
+        query = "SELECT version_id, archived_at FROM loaded WHERE job_id = ?"
+        found = self.connection.execute(query, [job_id]).fetchone()
+        if found is None:
+            return None
+        if archived_at and found[1]:
+            before, now = datetime.fromisoformat(found[1]), datetime.fromisoformat(archived_at)
+            if now != before:
+                return "older than what is loaded" if now < before else None
+        return "already loaded" if found[0] == version_id else None
 
     def _fetch(self, stored: Mapping[str, Any], path: Path) -> None:
         """Write the very version that the event names to a file, piece by piece."""
@@ -107,56 +155,119 @@ class Loader:
             answer = self._s3.get_object(Bucket=bucket, Key=key, VersionId=version_id)
         else:
             answer = self._s3.get_object(Bucket=bucket, Key=key)
+        encodings = {text.strip() for text in answer.get("ContentEncoding", "").lower().split(",")}
+        if not encodings <= _READ_ENCODINGS:
+            raise UnfitError(f"it is stored as {', '.join(sorted(encodings))}", file=key)
         with path.open("wb") as file:
             file.writelines(answer["Body"].iter_chunks(_CHUNK_BYTES))
         if path.stat().st_size != stored["size_bytes"]:
             raise ValueError(f"{key} has {path.stat().st_size} bytes, not {stored['size_bytes']}")
 
-    def _replace_rows(self, job: Mapping[str, Any], version_id: str) -> None:
-        table = _quoted(f"export_{job['report_type']}")
-        self._fit(table)
-        self._db.execute(f"DELETE FROM {table} WHERE _job_id = ?", [job["job_id"]])  # noqa: S608 - quoted
-        self._db.execute(f"INSERT INTO {table} BY NAME FROM incoming")
-        count = "SELECT count(*) FROM incoming"
-        self._db.execute(
-            f"INSERT OR REPLACE INTO loaded SELECT ?, ?, ?, ({count})",
-            [job["job_id"], version_id, job["report_type"]],
+    def _replace_rows(self, job: Mapping[str, Any], version_id: str, cells: Cells) -> None:
+        table = quoted(f"export_{job['report_type']}")
+        own = ", ".join(f"{name} VARCHAR" for name in _OWN_COLUMNS)
+        self.connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({own})")
+        types = self._fit(job["report_type"], table, cells)
+        self.connection.execute(f"DELETE FROM {table} WHERE _job_id = ?", [job["job_id"]])  # noqa: S608 - quoted
+        if cells.names:
+            told = ", ".join(f"?::VARCHAR AS {name}" for name in _OWN_COLUMNS)
+            self.connection.execute(
+                f"INSERT INTO {table} BY NAME SELECT {told}, * FROM ({cells.select(types)})",  # noqa: S608 - quoted
+                [job["job_id"], job["start_date"], job["end_date"], version_id],
+            )
+
+    def _fit(self, report_type: str, table: str, cells: Cells) -> dict[str, str]:
+        """Make the table take the cells; returns each column's type, or raises UnfitError."""
+        now = self._types(table)
+        spelled = {folded(name): name for name in now}
+        if own := [name for name in cells.names if folded(name) in _OWN_COLUMNS]:
+            raise UnfitError("this name is the consumer's own", file=cells.file, column=own[0])
+        if self._pinned is None:
+            wanted = self._widened(table, now, spelled, cells)
+        else:
+            wanted = self._pinned_types(report_type, cells)
+        changed = {
+            column: kind
+            for name, kind in wanted.items()
+            if now.get(column := spelled.get(folded(name), name)) != kind
+        }
+        for column, kind in changed.items():
+            self._change(report_type, table, column, now.get(column), kind, cells)
+        return wanted
+
+    def _widened(
+        self, table: str, now: Mapping[str, str], spelled: Mapping[str, str], cells: Cells
+    ) -> dict[str, str]:
+        """Return the types that hold what is in the table and what is in the file."""
+        known: dict[str, str] = {}
+        for name in cells.names:
+            column = spelled.get(folded(name))
+            if column and not (now[column] == TEXT and self._is_empty(table, column)):
+                known[name] = now[column]
+        unfit = cells.unfit(known)
+        new = (
+            {name: kind or TEXT for name, kind in cells.types().items()}
+            if (unfit or len(known) < len(cells.names))
+            else {}
+        )
+        wanted = {name: known.get(name) or new[name] for name in cells.names}
+        for name, row in unfit.items():
+            kind = known[name]
+            wanted[name] = wider(kind, new[name])
+            if wanted[name] == TEXT and not is_exact_as_text(kind):
+                cells.raise_unfit(name, row, kind, _AS_TEXT)
+        for name, row in cells.unfit(wanted).items():
+            cells.raise_unfit(name, row, wanted[name], "nor of any type that loses nothing")
+        return wanted
+
+    def _pinned_types(self, report_type: str, cells: Cells) -> dict[str, str]:
+        columns = (self._pinned or {}).get(report_type, {})
+        types = {folded(name): kind or TEXT for name, kind in columns.items()}
+        for name in cells.names:
+            if folded(name) not in types:
+                raise UnfitError(
+                    "the schema has no such column", file=cells.file, line=1, column=name
+                )
+        wanted = {name: types[folded(name)] for name in cells.names}
+        for name, row in cells.unfit(wanted).items():
+            cells.raise_unfit(name, row, wanted[name], "as the schema says")
+        return wanted
+
+    def _change(
+        self, report_type: str, table: str, column: str, before: str | None, kind: str, cells: Cells
+    ) -> None:
+        """Add a column, or give it another type that each of its loaded rows has a value of."""
+        name = quoted(column)
+        if before is None:
+            self.connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {kind}")
+        else:
+            back = f"TRY_CAST(TRY_CAST({name} AS {kind}) AS {before})"
+            lost = f"SELECT count(*) FROM {table} WHERE {back} IS DISTINCT FROM {name}"  # noqa: S608 - quoted
+            if (self.connection.execute(lost).fetchone() or (0,))[0]:
+                why = f"rows that are loaded as {before} would not be the same as {kind}"
+                raise UnfitError(why, file=cells.file, column=column)
+            replaced = f"CAST({name} AS {kind}) AS {name}"
+            self.connection.execute(
+                f"CREATE OR REPLACE TABLE {table} AS "  # noqa: S608 - quoted
+                f"SELECT * REPLACE ({replaced}) FROM {table}"
+            )
+        self.connection.execute(
+            "INSERT INTO schema_changes BY NAME SELECT ? AS report_type, ? AS column_name, "
+            "? AS type_before, ? AS type_after, ? AS file",
+            [report_type, column, before, kind, cells.file],
+        )
+        _LOG.warning(
+            "schema: %s.%s: %s -> %s (%s)", report_type, column, before or "new", kind, cells.file
         )
 
-    def _read(self, job: Mapping[str, Any], version_id: str, path: Path) -> None:
-        """Read the file into the table `incoming`; one of zero bytes names not even columns."""
-        readers = _READERS.get(job["output_format"])
-        if readers is None:
-            raise ValueError(f"no reader for the format {job['output_format']!r}")
-        own = [job["job_id"], job["start_date"], job["end_date"], version_id]
-        create = (
-            "CREATE OR REPLACE TEMP TABLE incoming AS "
-            "SELECT ?::VARCHAR AS _job_id, ?::VARCHAR AS _start_date, "
-            "?::VARCHAR AS _end_date, ?::VARCHAR AS _version_id"
-        )
-        if not path.stat().st_size:
-            self._db.execute(f"{create} WHERE false", own)
-            return
-        *sooner, last = (f"{create}, * FROM {reader}" for reader in readers)
-        for query in sooner:
-            with suppress(duckdb.Error):
-                self._db.execute(query, [*own, str(path)])
-                return
-        self._db.execute(last, [*own, str(path)])
+    def _types(self, table: str) -> dict[str, str]:
+        rows = self.connection.execute(f"DESCRIBE {table}").fetchall()
+        return {name: kind for name, kind, *_ in rows if name not in _OWN_COLUMNS}
 
-    def _fit(self, table: str) -> None:
-        """Make the table take `incoming`: new columns are added, types widened as UNION does it.
-
-        The vendor documents no columns, and DuckDB reads types off the values: unit numbers are
-        whole numbers until the first "12B" makes them text.
-        """
-        self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} AS FROM incoming LIMIT 0")
-        both = f"FROM {table} UNION ALL BY NAME (FROM incoming LIMIT 0)"
-        if self._shape(both) != self._shape(f"FROM {table}"):
-            self._db.execute(f"CREATE OR REPLACE TABLE {table} AS {both}")
-
-    def _shape(self, query: str) -> list[tuple[Any, ...]]:
-        return [row[:2] for row in self._db.execute(f"DESCRIBE {query}").fetchall()]
+    def _is_empty(self, table: str, column: str) -> bool:
+        """Whether no row has a value here: then the column has no type yet, whatever is said."""
+        query = f"SELECT 1 FROM {table} WHERE {quoted(column)} IS NOT NULL LIMIT 1"  # noqa: S608 - quoted
+        return self.connection.execute(query).fetchone() is None
 
 
 def consume(sqs: SQSClient, queue_url: str, loader: Loader, *, until_empty: bool) -> int:
@@ -174,43 +285,83 @@ def consume(sqs: SQSClient, queue_url: str, loader: Loader, *, until_empty: bool
         if until_empty and not messages:
             return failures
         for message in messages:
-            if _take(loader, message["Body"]):
-                sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
-            else:
-                failures += 1
+            failures += not _take(sqs, queue_url, loader, message)
 
 
-def _take(loader: Loader, body: str) -> bool:
-    """Load one message's export; a message that fails comes back after its visibility timeout."""
+def _take(sqs: SQSClient, queue_url: str, loader: Loader, message: MessageTypeDef) -> bool:
+    """Load one message's export; what fails for now comes back after its visibility timeout."""
+    body = message["Body"]
     try:
         event = json.loads(body)
         known = (event["detail-type"], event["detail"]["schema_version"])
         if known != ("Export Archived", "1"):
             raise ValueError(f"cannot read {known}")  # noqa: TRY301 - the same end as any other
         _LOG.info("%s: %s", event["detail"]["object"]["key"], loader.load(event["detail"]))
+    except UnfitError as error:
+        _LOG.exception("not loaded: %.200s", body)
+        if _bury(sqs, queue_url, body, error):
+            sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+        return False
     except Exception:  # noqa: BLE001 - whatever it is, the message stays and the next is tried
         _LOG.exception("not loaded: %.200s", body)
+        return False
+    sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+    return True
+
+
+def _bury(sqs: SQSClient, queue_url: str, body: str, error: UnfitError) -> bool:
+    """Send what will never fit to the queue's dead letters, with the place.
+
+    Returns False where that cannot be done: the message then stays, and SQS moves it in the end.
+    """
+    told = {"reason": "does_not_fit", "detail": str(error)[:_MOST_ATTRIBUTE_CHARACTERS]}
+    places = {"file": error.file, "line": error.line, "column": error.column}
+    told |= {name: str(place) for name, place in places.items() if place is not None}
+    try:
+        asked = sqs.get_queue_attributes(QueueUrl=queue_url, AttributeNames=["RedrivePolicy"])
+        policy = json.loads(asked["Attributes"]["RedrivePolicy"])
+        account, name = policy["deadLetterTargetArn"].split(":")[-2:]
+        target = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+        sqs.send_message(
+            QueueUrl=target,
+            MessageBody=body,
+            MessageAttributes={
+                name: {"DataType": "String", "StringValue": _sendable(text)}
+                for name, text in told.items()
+            },
+        )
+    except (ClientError, KeyError):  # no right to it, or no dead letters
+        _LOG.exception("no dead letter was sent")
         return False
     return True
 
 
-def _quoted(name: str) -> str:
-    """Return a name as an SQL identifier, whatever is in it."""
-    return '"' + name.replace('"', '""') + '"'
+def _sendable(text: str) -> str:
+    """Return a text as SQS takes it: not empty, and of control characters only three."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text) or "-"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the consumer; returns 1 if, until the queue was empty, something could not be loaded."""
     parser = argparse.ArgumentParser(description="Load archived exports into a DuckDB file.")
-    parser.add_argument("--queue-url", required=True)
+    parser.add_argument("--queue-url", help="needed but with --show-schema")
     parser.add_argument("--database", required=True, type=Path)
+    parser.add_argument("--schema", type=Path, help="pin columns and types to what this file says")
+    parser.add_argument("--show-schema", action="store_true", help="print the schema, load nothing")
     parser.add_argument("--until-empty", action="store_true", help="end when nothing is waiting")
     given = parser.parse_args(arguments)
+    if not given.queue_url and not given.show_schema:
+        parser.error("say --queue-url")
     logging.basicConfig(format="%(levelname)s %(message)s")
     _LOG.setLevel(logging.INFO)
+    schema = read_schema(given.schema.read_text(encoding="utf-8")) if given.schema else None
     session = boto3.Session()
-    loader = Loader(given.database, session.client("s3"))
+    loader = Loader(given.database, session.client("s3"), schema)
     try:
+        if given.show_schema:
+            json.dump(loader.schema(), sys.stdout, indent=2, ensure_ascii=False)
+            sys.stdout.write("\n")
+            return 0
         sqs = session.client("sqs")
         failures = consume(sqs, given.queue_url, loader, until_empty=given.until_empty)
     finally:

@@ -1,0 +1,1 @@
+../docs/examples/load_exports/export_reader.py
