@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.callback import find_job_ids
+from archiver.callbacks.job_ids import find_job_ids
 from archiver.orders.intent import (
     Intent,
     Parameters,
