@@ -18,7 +18,7 @@ from archiver.orders.ledger import MOST_OPEN, Ledger
 from archiver.orders.plan import Chunk, Order, Plan
 from archiver.orders.spans import Spans
 
-__all__ = ["Missing", "Wanted", "Wants", "missing", "wanted", "wants"]
+__all__ = ["Missing", "Wanted", "Wants", "cycle_of", "missing", "wanted", "wants"]
 
 Why = Literal["due", "restated", "history"]
 

@@ -56,7 +56,7 @@ class Entry:
     posted_at: datetime | None = None
     posts: int = 0
     readings: int = 0  # of the whole list, since no job of the request can be missing in it
-    before: tuple[str, ...] = ()  # young jobs of the same parameters that were there before
+    before: tuple[str, ...] = ()  # jobs of the same parameters that are none of it, newest first
     job_id: str | None = None
     by_hand: bool = False
     has_ended: bool = False  # at the vendor: it is not open there any more
@@ -115,7 +115,7 @@ class Ledger:
     used: Mapping[int, int] = field(default_factory=dict)  # tries before somebody said: again
     open: Mapping[int, Entry] = field(default_factory=dict)
     stopped: str = ""  # why no more of it is ordered: the vendor's sentence
-    looked_back: bool = False  # whether the list was read for jobs that were there before the order
+    looked_back: int = 0  # from which window on the list was read for jobs that were there before
     doubted: tuple[Doubted, ...] = ()
 
     # --- what it says ---
@@ -142,18 +142,19 @@ class Ledger:
             raise ValueError(f"window {window} has an open intent")
         return self._with(window, entry)
 
-    def refused(self, window: int) -> Ledger:
+    def refused(self, window: int, said: str = "") -> Ledger:
         """Say that the request was refused for certain: there is no job, and no doubt."""
-        entry = self.open[window]
-        # Where an earlier request of it is in doubt, this one's refusal says nothing of that.
-        if entry.posts > 1:
-            return self
-        return self._with(window, replace(entry, posted_at=None, posts=0, readings=0))
+        entry = replace(self.open[window], said=said)
+        if entry.posts == 1:  # else an earlier request is in doubt, and this refusal ends none
+            entry = replace(entry, posted_at=None, posts=0)
+        return self._with(window, entry)
 
     def post_again(self, window: int, entry: Entry) -> Ledger:
         """Write down that it is about to be posted again (or for the first time)."""
         was = self.open[window]
-        return self._with(window, replace(entry, since=was.since, posts=was.posts + 1, readings=0))
+        since = was.since if was.posts else entry.since  # of the first that may have been taken
+        posts, said = was.posts + 1, was.said
+        return self._with(window, replace(entry, since=since, posts=posts, said=said, readings=0))
 
     def bind(self, window: int, job_id: str, *, has_ended: bool = False) -> Ledger:
         """Write down which job it is."""
@@ -165,6 +166,11 @@ class Ledger:
     def mark_ended(self, window: int) -> Ledger:
         """Say that its job is not open at the vendor any more."""
         return self._with(window, replace(self.open[window], has_ended=True))
+
+    def know(self, window: int, job_id: str) -> Ledger:
+        """Remember another job that is none of it, so that it is told once."""
+        entry = self.open[window]
+        return self._with(window, replace(entry, before=(job_id, *entry.before)))
 
     def count_reading(self, window: int) -> Ledger:
         """Say that the whole list was read without a trace of it."""
@@ -233,7 +239,7 @@ class Ledger:
         return replace(self, stopped="", failed={}, used=used)
 
     def _with(self, window: int, entry: Entry) -> Ledger:
-        before = entry.before[-_MOST_BEFORE:]
+        before = entry.before[:_MOST_BEFORE]
         return replace(self, open={**self.open, window: replace(entry, before=before)})
 
     def _without(self, window: int) -> Ledger:
@@ -271,7 +277,7 @@ class Ledger:
                 int(window): Entry.from_fields(entry) for window, entry in fields["open"].items()
             },
             stopped=fields["stopped"],
-            looked_back=bool(fields["looked_back"]),
+            looked_back=int(fields["looked_back"]),
             doubted=tuple(
                 Doubted(order_id, job_id, datetime.fromisoformat(until))
                 for order_id, job_id, until in fields["doubted"]
