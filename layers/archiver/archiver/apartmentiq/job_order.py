@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from archiver.apartmentiq.protocol import Answer, Unauthorized, check_status, explained
+from archiver.apartmentiq.protocol import Unauthorized, check_status, explained
 from archiver.errors import Deferral, Failure, Interruption
 from archiver.job import parse_job_id
+from archiver.network.answer import Answer
 
 __all__ = ["JOBS_PATH", "Outcome", "Verdict", "decipher_created", "job_body", "not_sent"]
 

@@ -16,8 +16,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from archiver.errors import redact
+from archiver.intent import Intent
 from archiver.orders.demand import cycle_of, wants
-from archiver.orders.intent import Intent
 from archiver.orders.ledger import Doubted, Entry, Ledger
 from archiver.orders.plan import Chunk, Order, Plan
 from archiver.orders.seen import SeenJob

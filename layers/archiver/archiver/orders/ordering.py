@@ -23,17 +23,16 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from archiver.apartmentiq.job_order import Outcome, job_body
+from archiver.apartmentiq.listing import JobsPage, ListedJob, Position, Walk, whole
 from archiver.errors import Deferral, Failure, Interruption
-from archiver.listing import JobsPage, ListedJob, Position, Walk, Window, whole
+from archiver.intent import with_order_id
 from archiver.orders import head as heads
 from archiver.orders.adoption import TOLERANCE, Kind, Reading, Sightings, Told, adopt, intent_of
 from archiver.orders.demand import cycle_of, missing, wanted
 from archiver.orders.head import Head, HeadMove
-from archiver.orders.intent import with_order_id
 from archiver.orders.ledger import READINGS, Entry, Ledger
 from archiver.orders.plan import Chunk, Order, Plan
 from archiver.orders.seen import SeenJob
-from archiver.reconcile import JobRecord
 
 __all__ = ["OrderExports"]
 
@@ -90,13 +89,25 @@ class Items(Protocol):
         """Write a chunk's windows as they were read, or raise Deferral."""
 
 
+class Record(Protocol):
+    """What a job's item says, as far as ordering needs it."""
+
+    @property
+    def state(self) -> str:
+        """Where it stands (states.py)."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why it ended so."""
+
+
 class Jobs(Protocol):
     """The items of jobs (aws/sweep_items.py)."""
 
     def vendor_closed_until(self) -> float:
         """Return until when nobody in the fleet may ask the vendor, in epoch seconds."""
 
-    def records(self, job_ids: Sequence[str]) -> Mapping[str, JobRecord]:
+    def records(self, job_ids: Sequence[str]) -> Mapping[str, Record]:
         """Return what is known of these jobs; a job without an item is left out."""
 
 
@@ -258,7 +269,7 @@ class OrderExports:
                 self._save(run, ledger)
         self._queue(lost)
 
-    def _settle_other(self, run: _Run, ledger: Ledger, window: int, record: JobRecord) -> Ledger:
+    def _settle_other(self, run: _Run, ledger: Ledger, window: int, record: Record) -> Ledger:
         entry = ledger.open[window]
         is_gone = record.state == "dead_lettered" and record.reason == "no_such_job"
         if record.state != "ended_at_vendor" and not is_gone:
@@ -302,10 +313,9 @@ class OrderExports:
         began = self.now()
         since = self._since(run, began)
         sightings = Sightings(run.plan, run.ledgers, began)
-        meant = Window(since)
 
         def is_behind(page: JobsPage) -> bool:
-            return bool(page.jobs) and all(meant.is_after(job) for job in page.jobs)
+            return bool(page.jobs) and all(_is_before(since, job) for job in page.jobs)
 
         unreadable_count = 0
         for page in Walk(self._read_page).pages(is_behind):
@@ -614,6 +624,12 @@ class _Ended(Exception):  # noqa: N818 - read as what it says
     def __init__(self, reason: str, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
         self.reason, self.detail = reason, detail
+
+
+def _is_before(since: datetime, job: ListedJob) -> bool:
+    """Tell whether a job was ordered, and changed for the last time, before a moment."""
+    dates = [moment for moment in (job.created_at, job.updated_at) if moment is not None]
+    return bool(dates) and max(dates) < since
 
 
 def _never_looked_for(order: Order, ledger: Ledger, now: datetime) -> bool:

@@ -22,7 +22,7 @@ from functools import cached_property
 from typing import Any, Literal, cast
 from zoneinfo import available_timezones
 
-from archiver.orders.intent import NAME, Parameters, fingerprint
+from archiver.intent import NAME, Parameters, fingerprint
 from archiver.orders.windows import EVERY, Every, Ready, number_of, window_dates
 
 __all__ = ["Chunk", "EndDate", "Limits", "Order", "Plan", "PlanRefused", "Problem", "read_plan"]

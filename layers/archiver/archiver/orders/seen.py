@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from archiver.apartmentiq.listing import ListedJob
+from archiver.intent import Intent, Parameters, fingerprint, order_id_in, read_order_id
 from archiver.job import UNKNOWN
-from archiver.orders.intent import Intent, Parameters, fingerprint, order_id_in, read_order_id
 
 __all__ = ["SeenJob"]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.callbacks.job_ids import find_job_ids
-from archiver.orders.intent import (
+from archiver.intent import (
     Intent,
     Parameters,
     fingerprint,
