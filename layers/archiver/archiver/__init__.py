@@ -4,7 +4,7 @@ Read archiving/archive.py first: it is the use case. The rooms, from the ground 
 whom stands in tests/architecture/test_arrows.py):
 
 - the modules here: the words that all share (job, intent, receipt, claim, states, outage, errors,
-  and telemetry
+  moment) and telemetry
 - network: HTTP over TLS, threads, deadlines, and `Outside`, all of the world that is touched
 - apartmentiq: the vendor; transfer: the bytes
 - archiving, callbacks, sweep, orders: the use cases, one for each function
