@@ -169,37 +169,22 @@ class _Look:
             mine = [job for job in mine if not job.has_failed]
         if not mine and entry.state == "posted":
             mine = [job for job in jobs if self._may_be(entry, job)]
-        kind: Kind = "adopted"
-        if not mine and entry.state != "posted":
-            kind = "recognised"
-            mine = [job for job in jobs if self._as_of(job) >= entry.cycle]
         if mine:
             job = min(mine, key=_preference)
             self.ledger = self.ledger.bind(window, job.job_id, has_ended=not job.is_open)
-            self._tell(kind, window, entry.order_id, job.job_id)
-            if job.has_failed:
-                self._fail(window, job)
-            else:
-                self._tell_duplicates(window, self.ledger.open[window], jobs)
+            self._tell("adopted", window, entry.order_id, job.job_id)
+            self._at_ordered(window, self.ledger.open[window], jobs)
+        elif entry.state != "posted":
+            before = self.ledger
+            self.ledger = before.drop(window)
+            if not self._recognise(window, jobs, entry.cycle, entry.attempt):
+                self.ledger = before
         elif self._tells_of_none(entry):
             self.ledger = self.ledger.count_reading(window)
 
     def at_lacking(self, window: int, jobs: Sequence[SeenJob]) -> None:
         required = cycle_of(self.order, window, self.last)
-        good = [job for job in jobs if self._as_of(job) >= required]
-        if good:
-            self._take(window, min(good, key=_preference))
-            return
-        # Of a table that was restored: what failed before counts as a try.
-        ours = [
-            (job.intent.attempt, job)
-            for job in jobs
-            if job.intent is not None and job.has_failed and self._cycle(job.intent) >= required
-        ]
-        attempt, job = max(ours, key=lambda each: each[0], default=(0, None))
-        if job is not None and attempt > self.ledger.tries_before(window):
-            self._take(window, job)
-            self._fail(window, job)
+        self._recognise(window, jobs, required, self.ledger.tries_before(window))
 
     def at_doubted(self, jobs: Iterable[SeenJob]) -> None:
         """Tell of late second jobs of what is over."""
@@ -214,10 +199,36 @@ class _Look:
 
     # --- inside ---
 
+    def _recognise(self, window: int, jobs: Sequence[SeenJob], cycle: int, attempt: int) -> bool:
+        """Take a job for a window that nobody is on to, if there is one that will do.
+
+        Where a table was restored, what failed since counts as a try.
+        """
+        good = [job for job in jobs if self._as_of(job) >= cycle]
+        if good:
+            self._take(window, min(good, key=_preference))
+            return True
+        later = [
+            job
+            for job in jobs
+            if job.intent is not None
+            and job.has_failed
+            and job.intent.attempt > attempt
+            and self._cycle(job.intent) >= cycle
+        ]
+        if later:
+            job = max(later, key=lambda each: each.intent.attempt if each.intent else 0)
+            self._take(window, job)
+            self._fail(window, job)
+        return bool(later)
+
     def _at_ordered(self, window: int, entry: Entry, jobs: Sequence[SeenJob]) -> None:
         job = next((each for each in jobs if each.job_id == entry.job_id), None)
         if job is not None and job.has_failed:
             self._fail(window, job)
+            left = self.ledger.open.get(window)
+            if left is not None:
+                self.at_open(window, left, jobs)
             return
         if job is not None and not job.is_open and not entry.has_ended:
             self.ledger = self.ledger.mark_ended(window)

@@ -428,9 +428,9 @@ class OrderExports:
     def _order(self, run: _Run) -> None:
         """Order one after the other, as long as there is room."""
         while self._may_order(run):
-            has_room = run.open_count() < run.plan.limits.open_jobs
+            room = run.plan.limits.open_jobs - run.open_count()
             candidate = next(
-                (each for each in self._candidates(run) if has_room or each.is_counted), None
+                (each for each in self._candidates(run) if room + each.is_counted > 0), None
             )
             if candidate is None:
                 return
@@ -534,7 +534,6 @@ class OrderExports:
         if is_own and not run.head.closed_reason:
             self._stop(run, candidate, outcome)
             return
-        self._save(run, ledger.refused(window, outcome.detail))
         until = self.now() + _CLOSED_FOR
         move = heads.close(run.number, until, outcome.reason, outcome.detail)
         self.items.move(move, "Writing down that the vendor takes no orders")
@@ -544,6 +543,7 @@ class OrderExports:
             closed_reason=outcome.reason,
             closed_detail=outcome.detail,
         )
+        self._save(run, ledger.refused(window, outcome.detail))
         raise _Ended(outcome.reason, outcome.detail)
 
     def _reopen(self, run: _Run) -> None:
