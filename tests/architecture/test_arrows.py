@@ -95,9 +95,9 @@ PURE_LIBRARY = {
 }
 BUILDERS = {
     *("archiver.wiring.archiving", "archiver.wiring.callbacks", "archiver.wiring.sweep"),
-    *("archiver.wiring.clients", "archiver.wiring.world"),
+    *("archiver.wiring.clients", "archiver.wiring.orders", "archiver.wiring.world"),
 }
-FUNCTIONS = ["archive_export", "receive_callback", "reconcile_exports"]
+FUNCTIONS = ["archive_export", "order_exports", "receive_callback", "reconcile_exports"]
 # What a callback's cold start must not pay for.
 ONLY_ARCHIVING_NEEDS = (
     *("archiver.wiring.archiving", "archiver.wiring.world", "archiver.transfer"),

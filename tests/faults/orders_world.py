@@ -100,16 +100,16 @@ class Numbers:
 
     windows: int = -1
     oldest_seconds: float = -1.0
-    halted_count: int = -1
+    is_held_up: bool = False
     is_used_up: bool = False
 
     def missing(self, windows: int, oldest_seconds: float) -> None:
         """Remember them."""
         self.windows, self.oldest_seconds = windows, oldest_seconds
 
-    def halted(self, number: int) -> None:
+    def held_up(self, *, is_held_up: bool) -> None:
         """Remember it."""
-        self.halted_count = number
+        self.is_held_up = is_held_up
 
     def quota(self, *, is_used_up: bool) -> None:
         """Remember it."""

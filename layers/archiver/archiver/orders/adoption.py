@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from archiver.errors import redact
 from archiver.intent import Intent
@@ -30,6 +30,7 @@ TOLERANCE = timedelta(minutes=5)  # of the vendor's clock and ours
 Kind = Literal["adopted", "recognised", "duplicate", "failed", "given_up", "stopped"]
 _LONGEST_AGO = datetime.min.replace(tzinfo=UTC)
 _DOUBTED_FOR = timedelta(days=7)
+_SECOND = "A second job of the same intent; it is archived, too, and counts for nothing."
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,18 @@ class Told:
     order_id: str
     job_id: str | None
     detail: str = ""
+
+    def event_detail(self) -> dict[str, Any]:
+        """Return the detail of `Order Needs Attention` (events/schemas, schema_version "1")."""
+        return {
+            "schema_version": "1",
+            "order_name": self.order_name,
+            "window": self.window,
+            "order_id": self.order_id,
+            "job_id": self.job_id,
+            "reason": self.kind,
+            "detail": self.detail,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +208,7 @@ class _Look:
             if order_id is not None and order_id in ids and (order_id, job.job_id) not in known:
                 late = Doubted(order_id, job.job_id, self.now + _DOUBTED_FOR)
                 self.ledger = replace(self.ledger, doubted=(*self.ledger.doubted, late))
-                self._tell("duplicate", None, order_id, job.job_id)
+                self._tell("duplicate", None, order_id, job.job_id, _SECOND)
 
     # --- inside ---
 
@@ -240,7 +253,7 @@ class _Look:
             known = job.job_id == entry.job_id or job.job_id in self.ledger.open[window].before
             if job.order_id == entry.order_id and not known:
                 self.ledger = self.ledger.know(window, job.job_id)
-                self._tell("duplicate", window, entry.order_id, job.job_id)
+                self._tell("duplicate", window, entry.order_id, job.job_id, _SECOND)
 
     def _tells_of_none(self, entry: Entry) -> bool:
         """Tell whether a job of it would have been in the list, if there were one."""

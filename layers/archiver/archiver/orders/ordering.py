@@ -51,6 +51,7 @@ _CLOSED_FOR = timedelta(hours=1)  # one request an hour asks whether there is qu
 _TRIES_A_PAGE = 3
 _FIRST_PAUSE_SECONDS = 1.0  # doubled with each try
 _MESSAGES_PER_REQUEST = 10  # SQS's limit for SendMessageBatch
+_LATE_SECONDS = 86_400.0  # a job takes minutes to hours; what fails once is tried again within them
 _MOST_WAITS = 5  # a vendor that says "later" oftener than this is left alone until the next run
 _TOLD_BY_EVENT = frozenset({"stopped", "given_up", "duplicate"})
 
@@ -124,8 +125,8 @@ class Gauges(Protocol):
     def missing(self, windows: int, oldest_seconds: float) -> None:
         """Tell what has no export."""
 
-    def halted(self, number: int) -> None:
-        """Tell how many orders and windows wait for a person."""
+    def held_up(self, *, is_held_up: bool) -> None:
+        """Tell whether orders wait for a person, or a window for too long."""
 
     def quota(self, *, is_used_up: bool) -> None:
         """Tell whether the vendor takes orders."""
@@ -569,7 +570,8 @@ class OrderExports:
         stopped = sum(bool(ledger.stopped) for ledger in run.ledgers.values())
         given_up = sum(len(ledger.failed) for ledger in run.ledgers.values())
         self.gauges.missing(lacks.windows, lacks.oldest_seconds)
-        self.gauges.halted(stopped + given_up)
+        is_late = lacks.oldest_seconds > _LATE_SECONDS
+        self.gauges.held_up(is_held_up=bool(stopped or given_up) or is_late)
         self.gauges.quota(is_used_up=bool(run.head.closed_reason))
         for told in run.told:
             fields = {"order_name": told.order_name, "window": told.window, "detail": told.detail}
