@@ -22,6 +22,7 @@ EMITTED = {
     "export-archived": "Export Archived",
     "export-rejected": "Export Rejected",
     "export-failed-at-vendor": "Export Failed At Vendor",
+    "order-needs-attention": "Order Needs Attention",
 }
 CALLBACK_SAMPLES = sorted(path.name for path in EVENTS.glob("function-url-*.json"))
 SQS_SAMPLES = sorted(path.name for path in EVENTS.glob("sqs-*.json"))
@@ -77,7 +78,7 @@ def test_a_schema_takes_later_fields_and_misses_none_of_todays(name: str) -> Non
         validator(name, closed=True).validate(later)
     for field in detail:
         without = {k: v for k, v in detail.items() if k != field}
-        if field in RELEASED_FIELDS:
+        if field in RELEASED_FIELDS or name == "order-needs-attention":  # which had all at once
             with pytest.raises(ValidationError):
                 validator(name).validate(without)
         else:  # events before it are replayed, too

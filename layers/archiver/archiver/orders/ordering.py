@@ -53,7 +53,7 @@ _FIRST_PAUSE_SECONDS = 1.0  # doubled with each try
 _MESSAGES_PER_REQUEST = 10  # SQS's limit for SendMessageBatch
 _LATE_SECONDS = 86_400.0  # a job takes minutes to hours; what fails once is tried again within them
 _MOST_WAITS = 5  # a vendor that says "later" oftener than this is left alone until the next run
-_TOLD_BY_EVENT = frozenset({"stopped", "given_up", "duplicate"})
+_TOLD_BY_EVENT = frozenset({"stopped", "given_up", "duplicate"})  # as the event's schema says
 
 
 class Vendor(Protocol):

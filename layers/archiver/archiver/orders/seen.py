@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from archiver.apartmentiq.listing import ListedJob
-from archiver.intent import Intent, Parameters, fingerprint, order_id_in, read_order_id
-from archiver.job import UNKNOWN
+from archiver.intent import Intent, Parameters, order_id_in, read_order_id
+from archiver.job import parameters_of
 
 __all__ = ["SeenJob"]
 
@@ -35,7 +35,7 @@ class SeenJob(ListedJob):
         listed = ListedJob.from_vendor(fields)
         if listed is None:
             return None
-        parameters = parameters_of(fields, listed)
+        parameters = parameters_of(fields, listed.job)
         intent = read_order_id(order_id_in(fields.get("callback_url")))
         if intent is not None and parameters is not None and not intent.is_of(parameters):
             intent = None
@@ -55,23 +55,3 @@ class SeenJob(ListedJob):
     def has_failed(self) -> bool:
         """Tell whether it will never have an export."""
         return self.job.status in _FAILED
-
-
-def parameters_of(fields: Mapping[str, Any], listed: ListedJob) -> Parameters | None:
-    """Return what a job object says that it was ordered with; None where something is missing."""
-    job, told = listed.job, fields.get("property_ids")
-    if job.is_vague or not isinstance(told, list):
-        return None
-    ids = [_property_id(each) for each in told]
-    if not ids or None in ids or UNKNOWN in {job.start_date, job.end_date}:
-        return None
-    known = [each for each in ids if each is not None]
-    return Parameters(
-        job.report_type, job.output_format, fingerprint(known), job.start_date, job.end_date
-    )
-
-
-def _property_id(value: object) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 16:
-        return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
