@@ -34,9 +34,9 @@ tracer = make_tracer()
 @logger.inject_lambda_context(clear_state=True, log_event=False)
 @tracer.capture_lambda_handler(capture_response=False, capture_error=False)
 @metrics.log_metrics
-def handle(event: object, context: LambdaContext) -> dict[str, Any]:  # noqa: ARG001 - Lambda's signature
-    """Order what is missing now; what the event says does not matter."""
-    return _orderer().order(context)
+def handle(event: object, context: LambdaContext) -> dict[str, Any]:
+    """Do what a person asks for (orders/desk.py); else, as on schedule, order what is missing."""
+    return _orderer().answer(event, context)
 
 
 @cache

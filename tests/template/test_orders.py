@@ -16,7 +16,12 @@ ALLOWED = {
     "*": ["xray:PutTelemetryRecords", "xray:PutTraceSegments"],  # X-Ray knows no resources
     "<CredentialsSecret>": ["secretsmanager:GetSecretValue"],
     "<CallbackTokenSecret>": ["secretsmanager:GetSecretValue"],
-    "<ArchiveTable.Arn>": ["dynamodb:BatchGetItem", "dynamodb:GetItem", "dynamodb:UpdateItem"],
+    "<ArchiveTable.Arn>": [
+        "dynamodb:BatchGetItem",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+    ],
     "<ArchiveQueue.Arn>": ["sqs:SendMessage"],
     "<EventBus.Arn>": ["events:PutEvents"],
 }

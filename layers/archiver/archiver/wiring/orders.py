@@ -25,6 +25,7 @@ from archiver.aws.sweep_items import SweepItems
 from archiver.errors import Failure
 from archiver.network.outside import Outside
 from archiver.orders.adoption import Told
+from archiver.orders.desk import OrderDesk, is_asked
 from archiver.orders.ordering import Gauges, Log, OrderExports
 from archiver.telemetry import Steps
 from archiver.wiring.settings import OrderSettings
@@ -64,19 +65,30 @@ class Orderer:
         )
         self._remaining_seconds: Callable[[], float] = lambda: _LONGEST_SECONDS
 
-    def order(self, context: LambdaContext) -> dict[str, Any]:
-        """Order what is missing, as far as this invocation comes."""
+    def answer(self, event: object, context: LambdaContext) -> dict[str, Any]:
+        """Do what a person asks for, or else order what is missing, as far as this run comes."""
         self._remaining_seconds = lambda: context.get_remaining_time_in_millis() / 1000
         self._world.deadline.begin(self._remaining_seconds)
+        if isinstance(event, dict) and is_asked(event):
+            return OrderDesk(self._items, self._world.now, _token).answer(event)
         return self._orders.run()
 
     def _time_left(self) -> float:
         return self._remaining_seconds()  # of this invocation; what is built outlives it
 
     @cached_property
+    def _dynamodb(self) -> DynamoDBClient:
+        client: DynamoDBClient = self._world.client("dynamodb", _CONFIG)
+        return client
+
+    @cached_property
+    def _items(self) -> OrderItems:
+        return OrderItems(self._dynamodb, self._settings.table_name, self._world.pause)
+
+    @cached_property
     def _orders(self) -> OrderExports:
         settings, world = self._settings, self._world
-        dynamodb: DynamoDBClient = world.client("dynamodb", _CONFIG)
+        dynamodb = self._dynamodb
         table = settings.table_name
         events = EventBus(world.client("events", _CONFIG), settings.event_bus_name)
 
@@ -85,7 +97,7 @@ class Orderer:
 
         return OrderExports(
             vendor=self._vendor(JobTable(dynamodb, table).close_vendor),
-            items=OrderItems(dynamodb, table, world.pause),
+            items=self._items,
             jobs=SweepItems(dynamodb, table, world.pause),
             queue=Queue(world.client("sqs", _CONFIG), settings.queue_url),
             callback_url=self._callback_url,
@@ -95,7 +107,7 @@ class Orderer:
             now=world.now,
             pause=world.pause,
             remaining_seconds=self._time_left,
-            token=lambda: uuid.uuid4().hex,
+            token=_token,
             # Lambda's limit, and not this function's: the run that wrote an intent may have been of
             # a version that had more.
             function_seconds=_LONGEST_SECONDS,
@@ -130,3 +142,7 @@ class Orderer:
             steps=self._steps,
             pause=world.pause,
         )
+
+
+def _token() -> str:
+    return uuid.uuid4().hex
