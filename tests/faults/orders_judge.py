@@ -48,7 +48,7 @@ PLAN: dict[str, Any] = {
     "limits": _LIMITS,
 }
 _MOST_LAG_SECONDS = 3_000.0  # below `order_again_after`, an hour
-_FAULTY_TICKS, _QUIET_TICKS = 110, 500
+_QUIET_TICKS = 500
 
 
 class Broken(AssertionError):  # noqa: N818 - read as what it says
@@ -82,11 +82,14 @@ class Schedule:
     seed: int
     build: Callable[[World, OrderExports], OrderExports] = lambda _, built: built
     temper: Temper | None = None
+    plan: Mapping[str, Any] = field(default_factory=lambda: PLAN)
+    faulty_ticks: int = 110
+    may_restore: bool = True
     broken: list[str] = field(default_factory=list)
     restored_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.world = World(self.seed, self.temper or temper_of(self.seed), PLAN)
+        self.world = World(self.seed, self.temper or temper_of(self.seed), self.plan)
         self.world.vendor.on_post = self._on_post
         self.world.build = lambda built: self.build(self.world, built)
         self.random = self.world.random
@@ -94,9 +97,9 @@ class Schedule:
     def run(self) -> None:
         """Let time pass, first with faults and then without; raises Broken."""
         world = self.world
-        restores_at = self.random.choice([0, 0, 60])
+        restores_at = self.random.choice([0, 0, 60]) * self.may_restore
         snapshot: dict[str, Any] = {}
-        for tick in range(_FAULTY_TICKS):
+        for tick in range(self.faulty_ticks):
             if tick == 25:
                 snapshot = {key: dict(item) for key, item in world.table.items.items()}
             if tick == restores_at and restores_at:

@@ -18,7 +18,7 @@ from archiver.apartmentiq.link import TrustedHosts
 from archiver.apartmentiq.protocol import Credentials
 from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.aws.order_items import OrderItems
-from archiver.errors import Interruption
+from archiver.errors import Failure, Interruption
 from archiver.network.answer import Answer
 from archiver.orders import head as heads
 from archiver.orders.adoption import Told
@@ -158,6 +158,8 @@ class World:
         self.told: list[Told] = []
         self.numbers = Numbers()
         self.answers: list[dict[str, Any]] = []
+        self.steps = 0
+        self.deviations: dict[int, str] = {}  # at which step something goes wrong, and what
         self.build: Callable[[OrderExports], OrderExports] = lambda built: built
         self.quiet = False
         self._closed_until = 0.0
@@ -292,6 +294,8 @@ class World:
         if not self._depth:
             return
         self.clock += self.random.choice([0.01, 0.01, 0.3])
+        self.steps += 1
+        self._deviate(where, self.deviations.get(self.steps, ""))
         if self.quiet:
             return
         temper = self.temper
@@ -304,6 +308,16 @@ class World:
             raise Killed
         if where.endswith(("read", "write")) and self.random.random() < temper.table:
             raise client_error("InternalServerError", 500, "UpdateItem")
+
+    def _deviate(self, where: str, what: str) -> None:
+        if what == "another run" and self._depth == 1:
+            self.run()
+        elif what == "dies":
+            raise Killed
+        elif what == "fails" and where.endswith(("read", "write")):
+            raise client_error("InternalServerError", 500, "UpdateItem")
+        elif what == "fails":
+            raise Failure("network", "The vendor did not answer.")
 
 
 def _iso(moment: float) -> str:
