@@ -77,11 +77,13 @@ taint: build-local ## no secret in log, trace, metric, event, table, queue, meta
 .PHONY: faults
 faults: $(READY) ## seeded fault schedules, and the breakages they must catch: N=10000 SEED=1 (N=1: its trace)
 	@$(BIN)/python -m tests.faults --schedules $(or $(N),10000) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.faults.orders_runner --schedules $(or $(N),10000) $(if $(SEED),--seed $(SEED))
 
 .PHONY: explore
 explore: $(READY) ## every schedule of small scenarios, and the breakages they must catch (PREEMPTIONS=2 FAULTS=1 SECONDS=60, of CPU, a scenario)
 	@$(BIN)/python -m tests.faults.explore \
 	  $(if $(PREEMPTIONS),--preemptions $(PREEMPTIONS)) $(if $(FAULTS),--faults $(FAULTS)) $(if $(SECONDS),--seconds $(SECONDS))
+	@$(BIN)/python -m tests.faults.orders_runner --level 2 --seconds $(or $(SECONDS),60)
 
 # In a venv of their own, made from their own lock; nothing leaves this machine once it is there.
 .PHONY: test-s3

@@ -107,7 +107,9 @@ def _command(name: str | None = None) -> Callable[[Callable[..., int]], Callable
     return add
 
 
-def _stack_command(name: str | None = None) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def _stack_command(
+    name: str | None = None, *, to: typer.Typer = app
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Add a command that asks a stack: it gets the options that name one.
 
     No stack is the default: nothing is done to a stack because its name was left out. The function
@@ -140,7 +142,7 @@ def _stack_command(name: str | None = None) -> Callable[[Callable[..., int]], Ca
             [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
         )
         run.__annotations__ = {p.name: p.annotation for p in parameters}  # typer reads these, too
-        app.command(name)(run)
+        to.command(name)(run)
         return command
 
     return add
@@ -184,6 +186,78 @@ def audit(*, stack: str, as_json: Json = False) -> int:
     from cli.audit import show_audit  # noqa: PLC0415 - see above
 
     return show_audit(stack, as_json=as_json)
+
+
+# --- orders ---
+
+orders = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Say once which data is wanted (orders.yaml), and have it ordered, now and from now on.",
+)
+app.add_typer(orders, name="orders")
+PlanFile = Annotated[Path, typer.Argument(metavar="FILE", help="the plan, orders.yaml")]
+
+
+@_stack_command(to=orders)
+def check(file: PlanFile, *, stack: str, as_json: Json = False) -> int:
+    """Say whether a plan is good, and which dates would be sent."""
+    from cli.orders import check as check_plan  # noqa: PLC0415 - loads boto3
+
+    return check_plan(stack, file, as_json=as_json)
+
+
+@_stack_command(to=orders)
+def plan(file: PlanFile, *, stack: str, as_json: Json = False) -> int:
+    """Say what a plan would order, how many jobs that is, and until when; it changes nothing."""
+    from cli.orders import show_plan  # noqa: PLC0415 - see above
+
+    return show_plan(stack, file, as_json=as_json)
+
+
+@_stack_command(to=orders)
+def apply(
+    file: PlanFile,
+    *,
+    stack: str,
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    as_json: Json = False,
+) -> int:
+    """Put a plan in force, once it is confirmed; what it takes away is said before."""
+    from cli.orders import apply as apply_plan  # noqa: PLC0415 - see above
+
+    return apply_plan(stack, file, yes=yes, ask=_asker(), as_json=as_json)
+
+
+@_stack_command(to=orders)
+def show(*, stack: str, as_json: Json = False) -> int:
+    """Say what is missing, on its way, stopped and given up."""
+    from cli.orders import show as show_orders  # noqa: PLC0415 - see above
+
+    return show_orders(stack, as_json=as_json)
+
+
+@_stack_command(to=orders)
+def pause(*, stack: str, as_json: Json = False) -> int:
+    """Order nothing from the next request on; archiving goes on."""
+    from cli.orders import pause as pause_orders  # noqa: PLC0415 - see above
+
+    return pause_orders(stack, as_json=as_json)
+
+
+@_stack_command(to=orders)
+def resume(
+    name: Annotated[
+        str | None, typer.Argument(metavar="ORDER", help="default: all of them", show_default=False)
+    ] = None,
+    *,
+    stack: str,
+    as_json: Json = False,
+) -> int:
+    """Order again what was paused, stopped by ApartmentIQ's refusal, or given up."""
+    from cli.orders import resume as resume_orders  # noqa: PLC0415 - see above
+
+    return resume_orders(stack, name, as_json=as_json)
 
 
 # --- act ---

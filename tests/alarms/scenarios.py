@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from archiver.receipt import Receipt
-from archiver.telemetry import Counters, Gauges, make_metrics
+from archiver.telemetry import Counters, Gauges, OrderGauges, make_metrics
 from local.metrics import Datum, dimensions_of, read_emf
 
 __all__ = ["DAY", "HOUR", "SCENARIOS", "Scenario"]
@@ -39,7 +39,7 @@ _RECEIPT = Receipt(
 )
 
 
-_Told = TypeVar("_Told", Counters, Gauges)
+_Told = TypeVar("_Told", Counters, Gauges, OrderGauges)
 
 
 @dataclass
@@ -100,6 +100,17 @@ class Days:
 
         self.aws("AWS/Lambda", "Errors", at, 0.0, FunctionName="<ReconcileExportsFunction>")
         self.ours(at, Gauges, tell)
+
+    def orders(self, begin: float, end: float, *, is_held_up: bool = False) -> None:
+        """Run order_exports every quarter of an hour."""
+
+        def tell(gauges: OrderGauges) -> None:
+            gauges.missing(int(is_held_up), 90_000.0 * is_held_up)
+            gauges.held_up(is_held_up=is_held_up)
+            gauges.quota(is_used_up=False)
+
+        for at in _times(begin, end, 15 * MINUTE):
+            self.ours(at, OrderGauges, tell)
 
     def letters(self, begin: float, end: float, number: int = 1) -> None:
         """Dead letters that lie there, and zeros for as long as SQS goes on afterwards."""
@@ -341,6 +352,23 @@ def _sweep_dies(days: Days) -> None:
     days.aws("AWS/Lambda", "Errors", DAY, FunctionName="<ReconcileExportsFunction>")
 
 
+def _orders_held_up(days: Days) -> None:
+    days.works(0, 6 * DAY)
+    days.orders(0, DAY)
+    days.orders(DAY, 3 * DAY, is_held_up=True)
+    days.orders(3 * DAY, 6 * DAY)
+
+
+def _orders_stop(days: Days) -> None:
+    days.works(0, 4 * DAY)
+    days.orders(0, DAY)
+
+
+def _no_plan(days: Days) -> None:
+    days.works(0, 3 * DAY)
+
+
+_ORDERS = {"OrderSchedule": "rate(15 minutes)"}
 _WEEKLY = {"ReconcileSchedule": "rate(7 days)"}
 _DAILY = {"ReconcileSchedule": "cron(0 6 * * ? *)"}
 _FORGOTTEN = {"DeadLettersAlarm": 20 * MINUTE, "DeadLettersExpireAlarm": 6.2 * DAY}
@@ -486,6 +514,23 @@ SCENARIOS = (
         cause_at=DAY,
     ),
     Scenario("one sweep held up, the first of all", 3, _one_sweep_held_up, cause_at=HOUR),
+    Scenario(
+        "an order that ApartmentIQ refuses, mended after 2 days",
+        6,
+        _orders_held_up,
+        rings={"OrdersAlarm": HOUR},
+        cause_at=DAY,
+        parameters=_ORDERS,
+    ),
+    Scenario(
+        "order_exports runs no more",
+        4,
+        _orders_stop,
+        rings={"OrdersAlarm": 73 * HOUR},
+        cause_at=DAY,
+        parameters=_ORDERS,
+    ),
+    Scenario("orders are scheduled and no plan is applied", 3, _no_plan, parameters=_ORDERS),
     Scenario(
         "a sweep that dies",
         4,

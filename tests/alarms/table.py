@@ -55,7 +55,7 @@ def _published(scenario: Scenario) -> Metrics:
 
 def alarms() -> set[str]:
     """Return the names of all alarms."""
-    return set(Stack().of_type(_ALARM))
+    return set(Stack(OrderSchedule="rate(15 minutes)").of_type(_ALARM))
 
 
 def table() -> str:

@@ -27,9 +27,11 @@ FLOORS: dict[str, set[str]] = {
     "archiving": {"words", "apartmentiq", "transfer"},
     "callbacks": {"words"},
     "sweep": {"words", "apartmentiq"},
-    "aws": {"words", "network", "apartmentiq", "transfer", "sweep"},
+    "orders": {"words", "apartmentiq"},
+    "aws": {"words", "network", "apartmentiq", "transfer", "sweep", "orders"},
     "wiring": {
-        *("words", "network", "apartmentiq", "transfer", "archiving", "callbacks", "sweep", "aws"),
+        *("words", "network", "apartmentiq", "transfer", "archiving", "callbacks", "sweep"),
+        *("orders", "aws"),
     },
 }
 PURE = {
@@ -40,7 +42,9 @@ PURE = {
     "archiver.claim",
     "archiver.errors",
     "archiver.callbacks.function_url",
+    "archiver.intent",
     "archiver.job",
+    "archiver.apartmentiq.job_order",
     "archiver.apartmentiq.listing",
     "archiver.archiving.message",
     "archiver.log",
@@ -54,6 +58,14 @@ PURE = {
     "archiver.sweep.tally",
     "archiver.apartmentiq.link",
     "archiver.apartmentiq.protocol",
+    "archiver.orders.adoption",
+    "archiver.orders.demand",
+    "archiver.orders.head",
+    "archiver.orders.ledger",
+    "archiver.orders.plan",
+    "archiver.orders.seen",
+    "archiver.orders.spans",
+    "archiver.orders.windows",
     "archiver.transfer.contract",
     "archiver.transfer.plan",
 }
@@ -62,25 +74,30 @@ PURE_LIBRARY = {
     "__future__",
     "base64",
     "binascii",
+    "bisect",
     "collections",
     "collections.abc",
     "contextlib",
     "dataclasses",
     "datetime",
     "email.utils",
+    "fractions",
+    "functools",
     "hashlib",
+    "heapq",
     "hmac",
     "json",
     "re",
     "string",
     "typing",
     "urllib.parse",
+    "zoneinfo",  # reads the zones' tables, once, and nothing else
 }
 BUILDERS = {
     *("archiver.wiring.archiving", "archiver.wiring.callbacks", "archiver.wiring.sweep"),
-    *("archiver.wiring.clients", "archiver.wiring.world"),
+    *("archiver.wiring.clients", "archiver.wiring.orders", "archiver.wiring.world"),
 }
-FUNCTIONS = ["archive_export", "receive_callback", "reconcile_exports"]
+FUNCTIONS = ["archive_export", "order_exports", "receive_callback", "reconcile_exports"]
 # What a callback's cold start must not pay for.
 ONLY_ARCHIVING_NEEDS = (
     *("archiver.wiring.archiving", "archiver.wiring.world", "archiver.transfer"),

@@ -11,6 +11,7 @@ import json
 import time
 import traceback
 import uuid
+import zlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -482,7 +483,10 @@ class Company:
                     text = f"{message.body} {message.message_attributes}"
                     left[f"queue {purpose}, {message.id}"] = text
         for key, attributes in self._item_attributes().items():
-            left[f"table, item {key}"] = json.dumps(attributes)
+            # The one kind of bytes there is a plan's, compressed.
+            left[f"table, item {key}"] = json.dumps(
+                attributes, default=lambda packed: zlib.decompress(packed).decode()
+            )
         keys = s3_backends[ACCOUNT_ID]["aws"].buckets[self.bucket].keys
         for name in keys:
             metadata = [getattr(version, "metadata", "") for version in keys.getlist(name)]

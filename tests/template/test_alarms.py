@@ -13,6 +13,7 @@ ALARMS = [
     for name, resource in read_template()["Resources"].items()
     if resource["Type"] == "AWS::CloudWatch::Alarm"
 ]
+ORDERS = {"OrderSchedule": "rate(15 minutes)"}  # with which the stack has every alarm
 QUERIES = [
     name
     for name, resource in read_template()["Resources"].items()
@@ -23,7 +24,7 @@ QUERIES = [
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_tells_the_person_on_call_what_it_means_and_what_to_do(name: str) -> None:
     """Whole sentences within CloudWatch's 1,024 characters; its end is told as its beginning is."""
-    alarm = Stack().properties(name)
+    alarm = Stack(**ORDERS).properties(name)
     description = alarm["AlarmDescription"]
     assert description.endswith(".")
     assert 150 < len(description) <= 1_024
@@ -35,7 +36,7 @@ def test_an_alarm_tells_the_person_on_call_what_it_means_and_what_to_do(name: st
 def test_an_existing_topic_takes_the_place_of_ours() -> None:
     """Then the stack makes neither topic nor key, and every alarm goes to the company's."""
     arn = "arn:aws:sns:us-east-1:123456789012:on-call"
-    stack = Stack(AlarmTopicArn=arn, AlarmEmail="on-call@example.com")
+    stack = Stack(AlarmTopicArn=arn, AlarmEmail="on-call@example.com", **ORDERS)
     assert not [name for name in stack.resources if name.startswith("AlarmTopic")]
     assert {stack.properties(name)["AlarmActions"][0] for name in ALARMS} == {arn}
     assert stack.properties("AlarmSubscription")["TopicArn"] == arn
@@ -77,10 +78,12 @@ def terms(alarm: dict[str, Any]) -> set[str]:
     return {query["Id"] for query in alarm["Metrics"] if "MetricStat" in query}
 
 
-@pytest.mark.parametrize("name", [name for name in ALARMS if "Metrics" in Stack().properties(name)])
+@pytest.mark.parametrize(
+    "name", [name for name in ALARMS if "Metrics" in Stack(**ORDERS).properties(name)]
+)
 def test_an_expression_uses_every_metric_that_it_is_given(name: str) -> None:
     """A reason that was added and forgotten in the sum would never ring."""
-    alarm = Stack().properties(name)
+    alarm = Stack(**ORDERS).properties(name)
     (expression,) = [query["Expression"] for query in alarm["Metrics"] if "Expression" in query]
     for term in terms(alarm):
         assert term in expression.replace("(", " ").replace(",", " ").split()
@@ -102,7 +105,7 @@ def test_letters_ring_again_before_they_expire() -> None:
 @pytest.mark.parametrize("name", ALARMS)
 def test_an_alarm_judges_no_more_than_cloudwatch_takes(name: str) -> None:
     """Seven days where a period is an hour or more, one where it is less; ten metrics."""
-    alarm = Stack().properties(name)
+    alarm = Stack(**ORDERS).properties(name)
     stats = [q["MetricStat"] for q in alarm.get("Metrics", []) if "MetricStat" in q]
     (period,) = {int(stat["Period"]) for stat in stats} or {int(alarm["Period"])}
     # "API_PutMetricAlarm", EvaluationPeriods; "Using metric math", "as many as 10 metrics"

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from archiver.errors import redact
+from archiver.intent import Intent, Parameters, fingerprint, order_id_in, read_order_id
 from archiver.moment import read_vendor_moment
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "Job",
     "cut_callback_url",
     "job_ids_in",
+    "parameters_of",
     "parse_job_id",
     "strip_callback_url",
 ]
@@ -67,6 +69,7 @@ class Job:
     status: str = UNKNOWN
     error_message: str = ""
     changed_at: str = UNKNOWN  # of a job that has succeeded: when it did
+    intent: Intent | None = None  # of ours, if its own parameters prove that it was ordered by it
 
     @classmethod
     def from_vendor(cls, job_id: str, fields: Mapping[str, Any]) -> Job:
@@ -82,7 +85,7 @@ class Job:
 
         message = fields.get("error_message")
         changed_at = read_vendor_moment(fields.get("updated_at"))
-        return cls(
+        job = cls(
             job_id=job_id,
             report_type=text("report_type"),
             output_format=text("output_format"),
@@ -92,6 +95,12 @@ class Job:
             error_message=message if isinstance(message, str) else "",
             changed_at=UNKNOWN if changed_at is None else changed_at.isoformat(),
         )
+        intent = read_order_id(order_id_in(fields.get("callback_url")))
+        if intent is None:  # as most jobs: what they ask for need not be counted up
+            return job
+        parameters = parameters_of(fields, job)
+        is_proven = parameters is not None and intent.is_of(parameters)
+        return replace(job, intent=intent) if is_proven else job
 
     @property
     def may_have_export(self) -> bool:
@@ -102,6 +111,25 @@ class Job:
     def is_vague(self) -> bool:
         """Tell whether something that a key is made of is not known."""
         return UNKNOWN in {self.report_type, self.output_format, self.start_date, self.end_date}
+
+
+def parameters_of(fields: Mapping[str, Any], job: Job) -> Parameters | None:
+    """Return what a job object says that it was ordered with; None where something is missing."""
+    told = fields.get("property_ids")
+    if job.is_vague or not isinstance(told, list):
+        return None
+    ids = [each for value in told if (each := _property_id(value)) is not None]
+    if not ids or len(ids) < len(told):
+        return None
+    return Parameters(
+        job.report_type, job.output_format, fingerprint(ids), job.start_date, job.end_date
+    )
+
+
+def _property_id(value: object) -> int | None:
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdigit() and len(value) < 17 else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _date(value: object) -> str:

@@ -78,6 +78,9 @@ class Receipt:
     emitted_at: str | None = None
     etags_agree: bool | None = None
     completed_at: str | None = None  # at the vendor; None where it does not tell
+    order_name: str | None = None  # of a job that orders.yaml asked for: which order, window, cycle
+    window: str | None = None
+    cycle: str | None = None
 
     @classmethod
     def of(
@@ -103,6 +106,9 @@ class Receipt:
             duration_seconds=round(seconds, 3),
             etags_agree=stored.etags_agree,
             completed_at=None if job.changed_at == UNKNOWN else job.changed_at,
+            order_name=None if job.intent is None else job.intent.order_name,
+            window=None if job.intent is None else job.intent.window,
+            cycle=None if job.intent is None else job.intent.cycle,
         )
 
     @classmethod
@@ -128,6 +134,7 @@ class Receipt:
 
     def event_detail(self) -> dict[str, Any]:
         """Return the detail of `Export Archived` (events/schemas, schema_version "1")."""
+        ordered = {"order_name": self.order_name, "window": self.window, "cycle": self.cycle}
         return {
             "schema_version": "1",
             "job": {
@@ -151,4 +158,5 @@ class Receipt:
             "etags_agree": self.etags_agree,
             "archived_at": self.archived_at,
             "duration_seconds": self.duration_seconds,
+            **{name: value for name, value in ordered.items() if value is not None},
         }

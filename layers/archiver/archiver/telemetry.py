@@ -26,6 +26,7 @@ __all__ = [
     "Counters",
     "Gauges",
     "NoSteps",
+    "OrderGauges",
     "Steps",
     "TraceSteps",
     "make_logger",
@@ -195,6 +196,23 @@ class Gauges(_Metrics):
     def _tell_held_up(self, value: int) -> None:
         """Tell whether a sweep was kept from its end by what has no alarm of its own."""
         self._metrics.add_metric("SweepsHeldUp", MetricUnit.Count, value)
+
+
+class OrderGauges(_Metrics):
+    """What orders have and lack."""
+
+    def missing(self, windows: int, oldest_seconds: float) -> None:
+        """Tell what has no export."""
+        self._metrics.add_metric("MissingWindows", MetricUnit.Count, windows)
+        self._metrics.add_metric("OldestMissingWindowSeconds", MetricUnit.Seconds, oldest_seconds)
+
+    def held_up(self, *, is_held_up: bool) -> None:
+        """Tell whether orders wait for a person, or a window for too long."""
+        self._metrics.add_metric("OrdersHeldUp", MetricUnit.Count, int(is_held_up))
+
+    def quota(self, *, is_used_up: bool) -> None:
+        """Tell whether the vendor takes orders: the state that archiving tells, too."""
+        self._metrics.add_metric(_STATES["quota_exceeded"], MetricUnit.Count, int(is_used_up))
 
 
 def make_metrics() -> Metrics:

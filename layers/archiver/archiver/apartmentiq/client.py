@@ -8,9 +8,9 @@ requests to the API's base alone.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from archiver.apartmentiq.link import Link, TrustedHosts, read_link
 from archiver.apartmentiq.protocol import (
@@ -25,13 +25,14 @@ from archiver.apartmentiq.protocol import (
 )
 from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.apartmentiq.token import CredentialsSource, TokenCache
-from archiver.errors import Deferral
+from archiver.errors import Deferral, Failure, Interruption
 from archiver.job import Job
 from archiver.network.answer import Answer
 from archiver.telemetry import Steps
 
 if TYPE_CHECKING:
-    from archiver.apartmentiq.listing import JobsPage, Position
+    from archiver.apartmentiq.job_order import Outcome
+    from archiver.apartmentiq.listing import JobsPage, ListedJob, Position
 
 __all__ = ["ApartmentIq"]
 
@@ -42,8 +43,16 @@ __all__ = ["ApartmentIq"]
 _RACE_PAUSES_SECONDS = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 
+class _Unanswered(Exception):  # noqa: N818 - read as what it says
+    """A request went out and its answer did not come: nobody knows what was done."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(str(failure))
+        self.reason, self.detail = failure.reason, failure.detail
+
+
 class ApartmentIq:
-    """The vendor's bulk export API, for jobs that somebody else ordered."""
+    """The vendor's bulk export API."""
 
     def __init__(
         self,
@@ -94,16 +103,20 @@ class ApartmentIq:
                 status_now = self.describe(job.job_id).status
             return read_link(decipher_results(answer, status_now), self._trusted_hosts)
 
-    def jobs_page(self, position: Position) -> JobsPage | None:
+    def jobs_page(
+        self,
+        position: Position,
+        read: Callable[[Mapping[str, Any]], ListedJob | None] | None = None,
+    ) -> JobsPage | None:
         """Return one page of the job list, newest first; None for one too long to be read.
 
-        Raises what the API's errors mean.
+        `read` makes more of a job object than a sweep needs. Raises what the API's errors mean.
         """
         from archiver.apartmentiq.listing import decipher_listing  # noqa: PLC0415 - as in _look_in_list
 
         with self._steps.step("list"):
             answer = self._get(jobs_page_path(position.page, position.per_page))
-            return decipher_listing(answer, position.per_page)
+            return decipher_listing(answer, position.per_page, read)
 
     def _describe_now(self, job_id: str) -> Job:
         job = decipher_job(self._get(job_path(job_id)), job_id)
@@ -128,8 +141,31 @@ class ApartmentIq:
                 break
         return None
 
+    def create_job(self, body: str) -> Outcome:
+        """Order a job (job_order.job_body); tells what is certain, and raises nothing.
+
+        It goes out once, and again only after a 401, which says that nothing was done.
+        """
+        from archiver.apartmentiq.job_order import (  # noqa: PLC0415 - as in _look_in_list
+            JOBS_PATH,
+            Outcome,
+            decipher_created,
+            not_sent,
+        )
+
+        with self._steps.step("order"):
+            try:
+                return decipher_created(self._ask(JOBS_PATH, body))
+            except _Unanswered as unanswered:
+                return Outcome("in_doubt", unanswered.detail, unanswered.reason)
+            except Interruption as why:
+                return not_sent(why)
+
     def _get(self, path: str) -> Answer:
-        """GET below the API's base; a 401 drops the token and tries again with another.
+        return self._ask(path, None)
+
+    def _ask(self, path: str, body: str | None) -> Answer:
+        """GET below the API's base, or POST a body; a 401 drops the token and tries with another.
 
         At once where the token was old; where it is seconds old, after a wait that lets others work
         (`_RACE_PAUSES_SECONDS`). Raises Deferral("credentials_rejected") where all are refused.
@@ -137,7 +173,7 @@ class ApartmentIq:
         pauses = iter(_RACE_PAUSES_SECONDS if self._tokens.were_good else _RACE_PAUSES_SECONDS[:1])
         renewed = False
         while True:
-            answer, token = self._get_with_token(path)
+            answer, token = self._ask_with_token(path, body)
             if answer.status != 401:
                 self._tokens.were_good = True
                 return answer
@@ -155,10 +191,18 @@ class ApartmentIq:
             "client's permissions; the job goes on by itself.",
         )
 
-    def _get_with_token(self, path: str) -> tuple[Answer, str]:
+    def _ask_with_token(self, path: str, body: str | None) -> tuple[Answer, str]:
         token = self._tokens.current()
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-        answer = self._http.send("GET", self._api_base_url + path, headers, None)
+        url = self._api_base_url + path
+        if body is None:
+            answer = self._http.send("GET", url, headers, None)
+        else:
+            headers["Content-Type"] = "application/json"
+            try:  # it goes out at most once: https.py repeats no POST
+                answer = self._http.send("POST", url, headers, body)
+            except Failure as failure:
+                raise _Unanswered(failure) from failure
         return replace(answer, secrets=(token,)), token
 
     def _request_token(self, credentials: Credentials) -> Answer:

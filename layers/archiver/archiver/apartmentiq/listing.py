@@ -198,7 +198,11 @@ def whole(page: JobsPage | None, position: Position) -> JobsPage | None:
     return page
 
 
-def decipher_listing(answer: Answer, per_page: int) -> JobsPage | None:
+def decipher_listing(
+    answer: Answer,
+    per_page: int,
+    read: Callable[[Mapping[str, Any]], ListedJob | None] | None = None,
+) -> JobsPage | None:
     """Read a page with all that its pagination tells; entries without a job id are counted.
 
     None: it is longer than our limit, so that fewer are to be asked for. `jobs_per_page` is what
@@ -207,7 +211,8 @@ def decipher_listing(answer: Answer, per_page: int) -> JobsPage | None:
     if answer.is_cut and answer.status == 200:
         return None
     entries, told = decipher_jobs_and_pagination(answer)
-    jobs = [job for entry in entries if (job := ListedJob.from_vendor(entry)) is not None]
+    read = read or ListedJob.from_vendor
+    jobs = [job for entry in entries if (job := read(entry)) is not None]
     return JobsPage(
         jobs=tuple(jobs),
         unreadable_count=len(entries) - len(jobs),

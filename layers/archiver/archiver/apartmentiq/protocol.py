@@ -27,6 +27,7 @@ __all__ = [
     "decipher_results",
     "decipher_token",
     "ended_at_vendor",
+    "explained",
     "job_path",
     "jobs_page_path",
     "rate_limit_wait",
@@ -256,8 +257,8 @@ def _asked_wait(answer: Answer) -> float | None:
         return None
 
 
-def _told(answer: Answer) -> str:
-    """Return what the body says, for people; an empty or unreadable one is said to be so."""
+def explained(answer: Answer) -> str:
+    """Return what the body says of an error, for people; empty where it says nothing."""
     fields = _json_or_nothing(answer)
     said = [fields.get("error"), fields.get("message")]
     errors = fields.get("errors")
@@ -265,8 +266,14 @@ def _told(answer: Answer) -> str:
     words = [redact(text, *answer.secrets) for text in said if isinstance(text, str) and text]
     if _quota(answer):
         words.append(f"(used {_count(fields, 'quota_usage')} of {_count(fields, 'quota_limit')})")
+    return ": ".join(words)
+
+
+def _told(answer: Answer) -> str:
+    """Return what the body says, for people; an empty or unreadable one is said to be so."""
+    words = explained(answer)
     if words:
-        return ": ".join(words)
+        return words
     if answer.unread:
         return f"an answer whose body could not be read ({answer.unread})"
     return "an answer without a JSON explanation" if answer.body else "an empty answer"

@@ -213,14 +213,17 @@ class UrllibClient:
     def send(self, method: str, url: str, headers: Mapping[str, str], body: str | None) -> Answer:
         """Send one request; raises Failure("network") that names the error's kind alone.
 
-        It must be one that may be repeated: where a kept connection turns out to be dead, it is
-        sent once more by a new one.
+        Where a kept connection turns out to be dead, it is sent once more by a new one. A POST may
+        have been done all the same (RFC 9110, 9.2.2): it goes out by a new one, and once.
         """
+        may_repeat = method != "POST"
         try:
+            if not may_repeat:
+                self._network.drop_idle(url)
             try:
                 response = self._ask(method, url, headers, body)
             except urllib3.exceptions.ProtocolError as error:
-                if not isinstance(error.args[-1], _KeptOneDied):
+                if not (may_repeat and isinstance(error.args[-1], _KeptOneDied)):
                     raise
                 self._network.drop_idle(url)
                 response = self._ask(method, url, headers, body)

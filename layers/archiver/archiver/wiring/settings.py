@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from archiver.apartmentiq.link import TrustedHosts
 from archiver.archiving.object_key import DEFAULT_KEY_TEMPLATE, check_key_template
 
-__all__ = ["CallbackSettings", "Settings", "SettingsError", "SweepSettings"]
+__all__ = ["CallbackSettings", "OrderSettings", "Settings", "SettingsError", "SweepSettings"]
 
 
 # Powertools takes y, yes, t, true, on and 1 in any case for on, these for off, and raises in the
@@ -163,6 +163,44 @@ class SweepSettings:
             look_back_days=_whole(environ, "LOOK_BACK_DAYS", default=30),
             archive_bucket=environ.get("ARCHIVE_BUCKET") or None,
             key_prefix=environ.get("KEY_PREFIX", ""),
+            extra_ca_bundle=environ.get("AWS_CA_BUNDLE") or None,
+            traced="LAMBDA_TASK_ROOT" in environ,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSettings:
+    """What template.yaml decides for order_exports, which needs no more than this."""
+
+    stack_name: str
+    api_base_url: str
+    token_url: str
+    credentials_secret_arn: str
+    table_name: str
+    queue_url: str
+    event_bus_name: str
+    callback_base_url: str | None  # None: jobs are ordered without a callback URL
+    callback_token_secret_arn: str | None
+    extra_ca_bundle: str | None
+    traced: bool
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> OrderSettings:
+        """Read the settings; raises SettingsError for a variable that is missing or wrong."""
+        _refuse_switches(environ)
+        calls_back = bool(environ.get("CALLBACK_BASE_URL"))
+        return cls(
+            stack_name=_stack_name(environ),
+            api_base_url=_https(environ, "APARTMENTIQ_API_BASE_URL"),
+            token_url=_https(environ, "APARTMENTIQ_TOKEN_URL"),
+            credentials_secret_arn=_required(environ, "CREDENTIALS_SECRET_ARN"),
+            table_name=_required(environ, "TABLE_NAME"),
+            queue_url=_required(environ, "QUEUE_URL"),
+            event_bus_name=_required(environ, "EVENT_BUS_NAME"),
+            callback_base_url=_https(environ, "CALLBACK_BASE_URL") if calls_back else None,
+            callback_token_secret_arn=(
+                _required(environ, "CALLBACK_TOKEN_SECRET_ARN") if calls_back else None
+            ),
             extra_ca_bundle=environ.get("AWS_CA_BUNDLE") or None,
             traced="LAMBDA_TASK_ROOT" in environ,
         )
