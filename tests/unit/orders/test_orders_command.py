@@ -1,0 +1,325 @@
+"""`archiver orders` puts a plan in force as it was shown, once, and keeps those before it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+
+from archiver.aws.order_items import OrderItems
+from archiver.orders import head as heads
+from archiver.orders.head import Head
+from archiver.orders.ledger import Entry
+from archiver.orders.plan import read_plan
+from cli import orders
+from cli.app import main
+from cli.failure import Failure
+
+NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
+STACK = "archiver"
+RULE = "archiver-orders"
+MONTHLY = """\
+  - name: monthly-units
+    report_type: units
+    output_format: parquet
+    properties: [1, 2]
+    every: month
+    from: 2026-01-01
+    restate: 1
+"""
+DAILY = """\
+  - name: daily
+    report_type: property
+    output_format: csv
+    properties: [7]
+    every: day
+    from: 2026-11-01
+"""
+
+
+class Table:
+    """What a test sees of the stack's table."""
+
+    def __init__(self) -> None:
+        self._client = boto3.client("dynamodb")
+        self.items = OrderItems(self._client, "archive", lambda _seconds: None)
+
+    def dump(self) -> list[dict[str, object]]:
+        """Return every item."""
+        found: list[dict[str, object]] = [
+            dict(i) for i in self._client.scan(TableName="archive")["Items"]
+        ]
+        return sorted(found, key=str)
+
+    def head(self) -> Head:
+        """Return the head."""
+        return self.items.head()
+
+
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
+    """Deploy what `archiver orders` asks of a stack: outputs, a table, and a rule that is off."""
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"AWS_{name}", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    template = {
+        "Resources": {
+            "Table": {
+                "Type": "AWS::DynamoDB::Table",
+                "Properties": {
+                    "TableName": "archive",
+                    "BillingMode": "PAY_PER_REQUEST",
+                    "AttributeDefinitions": [{"AttributeName": "id", "AttributeType": "S"}],
+                    "KeySchema": [{"AttributeName": "id", "KeyType": "HASH"}],
+                },
+            },
+        },
+        "Outputs": {
+            "ArchiveTableName": {"Value": "archive"},
+            "OrderExportsRuleName": {"Value": RULE},
+        },
+    }
+    with mock_aws():
+        boto3.setup_default_session()
+        boto3.client("cloudformation").create_stack(
+            StackName=STACK, TemplateBody=json.dumps(template)
+        )
+        boto3.client("events").put_rule(
+            Name=RULE, ScheduleExpression="rate(15 minutes)", State="DISABLED"
+        )
+        yield Table()
+    boto3.DEFAULT_SESSION = None
+
+
+def is_scheduled() -> bool:
+    """Tell whether the rule is on."""
+    return boto3.client("events").describe_rule(Name=RULE)["State"] == "ENABLED"
+
+
+class Terminal:
+    """A person who is told and asked; answers `answer` to everything."""
+
+    def __init__(self, answer: str = "y") -> None:
+        self.answer = answer
+        self.lines: list[str] = []
+        self.questions: list[str] = []
+
+    def tell(self, line: str) -> None:
+        """Hear."""
+        self.lines.append(line)
+
+    def ask(self, question: str) -> str:
+        """Answer."""
+        self.questions.append(question)
+        return self.answer
+
+    @property
+    def said(self) -> str:
+        """Return what was told."""
+        return "\n".join(self.lines)
+
+
+def written(folder: Path, *listed: str, limits: str = "{}") -> Path:
+    """Write an orders.yaml."""
+    path = folder / "orders.yaml"
+    path.write_text("orders:\n" + "".join(listed) + f"limits: {limits}\n", encoding="utf-8")
+    return path
+
+
+def apply(path: Path, *, answer: str = "y", now: datetime = NOW, yes: bool = False) -> Terminal:
+    """Apply a file as a person who gives this answer."""
+    person = Terminal(answer)
+    code = orders.apply(STACK, path, yes=yes, tell=person.tell, ask=person.ask, now=now)
+    assert code == (0 if yes or answer == "y" else 1)
+    return person
+
+
+def test_a_plan_comes_into_force_when_it_is_agreed_to(table: Table, tmp_path: Path) -> None:
+    """With the number of jobs and days in the question, and the schedule only from then on."""
+    path = written(tmp_path, MONTHLY, DAILY)
+    person = apply(path, answer="n")
+    assert person.questions == ["Order 34 jobs in 1 day, then 1.1 a day? [y/N]: "]
+    assert table.dump() == []
+    assert not is_scheduled()
+    apply(path)
+    head = table.head()
+    assert head.plan == 1
+    assert is_scheduled()
+    in_force = table.items.plan(head)
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for order in document["orders"]:
+        order["from"] = str(order["from"])
+    assert in_force == read_plan(document).applied(None, NOW)
+
+
+def test_to_plan_changes_nothing(
+    table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It tells jobs, days and the first dates, and leaves table and schedule as they are."""
+    path = written(tmp_path, MONTHLY)
+    assert main(["orders", "plan", str(path), "--stack", STACK, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["changes"] is True
+    assert told["jobs"] == told["orders"][0]["history"] >= 10
+    assert main(["orders", "plan", str(path), "--stack", STACK]) == 0
+    assert "monthly-units begins with 20" in capsys.readouterr().out
+    assert table.dump() == []
+    assert not is_scheduled()
+
+
+def test_the_same_plan_again_changes_nothing(table: Table, tmp_path: Path) -> None:
+    """Also a week later; a schedule that a deploy has switched off is on afterwards."""
+    apply(written(tmp_path, MONTHLY, DAILY))
+    before = table.dump()
+    boto3.client("events").disable_rule(Name=RULE)
+    person = apply(written(tmp_path, MONTHLY, DAILY), now=NOW + timedelta(days=7))
+    assert person.questions == []
+    assert "nothing to change" in person.said
+    assert table.dump() == before
+    assert is_scheduled()
+
+
+def test_what_is_taken_away_is_said_before(table: Table, tmp_path: Path) -> None:
+    """An order, properties of one, its oldest windows; and what of that is on its way."""
+    apply(written(tmp_path, MONTHLY, DAILY))
+    daily = table.items.plan(table.head()).orders[1].chunks[0]
+    entry = Entry("of-a-test", 0, 1, daily.fingerprint, NOW)
+    table.items.save(table.items.ledgers([daily.id])[daily.id].intend(739_000, entry), "token")
+    less = MONTHLY.replace("[1, 2]", "[2, 3]").replace("2026-01-01", "2026-04-01")
+    person = apply(written(tmp_path, less, limits="{jobs_per_day: 50}"), answer="n")
+    assert person.lines[:9] == [
+        "~ monthly-units: from 2026-01-01 -> 2026-04-01",
+        "~ monthly-units: 1 property more (3)",
+        "~ limits: jobs_per_day 200 -> 50",
+        "taken away (what is archived stays; nothing is cancelled):",
+        "- monthly-units: a part: units as parquet, every month, of 1 property (1)",
+        "- monthly-units: the oldest 3 windows",
+        "- daily: all of it: property as csv, every day, of 1 property (7)",
+        "- daily: 1 window on the way: what the vendor has is archived, and not counted any more",
+        "jobs               due    again  history  for good",
+    ]
+    assert table.head().plan == 1
+
+
+@pytest.mark.usefixtures("table")
+def test_what_goes_on_elsewhere_is_not_taken_away(tmp_path: Path) -> None:
+    """A renamed order keeps its chunks; smaller jobs order all anew, and that is said."""
+    apply(written(tmp_path, MONTHLY))
+    person = apply(written(tmp_path, MONTHLY.replace("monthly-units", "units")), answer="n")
+    assert "~ monthly-units: goes on as units" in person.lines
+    assert "taken away" not in person.said
+    person = apply(written(tmp_path, MONTHLY, limits="{properties_per_job: 1}"), answer="n")
+    assert (
+        "~ monthly-units: 2 properties in other chunks: every window of them is ordered anew"
+        in person.lines
+    )
+    assert "taken away" not in person.said
+
+
+def test_earlier_versions_are_kept(
+    table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each can be shown as the orders.yaml that puts it in force again."""
+    apply(written(tmp_path, MONTHLY))
+    apply(written(tmp_path, MONTHLY, DAILY), now=NOW + timedelta(days=1))
+    apply(written(tmp_path, DAILY), now=NOW + timedelta(days=2))
+    assert table.head().plan == 3
+    assert main(["orders", "show", "--stack", STACK, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [each["version"] for each in told["versions"]] == [3, 2, 1]
+    assert told["versions"][2]["written_at"] == NOW.isoformat()
+    assert (told["paused"], told["scheduled"], told["version"]) == (False, True, 3)
+    assert main(["orders", "show", "--stack", STACK, "--version", "2", "--yaml"]) == 0
+    again = tmp_path / "again.yaml"
+    again.write_text(capsys.readouterr().out, encoding="utf-8")
+    apply(again, now=NOW + timedelta(days=3))
+    shown = table.items.plan(table.head())
+    assert [order.name for order in shown.orders] == ["monthly-units", "daily"]
+    assert main(["orders", "show", "--stack", STACK, "--version", "9"]) == 2
+    assert "give one of 4, 3, 2, 1" in capsys.readouterr().err
+
+
+def test_of_two_who_apply_at_once_one_is_told(table: Table, tmp_path: Path) -> None:
+    """Nothing of the other's plan is lost: it is in force, and the later one looks again."""
+    path = written(tmp_path, MONTHLY)
+    person = Terminal()
+
+    def somebody_else_is_faster(_question: str) -> str:
+        apply(written(tmp_path, DAILY))
+        return "y"
+
+    with pytest.raises(Failure, match="somebody else has applied a plan") as failed:
+        orders.apply(STACK, path, yes=False, tell=person.tell, ask=somebody_else_is_faster, now=NOW)
+    assert failed.value.code == 1
+    assert [order.name for order in table.items.plan(table.head()).orders] == ["daily"]
+
+
+def test_where_nobody_can_be_asked_yes_must_be_said(table: Table, tmp_path: Path) -> None:
+    """A pipeline agrees in its command."""
+    path = written(tmp_path, MONTHLY)
+    assert main(["orders", "apply", str(path), "--stack", STACK]) == 2
+    assert table.dump() == []
+    assert main(["orders", "apply", str(path), "--stack", STACK, "--yes"]) == 0
+    assert table.head().plan == 1
+
+
+@pytest.mark.parametrize("command", ["show", "pause", "resume"])
+def test_without_a_plan_there_is_nothing_to_pause(
+    table: Table, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing is written."""
+    assert main(["orders", command, "--stack", STACK]) == 1
+    assert "has no plan of orders: write one (docs/orders.md)" in capsys.readouterr().err
+    assert table.dump() == []
+
+
+def test_pause_and_resume(table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A pause keeps a run from its next request; resuming, the vendor is asked again at once."""
+    apply(written(tmp_path, MONTHLY))
+    assert main(["orders", "pause", "--stack", STACK]) == 0
+    assert table.head().is_paused
+    assert main(["orders", "show", "--stack", STACK]) == 0
+    assert "ordering  paused" in capsys.readouterr().out
+    person = apply(written(tmp_path, MONTHLY, DAILY))
+    assert "Ordering is paused: archiver orders resume --stack archiver" in person.lines
+    run = heads.take(table.head(), "a-run", NOW, 60)
+    assert table.items.move(run, "taking")
+    refusal = heads.close(1, NOW + timedelta(hours=1), "quota_exceeded", "429, said the vendor.")
+    assert table.items.move(refusal, "closing")
+    assert main(["orders", "show", "--stack", STACK]) == 0
+    assert "takes no orders (quota_exceeded): 429, said the vendor." in capsys.readouterr().out
+    boto3.client("events").disable_rule(Name=RULE)
+    assert main(["orders", "resume", "--stack", STACK]) == 0
+    assert (table.head().is_paused, table.head().closed_until) == (False, 0)
+    assert is_scheduled()
+
+
+def test_resuming_one_order_tries_again_what_was_stopped_or_given_up(
+    table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of that order alone, and a pause of the whole stays."""
+    apply(written(tmp_path, MONTHLY, DAILY))
+    chunks = {order.name: chunk for order, chunk in table.items.plan(table.head()).chunks()}
+    known = table.items.ledgers([chunk.id for chunk in chunks.values()])
+    for name, chunk in chunks.items():
+        halted = replace(known[chunk.id], stopped=f"400, of {name}.", failed={24_321: 5})
+        table.items.save(halted, "token")
+    table.items.move(heads.pause(), "pausing")
+    assert main(["orders", "show", "--stack", STACK]) == 0
+    assert "stopped   daily: 400, of daily." in capsys.readouterr().out
+    assert main(["orders", "resume", "--stack", STACK, "--order", "daily"]) == 0
+    now = table.items.ledgers([chunk.id for chunk in chunks.values()])
+    assert not now[chunks["daily"].id].stopped
+    assert now[chunks["daily"].id].used == {24_321: 5}
+    assert now[chunks["monthly-units"].id].stopped
+    assert table.head().is_paused
+    assert main(["orders", "resume", "--stack", STACK, "--order", "weekly"]) == 2
+    assert "give one of monthly-units, daily" in capsys.readouterr().err
