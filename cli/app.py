@@ -379,6 +379,25 @@ def resume_orders(
     return orders.resume(stack, order, tell=_say)
 
 
+@_stack_command()
+def coverage(
+    *,
+    stack: str,
+    order: Annotated[str | None, typer.Option(metavar="NAME", help="only this order")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="without jobs: the table is not read to its end")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Say which windows of each order are archived.
+
+    A calendar each, the age of the oldest gap, and jobs by hand that overlap; 1 if any is missing.
+    """
+    from cli.coverage import show_coverage  # noqa: PLC0415 - see above
+
+    return show_coverage(stack, order=order, quick=quick, as_json=as_json, now=_now())
+
+
 # --- the lake ---
 
 

@@ -10,11 +10,12 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import boto3
 
+from archiver.aws.moves import plain
 from archiver.aws.order_items import OrderItems
 from archiver.errors import Deferral, Interruption
 from archiver.orders import head as heads
@@ -32,6 +33,10 @@ if TYPE_CHECKING:
 __all__ = ["Book", "Version", "open_book"]
 
 _MOST_VERSIONS = 50  # of earlier plans that are looked for, one read each
+_JOB_FIELDS = (
+    *("job_id", "order_name", "window", "cycle"),
+    *("report_type", "output_format", "start_date", "end_date"),
+)
 _TRIES = 5  # at an item that a run writes at the same time
 
 
@@ -49,7 +54,7 @@ class Book:
 
     stack: str
     table: str
-    rule: str
+    has_schedule: bool  # OrderSchedule is set: there is a function that orders
 
     @cached_property
     def _items(self) -> OrderItems:
@@ -96,10 +101,25 @@ class Book:
             yield Version(found, written_at)
             found = before
 
-    def is_scheduled(self) -> bool:
-        """Tell whether the schedule calls order_exports."""
-        answer = boto3.client("events").describe_rule(Name=self.rule)
-        return answer["State"] == "ENABLED"
+    def archived_jobs(self) -> Iterator[dict[str, Any]]:
+        """Yield what the table says of every archived job, as far as orders need it.
+
+        Reads the whole table, at half the price: what is archived while it reads may be missed.
+        """
+        names = {f"#{name}": name for name in _JOB_FIELDS}
+        pages = (
+            boto3.client("dynamodb")
+            .get_paginator("scan")
+            .paginate(
+                TableName=self.table,
+                FilterExpression="begins_with(id, :job) AND #state = :archived",
+                ProjectionExpression=", ".join(names),
+                ExpressionAttributeNames={**names, "#state": "state"},
+                ExpressionAttributeValues={":job": {"S": "job#"}, ":archived": {"S": "archived"}},
+            )
+        )
+        for page in pages:
+            yield from map(plain, page["Items"])
 
     # --- act ---
 
@@ -116,10 +136,6 @@ class Book:
                     NO,
                 )
         return version
-
-    def schedule(self) -> None:
-        """Let the schedule call order_exports from now on."""
-        boto3.client("events").enable_rule(Name=self.rule)
 
     def pause(self) -> None:
         """Order nothing until `resume`."""
@@ -155,9 +171,10 @@ class Book:
 
 
 def open_book(stack: str) -> Book:
-    """Return a stack's orders; raises Failure where its template knows none."""
+    """Return a stack's orders; raises Failure, or what boto3 raises."""
     outputs = read_outputs(stack)
-    return Book(stack, outputs["ArchiveTableName"], outputs["OrderExportsRuleName"])
+    has_schedule = "OrderExportsFunctionName" in outputs.outputs
+    return Book(stack, outputs["ArchiveTableName"], has_schedule)
 
 
 @contextmanager

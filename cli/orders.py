@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
 __all__ = ["apply", "check", "pause", "plan", "resume", "show"]
 
+_NO_SCHEDULE = (
+    "Nothing is ordered yet: archiver deploy STAGE --set 'OrderSchedule=rate(15 minutes)'"
+)
+
 
 def check(
     path: Path, *, all_dates: bool, as_json: bool, tell: Callable[[str], None], now: datetime
@@ -90,10 +94,9 @@ def apply(
             return NO
         version = book.put_in_force(proposal.head, proposal.after, now)
         tell(f"Version {version} is in force.")
-    if not book.is_scheduled():
-        book.schedule()
-        tell("The schedule of ordering is on from now.")
-    if proposal.head.is_paused:
+    if not book.has_schedule:
+        tell(_NO_SCHEDULE)
+    elif proposal.head.is_paused:
         tell(f"Ordering is paused: archiver orders resume --stack {stack}")
     elif not proposal.is_in_force:
         tell(f"What is there, and what is missing: archiver coverage --stack {stack}")
@@ -119,10 +122,9 @@ def show(
         for line in _as_yaml(shown):
             tell(line)
         return 0
-    is_scheduled = book.is_scheduled()
     if as_json:
         document = {
-            **_head_json(head, now, is_scheduled=is_scheduled),
+            **_head_json(head, now, has_schedule=book.has_schedule),
             "versions": [
                 {"version": each.head.plan, "written_at": each.written_at} for each in versions
             ],
@@ -133,7 +135,7 @@ def show(
         return 0
     if number == head.plan:
         for line in (
-            *_describe_head(head, in_force, now, is_scheduled=is_scheduled),
+            *_describe_head(head, in_force, now, has_schedule=book.has_schedule),
             *_describe_state(in_force, book.ledgers(in_force)),
         ):
             tell(line)
@@ -182,9 +184,7 @@ def resume(stack: str, order: str | None, *, tell: Callable[[str], None]) -> int
         tell(f"Tried again from now: {stopped} stopped chunks, {given_up} windows given up.")
     if order is None:
         book.resume()
-        if not book.is_scheduled():
-            book.schedule()
-        tell("Ordering goes on with its next run.")
+        tell("Ordering goes on with its next run." if book.has_schedule else _NO_SCHEDULE)
     elif head.is_paused:
         tell(f"Ordering as a whole is paused: archiver orders resume --stack {stack}")
     elif not (stopped or given_up):
@@ -391,9 +391,10 @@ def _agreed(proposal: _Proposal, ask: Callable[[str], str] | None) -> bool:
 # --- what is in force ---
 
 
-def _describe_head(head: Head, plan: Plan, now: datetime, *, is_scheduled: bool) -> Iterator[str]:
-    state = "paused" if head.is_paused else "on"
-    yield f"ordering  {state}{'' if is_scheduled else '; the schedule is OFF: apply or resume'}"
+def _describe_head(head: Head, plan: Plan, now: datetime, *, has_schedule: bool) -> Iterator[str]:
+    yield f"ordering  {'paused' if head.is_paused else 'on'}"
+    if not has_schedule:
+        yield _NO_SCHEDULE
     yield (
         f"today     {head.posted_on(now)} of {plan.limits.jobs_per_day} jobs ordered "
         f"(UTC {now.astimezone(UTC):%Y-%m-%d})"
@@ -420,7 +421,7 @@ def _describe_state(plan: Plan, ledgers: Mapping[str, Ledger]) -> Iterator[str]:
                 yield f"given up  {order.name}: {labels}"
 
 
-def _head_json(head: Head, now: datetime, *, is_scheduled: bool) -> dict[str, Any]:
+def _head_json(head: Head, now: datetime, *, has_schedule: bool) -> dict[str, Any]:
     closed = {
         "until": datetime.fromtimestamp(head.closed_until, UTC).isoformat(),
         "reason": head.closed_reason,
@@ -429,7 +430,7 @@ def _head_json(head: Head, now: datetime, *, is_scheduled: bool) -> dict[str, An
     return {
         "version": head.plan,
         "paused": head.is_paused,
-        "scheduled": is_scheduled,
+        "scheduled": has_schedule,
         "ordered_today": head.posted_on(now),
         "vendor_takes_no_orders": closed if head.closed_reason else None,
     }

@@ -32,7 +32,7 @@ NEED_A_STACK = [
     *(["status", JOB], ["trace", JOB], ["verify", JOB], ["audit"], ["reconcile"]),
     *(["dashboard"], ["callback-url"], ["rotate-callback-token"]),
     *(["orders", "plan", "orders.yaml"], ["orders", "apply", "orders.yaml"], ["orders", "show"]),
-    *(["orders", "pause"], ["orders", "resume"]),
+    *(["orders", "pause"], ["orders", "resume"], ["coverage"]),
 ]
 
 

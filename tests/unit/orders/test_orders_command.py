@@ -18,13 +18,13 @@ from archiver.orders import head as heads
 from archiver.orders.head import Head
 from archiver.orders.ledger import Entry
 from archiver.orders.plan import read_plan
+from archiver.orders.spans import Spans
 from cli import orders
 from cli.app import main
 from cli.failure import Failure
 
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 STACK = "archiver"
-RULE = "archiver-orders"
 MONTHLY = """\
   - name: monthly-units
     report_type: units
@@ -64,8 +64,9 @@ class Table:
 
 
 @pytest.fixture
-def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
-    """Deploy what `archiver orders` asks of a stack: outputs, a table, and a rule that is off."""
+def table(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Table]:
+    """Deploy what `archiver orders` asks of a stack: a table, and outputs."""
+    outputs = getattr(request, "param", {"OrderExportsFunctionName": {"Value": "orders"}})
     for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
         monkeypatch.setenv(f"AWS_{name}", "test")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -84,7 +85,7 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
         },
         "Outputs": {
             "ArchiveTableName": {"Value": "archive"},
-            "OrderExportsRuleName": {"Value": RULE},
+            **outputs,
         },
     }
     with mock_aws():
@@ -92,16 +93,8 @@ def table(monkeypatch: pytest.MonkeyPatch) -> Iterator[Table]:
         boto3.client("cloudformation").create_stack(
             StackName=STACK, TemplateBody=json.dumps(template)
         )
-        boto3.client("events").put_rule(
-            Name=RULE, ScheduleExpression="rate(15 minutes)", State="DISABLED"
-        )
         yield Table()
     boto3.DEFAULT_SESSION = None
-
-
-def is_scheduled() -> bool:
-    """Tell whether the rule is on."""
-    return boto3.client("events").describe_rule(Name=RULE)["State"] == "ENABLED"
 
 
 class Terminal:
@@ -143,16 +136,14 @@ def apply(path: Path, *, answer: str = "y", now: datetime = NOW, yes: bool = Fal
 
 
 def test_a_plan_comes_into_force_when_it_is_agreed_to(table: Table, tmp_path: Path) -> None:
-    """With the number of jobs and days in the question, and the schedule only from then on."""
+    """With the number of jobs and days in the question; before, nothing is written."""
     path = written(tmp_path, MONTHLY, DAILY)
     person = apply(path, answer="n")
     assert person.questions == ["Order 34 jobs in 1 day, then 1.1 a day? [y/N]: "]
     assert table.dump() == []
-    assert not is_scheduled()
     apply(path)
     head = table.head()
     assert head.plan == 1
-    assert is_scheduled()
     in_force = table.items.plan(head)
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
     for order in document["orders"]:
@@ -163,7 +154,7 @@ def test_a_plan_comes_into_force_when_it_is_agreed_to(table: Table, tmp_path: Pa
 def test_to_plan_changes_nothing(
     table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It tells jobs, days and the first dates, and leaves table and schedule as they are."""
+    """It tells jobs, days and the first dates, and leaves the table as it is."""
     path = written(tmp_path, MONTHLY)
     assert main(["orders", "plan", str(path), "--stack", STACK, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -172,19 +163,16 @@ def test_to_plan_changes_nothing(
     assert main(["orders", "plan", str(path), "--stack", STACK]) == 0
     assert "monthly-units begins with 20" in capsys.readouterr().out
     assert table.dump() == []
-    assert not is_scheduled()
 
 
 def test_the_same_plan_again_changes_nothing(table: Table, tmp_path: Path) -> None:
-    """Also a week later; a schedule that a deploy has switched off is on afterwards."""
+    """Also a week later, when other windows are due."""
     apply(written(tmp_path, MONTHLY, DAILY))
     before = table.dump()
-    boto3.client("events").disable_rule(Name=RULE)
     person = apply(written(tmp_path, MONTHLY, DAILY), now=NOW + timedelta(days=7))
     assert person.questions == []
     assert "nothing to change" in person.said
     assert table.dump() == before
-    assert is_scheduled()
 
 
 def test_what_is_taken_away_is_said_before(table: Table, tmp_path: Path) -> None:
@@ -271,6 +259,15 @@ def test_where_nobody_can_be_asked_yes_must_be_said(table: Table, tmp_path: Path
     assert table.head().plan == 1
 
 
+@pytest.mark.parametrize("table", [{}], indirect=True)
+def test_a_stack_without_a_schedule_is_told_how_to_get_one(table: Table, tmp_path: Path) -> None:
+    """The plan is in force, and waits for a function that orders."""
+    assert apply(written(tmp_path, MONTHLY)).lines[-1] == (
+        "Nothing is ordered yet: archiver deploy STAGE --set 'OrderSchedule=rate(15 minutes)'"
+    )
+    assert table.head().plan == 1
+
+
 @pytest.mark.parametrize("command", ["show", "pause", "resume"])
 def test_without_a_plan_there_is_nothing_to_pause(
     table: Table, command: str, capsys: pytest.CaptureFixture[str]
@@ -296,10 +293,8 @@ def test_pause_and_resume(table: Table, tmp_path: Path, capsys: pytest.CaptureFi
     assert table.items.move(refusal, "closing")
     assert main(["orders", "show", "--stack", STACK]) == 0
     assert "takes no orders (quota_exceeded): 429, said the vendor." in capsys.readouterr().out
-    boto3.client("events").disable_rule(Name=RULE)
     assert main(["orders", "resume", "--stack", STACK]) == 0
     assert (table.head().is_paused, table.head().closed_until) == (False, 0)
-    assert is_scheduled()
 
 
 def test_resuming_one_order_tries_again_what_was_stopped_or_given_up(
@@ -323,3 +318,34 @@ def test_resuming_one_order_tries_again_what_was_stopped_or_given_up(
     assert table.head().is_paused
     assert main(["orders", "resume", "--stack", STACK, "--order", "weekly"]) == 2
     assert "give one of monthly-units, daily" in capsys.readouterr().err
+
+
+def test_coverage_is_no_until_all_is_archived(
+    table: Table, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By its exit code; the archived jobs are read from the table to its end."""
+    today = datetime.now(UTC)
+    begins = (today - timedelta(days=5)).date()
+    apply(written(tmp_path, DAILY.replace("2026-11-01", f"{begins}")), now=today)
+    assert main(["coverage", "--stack", STACK]) == 1
+    assert "not archived; none is late" in capsys.readouterr().out
+    ((order, chunk),) = table.items.plan(table.head()).chunks()
+    done = Spans.between(order.first, order.last(today) + 1)
+    table.items.save(replace(table.items.ledgers([chunk.id])[chunk.id], done=done), "token")
+    jobs = [
+        {"order_name": "daily", "window": f"{begins}", "cycle": f"{begins}"},
+        {"start_date": f"{begins}", "end_date": f"{begins}"},
+    ]
+    for number, fields in enumerate(jobs):
+        told = {"id": f"job#{number}", "job_id": f"{number}", "state": "archived"}
+        told |= {"report_type": "property", "output_format": "csv"} | fields
+        boto3.client("dynamodb").put_item(
+            TableName="archive", Item={name: {"S": value} for name, value in told.items()}
+        )
+    assert main(["coverage", "--stack", STACK, "--order", "daily", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["orders"][0]["windows"][0]["jobs"][0]["job_id"] == "0"
+    assert [each["job_id"] for each in found["orders"][0]["by_hand"]] == ["1"]
+    assert main(["coverage", "--stack", STACK, "--quick"]) == 0
+    assert "every window that is complete is archived" in capsys.readouterr().out
+    assert main(["coverage", "--stack", STACK, "--order", "weekly"]) == 2
