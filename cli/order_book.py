@@ -1,34 +1,34 @@
-"""What a stack's table says of orders, and the few things that a person changes there.
+"""What a stack's table says of orders, and what a person has its function change there.
 
-The items and their moves are ordering's own (archiver.orders, archiver.aws.order_items): here
-stands only who calls them, and what boto3 could not do in our words.
+People read the table, and write nothing into it: whatever changes is asked of order_exports, which
+judges it anew. The items are ordering's own (archiver.orders, archiver.aws.order_items).
 """
 
 from __future__ import annotations
 
+import json
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import boto3
+from botocore.config import Config
 
 from archiver.aws.moves import plain
 from archiver.aws.order_items import OrderItems
-from archiver.errors import Deferral, Interruption
-from archiver.orders import head as heads
-from cli.failure import ASKED_IN_VAIN, CANNOT_ASK, NO, Failure
+from archiver.errors import Interruption
+from archiver.orders.plan import Problem
+from cli.failure import ASKED_IN_VAIN, CANNOT_ASK, NO, USAGE, Failure
 from cli.stack import read_outputs
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from datetime import datetime
+    from collections.abc import Callable, Iterator
 
     from archiver.orders.head import Head
     from archiver.orders.ledger import Ledger
-    from archiver.orders.plan import Order, Plan
+    from archiver.orders.plan import Plan
 
 __all__ = ["Book", "Version", "open_book"]
 
@@ -37,7 +37,8 @@ _JOB_FIELDS = (
     *("job_id", "order_name", "window", "cycle"),
     *("report_type", "output_format", "start_date", "end_date"),
 )
-_TRIES = 5  # at an item that a run writes at the same time
+_LONGEST_INVOCATION_SECONDS = 310  # the function's 300, and the way there and back
+_MOST_PAYLOAD_BYTES = 6_000_000  # Lambda Developer Guide, "Lambda quotas": 6 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Book:
 
     stack: str
     table: str
-    has_schedule: bool  # OrderSchedule is set: there is a function that orders
+    ask: Callable[[dict[str, Any]], dict[str, Any]]  # order_exports
 
     @cached_property
     def _items(self) -> OrderItems:
@@ -121,60 +122,62 @@ class Book:
         for page in pages:
             yield from map(plain, page["Items"])
 
-    # --- act ---
+    # --- act: the function does it, which is also who follows the plan ---
 
-    def put_in_force(self, head: Head, plan: Plan, now: datetime) -> int:
+    def put_in_force(self, head: Head, document: Any) -> int:  # noqa: ANN401 - a plan as JSON
         """Put a plan in force in place of a head's; return its version."""
-        version = head.plan + 1
-        with _in_botos_words():
-            digest, parts = self._items.write_plan(version, plan, head, now.isoformat())
-            move = heads.apply(head, digest, parts, uuid4().hex, now)
-            if not self._items.move(move, "Putting the plan in force"):
-                raise Failure(
-                    "somebody else has applied a plan since this one was looked at: nothing was "
-                    "changed; look again, and apply again",
-                    NO,
-                )
-        return version
+        request = {"orders": "apply", "document": document, "instead_of": head.plan}
+        return int(self._done(request)["plan"])
 
     def pause(self) -> None:
         """Order nothing until `resume`."""
-        with _in_botos_words():
-            self._items.move(heads.pause(), "Pausing ordering")
+        self._done({"orders": "pause"})
 
-    def resume(self) -> None:
-        """Order again."""
-        with _in_botos_words():
-            self._items.move(heads.resume(), "Resuming ordering")
+    def resume(self, order_name: str | None) -> int:
+        """Order again; return how many chunks had been stopped, or had windows given up."""
+        return int(self._done({"orders": "resume", "name": order_name})["resumed"])
 
-    def begin_again(self, orders: Sequence[Order]) -> tuple[int, int]:
-        """Let ordering try again what was stopped, or given up; return how many there were.
-
-        A run that writes the same item at the same time goes first; then it is read again.
-        """
-        stopped = given_up = 0
-        for chunk in (chunk for order in orders for chunk in order.chunks):
-            for tries_left in reversed(range(_TRIES)):
-                with _in_botos_words():
-                    ledger = self._items.ledgers([chunk.id])[chunk.id]
-                    if not (ledger.stopped or ledger.failed):
-                        break
-                    try:
-                        self._items.save(ledger.resumed(), uuid4().hex)
-                    except Deferral:
-                        if not tries_left:
-                            raise
-                        continue
-                stopped, given_up = stopped + bool(ledger.stopped), given_up + len(ledger.failed)
-                break
-        return stopped, given_up
+    def _done(self, request: dict[str, Any]) -> dict[str, Any]:
+        answer = self.ask(request)
+        if answer.get("outcome") not in {"good", "done"}:
+            told = [
+                str(Problem(tuple(each["path"]), each["message"], each["remedy"]))
+                for each in answer.get("problems", [])
+            ]
+            why = "; ".join(told) or str(answer.get("detail"))
+            raise Failure(f"order_exports refused it, and nothing was changed: {why}", NO)
+        return answer
 
 
 def open_book(stack: str) -> Book:
-    """Return a stack's orders; raises Failure, or what boto3 raises."""
+    """Return a stack's orders; raises Failure where it orders nothing, or what boto3 raises."""
     outputs = read_outputs(stack)
-    has_schedule = "OrderExportsFunctionName" in outputs.outputs
-    return Book(stack, outputs["ArchiveTableName"], has_schedule)
+    if "OrderExportsFunctionName" not in outputs.outputs:
+        raise Failure(
+            f"{stack} orders nothing yet: give it a schedule, "
+            "archiver deploy STAGE --set 'OrderSchedule=rate(15 minutes)'",
+            CANNOT_ASK,
+        )
+    function = outputs["OrderExportsFunctionName"]
+    return Book(stack, outputs["ArchiveTableName"], lambda request: _invoke(function, request))
+
+
+def _invoke(function: str, request: dict[str, Any]) -> dict[str, Any]:
+    payload = json.dumps(request, separators=(",", ":")).encode()
+    if len(payload) > _MOST_PAYLOAD_BYTES:
+        raise Failure(
+            "the plan is longer than the 6 MB that a function takes: spread its properties over "
+            "two stacks",
+            USAGE,
+        )
+    # Not sent again by itself: an apply that was made and sent again would find another plan.
+    config = Config(read_timeout=_LONGEST_INVOCATION_SECONDS, retries={"total_max_attempts": 1})
+    client = boto3.client("lambda", config=config)
+    invoked: dict[str, Any] = dict(client.invoke(FunctionName=function, Payload=payload))
+    answer: dict[str, Any] = json.loads(invoked["Payload"].read())
+    if "FunctionError" in invoked:
+        raise Failure(f"order_exports failed: {answer.get('errorMessage', answer)}", NO)
+    return answer
 
 
 @contextmanager

@@ -32,10 +32,6 @@ if TYPE_CHECKING:
 
 __all__ = ["apply", "check", "pause", "plan", "resume", "show"]
 
-_NO_SCHEDULE = (
-    "Nothing is ordered yet: archiver deploy STAGE --set 'OrderSchedule=rate(15 minutes)'"
-)
-
 
 def check(
     path: Path, *, all_dates: bool, as_json: bool, tell: Callable[[str], None], now: datetime
@@ -82,8 +78,8 @@ def apply(
 
     Applied again, the same file changes nothing.
     """
-    book = open_book(stack)
-    proposal = _propose(book, _read(path), now)
+    book, written = open_book(stack), _read(path)
+    proposal = _propose(book, written, now)
     if proposal.is_in_force:
         tell(f"Version {proposal.head.plan}, in force, is this plan: nothing to change.")
     else:
@@ -92,11 +88,9 @@ def apply(
         if not (yes or _agreed(proposal, ask)):
             tell("nothing was changed")
             return NO
-        version = book.put_in_force(proposal.head, proposal.after, now)
+        version = book.put_in_force(proposal.head, written.document)
         tell(f"Version {version} is in force.")
-    if not book.has_schedule:
-        tell(_NO_SCHEDULE)
-    elif proposal.head.is_paused:
+    if proposal.head.is_paused:
         tell(f"Ordering is paused: archiver orders resume --stack {stack}")
     elif not proposal.is_in_force:
         tell(f"What is there, and what is missing: archiver coverage --stack {stack}")
@@ -124,7 +118,7 @@ def show(
         return 0
     if as_json:
         document = {
-            **_head_json(head, now, has_schedule=book.has_schedule),
+            **_head_json(head, now),
             "versions": [
                 {"version": each.head.plan, "written_at": each.written_at} for each in versions
             ],
@@ -135,7 +129,7 @@ def show(
         return 0
     if number == head.plan:
         for line in (
-            *_describe_head(head, in_force, now, has_schedule=book.has_schedule),
+            *_describe_head(head, in_force, now),
             *_describe_state(in_force, book.ledgers(in_force)),
         ):
             tell(line)
@@ -179,15 +173,14 @@ def resume(stack: str, order: str | None, *, tell: Callable[[str], None]) -> int
     if not orders:
         known = ", ".join(each.name for each in in_force.orders)
         raise Failure(f"there is no order {order}: give one of {known}", USAGE)
-    stopped, given_up = book.begin_again(orders)
-    if stopped or given_up:
-        tell(f"Tried again from now: {stopped} stopped chunks, {given_up} windows given up.")
+    again = book.resume(order)
+    if again:
+        tell(f"{again} {'chunk' if again == 1 else 'chunks'} stopped or given up: tried again.")
     if order is None:
-        book.resume()
-        tell("Ordering goes on with its next run." if book.has_schedule else _NO_SCHEDULE)
+        tell("Ordering goes on with its next run.")
     elif head.is_paused:
         tell(f"Ordering as a whole is paused: archiver orders resume --stack {stack}")
-    elif not (stopped or given_up):
+    elif not again:
         tell(f"Nothing of {order} was stopped or given up.")
     return 0
 
@@ -197,8 +190,9 @@ def resume(stack: str, order: str | None, *, tell: Callable[[str], None]) -> int
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A plan as it stands in a file."""
+    """A plan as it stands in a file; `document`: as JSON values, the properties listed."""
 
+    document: Any
     plan: Plan
     refuse: Callable[[PlanRefused], Failure]
 
@@ -219,7 +213,7 @@ def _read(path: Path) -> _Written:
         raise refused(read, [*read.problems, *told.problems]) from told
     if read.problems:
         raise refused(read, read.problems)
-    return _Written(plan, lambda told: refused(read, told.problems))
+    return _Written(read.document, plan, lambda told: refused(read, told.problems))
 
 
 def _dates_json(plan: Plan, now: datetime) -> list[dict[str, Any]]:
@@ -391,10 +385,8 @@ def _agreed(proposal: _Proposal, ask: Callable[[str], str] | None) -> bool:
 # --- what is in force ---
 
 
-def _describe_head(head: Head, plan: Plan, now: datetime, *, has_schedule: bool) -> Iterator[str]:
+def _describe_head(head: Head, plan: Plan, now: datetime) -> Iterator[str]:
     yield f"ordering  {'paused' if head.is_paused else 'on'}"
-    if not has_schedule:
-        yield _NO_SCHEDULE
     yield (
         f"today     {head.posted_on(now)} of {plan.limits.jobs_per_day} jobs ordered "
         f"(UTC {now.astimezone(UTC):%Y-%m-%d})"
@@ -421,7 +413,7 @@ def _describe_state(plan: Plan, ledgers: Mapping[str, Ledger]) -> Iterator[str]:
                 yield f"given up  {order.name}: {labels}"
 
 
-def _head_json(head: Head, now: datetime, *, has_schedule: bool) -> dict[str, Any]:
+def _head_json(head: Head, now: datetime) -> dict[str, Any]:
     closed = {
         "until": datetime.fromtimestamp(head.closed_until, UTC).isoformat(),
         "reason": head.closed_reason,
@@ -430,7 +422,6 @@ def _head_json(head: Head, now: datetime, *, has_schedule: bool) -> dict[str, An
     return {
         "version": head.plan,
         "paused": head.is_paused,
-        "scheduled": has_schedule,
         "ordered_today": head.posted_on(now),
         "vendor_takes_no_orders": closed if head.closed_reason else None,
     }

@@ -87,9 +87,7 @@ class OrderItems:
             raise Failure("aws_error", told) from error
         return Plan.from_fields(json.loads(zlib.decompress(body)))
 
-    def write_plan(
-        self, version: int, plan: Plan, before: Head | None = None, at: str = ""
-    ) -> tuple[str, int]:
+    def write_plan(self, version: int, plan: Plan, before: Head, at: str) -> tuple[str, int]:
         """Write a plan's parts; return digest and number, by which `head.apply` finds them.
 
         It is not in force by that, and no other plan is touched: each lies under its own digest.
@@ -98,7 +96,7 @@ class OrderItems:
         body = zlib.compress(json.dumps(plan.to_fields(), separators=(",", ":")).encode(), 9)
         digest = hashlib.sha256(body).hexdigest()[:16]
         parts = [body[start : start + _PART_BYTES] for start in range(0, len(body), _PART_BYTES)]
-        told = f"{before.plan}#{before.plan_digest}#{before.parts}" if before else ""
+        told = f"{before.plan}#{before.plan_digest}#{before.parts}"
         for number, part in enumerate(parts):
             item = {**_plan_key(version, digest, number), "body": {"B": part}}
             if number == 0:
