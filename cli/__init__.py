@@ -1,9 +1,9 @@
 """`archiver`: what people do with a stack, deployed or local. `app.py` lists the commands.
 
 It sees a stack as its users do: outputs, queues, table, bucket, functions. It is no part of what is
-deployed, and may use the embedded cloud of local/ but not the other way. One thing it shares with
-what is deployed: the rules of orders (archiver.orders, and how they lie in the table), so that what
-people are told before is what is done afterwards.
+deployed, and may use the embedded cloud of local/ but not the other way. It shares no code with
+what is deployed but the rules of orders, so that a plan can be judged before there is a stack
+(docs/decisions).
 """
 
 import sys

@@ -28,7 +28,9 @@ from archiver.orders.spans import Spans
 from cli import orders
 from cli.app import main
 from cli.failure import Failure
+from tests.security.iam import listed
 
+PROJECT = Path(__file__).resolve().parents[3]
 NOW = datetime(2026, 11, 26, 12, 0, tzinfo=UTC)
 STACK = "archiver"
 MONTHLY = """\
@@ -372,3 +374,30 @@ def test_coverage_is_no_until_all_is_archived(
     assert main(["coverage", "--stack", STACK, "--quick"]) == 0
     assert "every window that is complete is archived" in capsys.readouterr().out
     assert main(["coverage", "--stack", STACK, "--order", "weekly"]) == 2
+
+
+def test_who_plans_needs_these_permissions_and_no_more(table: Table, tmp_path: Path) -> None:
+    """Every call of the commands is in docs/iam/orders.json, and nothing else is."""
+    made: set[str] = set()
+
+    def note(model: Any, **_: object) -> None:  # noqa: ANN401 - botocore's own
+        service = model.service_model.signing_name
+        made.add(f"{service}:{'InvokeFunction' if service == 'lambda' else model.name}")
+
+    assert boto3.DEFAULT_SESSION is not None
+    boto3.DEFAULT_SESSION.events.register("provide-client-params.*.*", note)
+    path = str(written(tmp_path, MONTHLY, DAILY))
+    for command in (
+        ["orders", "plan", path],
+        ["orders", "apply", path, "--yes"],
+        ["orders", "show"],
+        ["orders", "pause"],
+        ["orders", "resume"],
+        ["coverage"],
+    ):
+        assert main([*command, "--stack", STACK]) in {0, 1}
+    assert table.head().plan == 1
+    text = (PROJECT / "docs" / "iam" / "orders.json").read_text(encoding="utf-8")
+    statements = json.loads(text)["Statement"]
+    allowed = {action for each in statements for action in listed(each["Action"])}
+    assert made == allowed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from cli.app import main
 from cli.failure import Failure
 from cli.orders_file import read_orders_file, refused
 
+PROJECT = Path(__file__).resolve().parents[3]
 PLAN = """\
 orders:
   - name: monthly-units
@@ -67,6 +70,13 @@ def changed(old: str, new: str) -> str:
 def test_what_people_write_without_quotes_is_what_they_mean(tmp_path: Path, text: str) -> None:
     """A date is no timestamp, and eleven o'clock is not 660 seconds, as YAML 1.1 has it."""
     assert told(tmp_path, text) == ""
+
+
+def test_the_manuals_plan_can_be(tmp_path: Path) -> None:
+    """Whoever copies it from docs/orders.md begins with a good one."""
+    manual = (PROJECT / "docs" / "orders.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", manual, re.DOTALL)
+    assert told(tmp_path, textwrap.dedent("   " + block.lstrip())) == ""
 
 
 def test_an_anchor_may_be_used_again(tmp_path: Path) -> None:
@@ -202,7 +212,7 @@ def test_any_text_is_read_or_refused(tmp_path: Path, text: str) -> None:
 def test_what_a_program_writes_as_yaml_is_read_as_it_was(tmp_path: Path, value: object) -> None:
     """Text stays text and numbers numbers, whatever a text looks like."""
     path = tmp_path / "orders.yaml"
-    path.write_text(yaml.safe_dump(value, allow_unicode=True), encoding="utf-8")
+    path.write_text(yaml.safe_dump(value), encoding="utf-8")
     read = read_orders_file(path)
     assert not read.problems
     assert read.document == value
