@@ -696,9 +696,10 @@ def demo(
 
     leave_the_person_out()
     with Phases(make_console()).phase("start", "the embedded cloud's libraries"):
+        from cli.demo_coverage import tell_coverage  # noqa: PLC0415 - as below
         from local.demo import run_demo  # noqa: PLC0415 - a second of imports, in a phase
 
-    return run_demo(size_mib)
+    return run_demo(size_mib, tell_coverage)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

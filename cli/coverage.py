@@ -34,8 +34,9 @@ if TYPE_CHECKING:
 
     from archiver.orders.ledger import Ledger
     from archiver.orders.plan import Order, Plan
+    from cli.order_book import Book
 
-__all__ = ["STATES", "calendar", "gather", "show_coverage"]
+__all__ = ["STATES", "calendar", "describe", "gather", "read_coverage", "show_coverage"]
 
 STATES = ("archived", "on_its_way", "failed", "missing", "not_due")
 _WORST_FIRST = ("failed", "missing", "on_its_way", "archived")
@@ -54,7 +55,18 @@ def show_coverage(
 
     `quick` leaves out what only the jobs' own items tell. Raises Failure, or what boto3 raises.
     """
-    book = open_book(stack)
+    found = read_coverage(open_book(stack), order=order, quick=quick, now=now)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for line in describe(found):
+            console.print(line)
+    return NO if found["missing_windows"] else 0
+
+
+def read_coverage(book: Book, *, order: str | None, quick: bool, now: datetime) -> dict[str, Any]:
+    """Return what is printed as JSON; raises Failure, or what boto3 raises."""
     head, plan = book.plan_in_force()
     orders = tuple(each for each in plan.orders if order in {None, each.name})
     if not orders:
@@ -62,20 +74,13 @@ def show_coverage(
         raise Failure(f"there is no order {order}: give one of {known}", USAGE)
     asked = replace(plan, orders=orders)
     jobs = () if quick else book.archived_jobs()
-    found = {
+    return {
         "schema_version": "1",
-        "stack": stack,
+        "stack": book.stack,
         "as_of": now.isoformat(),
         "plan_version": head.plan,
         **gather(asked, book.ledgers(asked), jobs, now),
     }
-    if as_json:
-        print(json.dumps(found))
-    else:
-        console = Console(highlight=False, soft_wrap=True)
-        for line in _describe(found):
-            console.print(line)
-    return NO if found["missing_windows"] else 0
 
 
 # --- what there is ---
@@ -218,7 +223,8 @@ class _Jobs:
 # --- for people ---
 
 
-def _describe(found: Mapping[str, Any]) -> Iterator[Text]:
+def describe(found: Mapping[str, Any]) -> Iterator[Text]:
+    """Yield a calendar of each order, and what is missing of all."""
     for order in found["orders"]:
         yield from _describe_order(order)
         yield Text("")

@@ -26,6 +26,8 @@ from cli.stack import read_outputs
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from mypy_boto3_dynamodb import DynamoDBClient
+
     from archiver.orders.head import Head
     from archiver.orders.ledger import Ledger
     from archiver.orders.plan import Plan
@@ -56,10 +58,11 @@ class Book:
     stack: str
     table: str
     ask: Callable[[dict[str, Any]], dict[str, Any]]  # order_exports
+    dynamodb: DynamoDBClient
 
     @cached_property
     def _items(self) -> OrderItems:
-        return OrderItems(boto3.client("dynamodb"), self.table, time.sleep)
+        return OrderItems(self.dynamodb, self.table, time.sleep)
 
     # --- look ---
 
@@ -108,16 +111,12 @@ class Book:
         Reads the whole table, at half the price: what is archived while it reads may be missed.
         """
         names = {f"#{name}": name for name in _JOB_FIELDS}
-        pages = (
-            boto3.client("dynamodb")
-            .get_paginator("scan")
-            .paginate(
-                TableName=self.table,
-                FilterExpression="begins_with(id, :job) AND #state = :archived",
-                ProjectionExpression=", ".join(names),
-                ExpressionAttributeNames={**names, "#state": "state"},
-                ExpressionAttributeValues={":job": {"S": "job#"}, ":archived": {"S": "archived"}},
-            )
+        pages = self.dynamodb.get_paginator("scan").paginate(
+            TableName=self.table,
+            FilterExpression="begins_with(id, :job) AND #state = :archived",
+            ProjectionExpression=", ".join(names),
+            ExpressionAttributeNames={**names, "#state": "state"},
+            ExpressionAttributeValues={":job": {"S": "job#"}, ":archived": {"S": "archived"}},
         )
         for page in pages:
             yield from map(plain, page["Items"])
@@ -159,7 +158,12 @@ def open_book(stack: str) -> Book:
             CANNOT_ASK,
         )
     function = outputs["OrderExportsFunctionName"]
-    return Book(stack, outputs["ArchiveTableName"], lambda request: _invoke(function, request))
+    return Book(
+        stack,
+        outputs["ArchiveTableName"],
+        lambda request: _invoke(function, request),
+        boto3.client("dynamodb"),
+    )
 
 
 def _invoke(function: str, request: dict[str, Any]) -> dict[str, Any]:
