@@ -13,12 +13,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from local.apartmentiq import Job, VendorStandIn
+    from local.apartmentiq import VendorStandIn
     from local.cloud import LocalCloud
 
-__all__ = ["MONTHS", "ORDER_SCHEDULE", "order_a_year"]
+__all__ = ["MONTHS", "ORDER_SCHEDULE", "judge_orders", "order_a_year"]
 
 ORDER_SCHEDULE = "rate(1 day)"  # so that it has the function; the demo lets each run be due itself
 MONTHS = 12
@@ -47,32 +47,46 @@ def order_a_year(cloud: LocalCloud, vendor: VendorStandIn, deadline_seconds: flo
             break
         _wait_until_archived(cloud, vendor, before, deadline)
     vendor.complete_orders_after(None)
-    ordered = [job for job in vendor.jobs.newest_first() if job.job_id not in before]
-    posts = [each for each in vendor.journal[requests_before:] if each.route == "order"]
-    lost = sum(each.status == 0 for each in posts)
-    return list(_problems(cloud, answer, ordered, len(posts), lost))
-
-
-def _problems(
-    cloud: LocalCloud, answer: dict[str, Any], ordered: list[Job], posts: int, lost: int
-) -> Iterator[str]:
-    if answer.get("missing") != 0:
-        yield f"orders: not all of {MONTHS} months are archived: {answer}"
-    if lost != 1:
-        yield f"orders: {lost} answers to orders were lost, not one"
-    if posts != MONTHS:
-        yield f"orders: {posts} requests went out for {MONTHS} months"
-    windows = Counter((job.order.start_date, job.order.end_date) for job in ordered)
-    twice = sorted(start for (start, _), number in windows.items() if number != 1)
-    if twice or len(windows) != MONTHS:
-        yield f"orders: {len(windows)} months were ordered, not {MONTHS}; {twice} not once"
+    ordered = {
+        job.job_id: (job.order.start_date, job.order.end_date)
+        for job in vendor.jobs.newest_first()
+        if job.job_id not in before
+    }
+    posts = [each.status for each in vendor.journal[requests_before:] if each.route == "order"]
     told = Counter(
         event["detail"]["job"]["job_id"]
         for event in cloud.emitted_events()
         if event["detail-type"] == "Export Archived" and event["detail"].get("order_name")
     )
-    if told != Counter(job.job_id for job in ordered):
-        yield f"orders: {len(told)} of {len(ordered)} jobs were told as an order's, once each"
+    return list(judge_orders(answer, ordered, posts, told))
+
+
+def judge_orders(
+    answer: Mapping[str, Any],
+    ordered: Mapping[str, tuple[str, str]],
+    posts: Sequence[int],
+    told: Mapping[str, int],
+) -> Iterator[str]:
+    """Yield what is not as promised.
+
+    `answer`: the last run's; `ordered`: the vendor's jobs and their dates; `posts`: the status that
+    each request was answered with, 0 for an answer that was lost; `told`: how many events of orders
+    say of a job that it is archived.
+    """
+    if answer.get("missing") != 0:
+        yield f"orders: not all of {MONTHS} months are archived: {dict(answer)}"
+    if posts.count(0) != 1:
+        yield f"orders: {posts.count(0)} answers to orders were lost, not one"
+    if len(posts) != MONTHS:
+        yield f"orders: {len(posts)} requests went out for {MONTHS} months"
+    windows = Counter(ordered.values())
+    if len(windows) != MONTHS:
+        yield f"orders: {len(windows)} months were ordered, not {MONTHS}"
+    for (start, _), number in sorted(windows.items()):
+        if number != 1:
+            yield f"orders: the month from {start} was ordered {number} times"
+    if told != dict.fromkeys(ordered, 1):
+        yield f"orders: {len(told)} of {len(ordered)} jobs were told as an order's, not once each"
 
 
 def _wait_until_archived(
