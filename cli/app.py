@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import wraps
 from pathlib import Path
@@ -93,7 +94,17 @@ _OPTIONS = {
 }
 
 
-def _command(name: str | None = None) -> Callable[[Callable[..., int]], Callable[..., int]]:
+orders_app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Say once which data is wanted, and have it ordered (docs/orders.md).",
+)
+app.add_typer(orders_app, name="orders")
+
+
+def _command(
+    name: str | None = None, *, of: typer.Typer = app
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Add a command whose exit code is what its function returns."""
 
     def add(command: Callable[..., int]) -> Callable[..., int]:
@@ -101,14 +112,14 @@ def _command(name: str | None = None) -> Callable[[Callable[..., int]], Callable
         def run(**given: object) -> None:
             _ended(lambda: command(**given))
 
-        app.command(name)(run)
+        of.command(name)(run)
         return command
 
     return add
 
 
 def _stack_command(
-    name: str | None = None, *, to: typer.Typer = app
+    name: str | None = None, *, of: typer.Typer = app
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Add a command that asks a stack: it gets the options that name one.
 
@@ -142,7 +153,7 @@ def _stack_command(
             [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters]
         )
         run.__annotations__ = {p.name: p.annotation for p in parameters}  # typer reads these, too
-        to.command(name)(run)
+        of.command(name)(run)
         return command
 
     return add
@@ -186,78 +197,6 @@ def audit(*, stack: str, as_json: Json = False) -> int:
     from cli.audit import show_audit  # noqa: PLC0415 - see above
 
     return show_audit(stack, as_json=as_json)
-
-
-# --- orders ---
-
-orders = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    help="Say once which data is wanted (orders.yaml), and have it ordered, now and from now on.",
-)
-app.add_typer(orders, name="orders")
-PlanFile = Annotated[Path, typer.Argument(metavar="FILE", help="the plan, orders.yaml")]
-
-
-@_stack_command(to=orders)
-def check(file: PlanFile, *, stack: str, as_json: Json = False) -> int:
-    """Say whether a plan is good, and which dates would be sent."""
-    from cli.orders import check as check_plan  # noqa: PLC0415 - loads boto3
-
-    return check_plan(stack, file, as_json=as_json)
-
-
-@_stack_command(to=orders)
-def plan(file: PlanFile, *, stack: str, as_json: Json = False) -> int:
-    """Say what a plan would order, how many jobs that is, and until when; it changes nothing."""
-    from cli.orders import show_plan  # noqa: PLC0415 - see above
-
-    return show_plan(stack, file, as_json=as_json)
-
-
-@_stack_command(to=orders)
-def apply(
-    file: PlanFile,
-    *,
-    stack: str,
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
-    as_json: Json = False,
-) -> int:
-    """Put a plan in force, once it is confirmed; what it takes away is said before."""
-    from cli.orders import apply as apply_plan  # noqa: PLC0415 - see above
-
-    return apply_plan(stack, file, yes=yes, ask=_asker(), as_json=as_json)
-
-
-@_stack_command(to=orders)
-def show(*, stack: str, as_json: Json = False) -> int:
-    """Say what is missing, on its way, stopped and given up."""
-    from cli.orders import show as show_orders  # noqa: PLC0415 - see above
-
-    return show_orders(stack, as_json=as_json)
-
-
-@_stack_command(to=orders)
-def pause(*, stack: str, as_json: Json = False) -> int:
-    """Order nothing from the next request on; archiving goes on."""
-    from cli.orders import pause as pause_orders  # noqa: PLC0415 - see above
-
-    return pause_orders(stack, as_json=as_json)
-
-
-@_stack_command(to=orders)
-def resume(
-    name: Annotated[
-        str | None, typer.Argument(metavar="ORDER", help="default: all of them", show_default=False)
-    ] = None,
-    *,
-    stack: str,
-    as_json: Json = False,
-) -> int:
-    """Order again what was paused, stopped by ApartmentIQ's refusal, or given up."""
-    from cli.orders import resume as resume_orders  # noqa: PLC0415 - see above
-
-    return resume_orders(stack, name, as_json=as_json)
 
 
 # --- act ---
@@ -341,6 +280,122 @@ def rotate_callback_token(*, stack: str) -> int:
     from cli.callback_url import show_callback_url  # noqa: PLC0415 - see above
 
     return show_callback_url(stack, rotate=True)
+
+
+# --- orders ---
+
+OrdersYaml = Annotated[Path, typer.Argument(metavar="FILE", help="orders.yaml, docs/orders.md")]
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@_command("check", of=orders_app)
+def check_orders(
+    file: OrdersYaml,
+    *,
+    dates: Annotated[bool, typer.Option("--dates", help="of every window")] = False,
+    as_json: Json = False,
+) -> int:
+    """Judge a plan, and print the dates that would be sent.
+
+    It asks nobody: no stack, no vendor.
+    """
+    from cli import orders  # noqa: PLC0415 - see above
+
+    return orders.check(file, all_dates=dates, as_json=as_json, tell=_say, now=_now())
+
+
+@_stack_command("plan", of=orders_app)
+def plan_orders(file: OrdersYaml, *, stack: str, as_json: Json = False) -> int:
+    """Say what would be ordered, until when, and what it costs in jobs.
+
+    It changes nothing.
+    """
+    from cli import orders  # noqa: PLC0415 - see above
+
+    return orders.plan(stack, file, as_json=as_json, tell=_say, now=_now())
+
+
+@_stack_command("apply", of=orders_app)
+def apply_orders(
+    file: OrdersYaml,
+    *,
+    stack: str,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="do not ask before the change")] = False,
+) -> int:
+    """Put a plan in force, in place of the one before.
+
+    What it orders and takes away is shown, and agreed to, before. Again, it changes nothing.
+    """
+    from cli import orders  # noqa: PLC0415 - see above
+
+    return orders.apply(stack, file, yes=yes, tell=_say, ask=_asker(), now=_now())
+
+
+@_stack_command("show", of=orders_app)
+def show_orders(
+    *,
+    stack: str,
+    version: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="an earlier plan; default: in force")
+    ] = None,
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="print it as orders.yaml")] = False,
+    as_json: Json = False,
+) -> int:
+    """Print the plan in force, how ordering stands, and the earlier plans."""
+    from cli import orders  # noqa: PLC0415 - see above
+
+    if as_yaml and as_json:
+        raise typer.BadParameter("--yaml and --json: one at a time", param_hint="--yaml")
+    return orders.show(
+        stack, version=version, as_yaml=as_yaml, as_json=as_json, tell=_say, now=_now()
+    )
+
+
+@_stack_command("pause", of=orders_app)
+def pause_orders(*, stack: str) -> int:
+    """Order nothing more, until resume.
+
+    What is on its way is archived as ever.
+    """
+    from cli import orders  # noqa: PLC0415 - see above
+
+    return orders.pause(stack, tell=_say)
+
+
+@_stack_command("resume", of=orders_app)
+def resume_orders(
+    *,
+    stack: str,
+    order: Annotated[
+        str | None, typer.Option(metavar="NAME", help="only what of it was stopped or given up")
+    ] = None,
+) -> int:
+    """Order again, and try again what was stopped or given up."""
+    from cli import orders  # noqa: PLC0415 - see above
+
+    return orders.resume(stack, order, tell=_say)
+
+
+@_stack_command()
+def coverage(
+    *,
+    stack: str,
+    order: Annotated[str | None, typer.Option(metavar="NAME", help="only this order")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="without jobs: the table is not read to its end")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Say which windows of each order are archived.
+
+    A calendar each, the age of the oldest gap, and jobs by hand that overlap; 1 if any is missing.
+    """
+    from cli.coverage import show_coverage  # noqa: PLC0415 - see above
+
+    return show_coverage(stack, order=order, quick=quick, as_json=as_json, now=_now())
 
 
 # --- the lake ---
@@ -641,9 +696,10 @@ def demo(
 
     leave_the_person_out()
     with Phases(make_console()).phase("start", "the embedded cloud's libraries"):
+        from cli.demo_coverage import tell_coverage  # noqa: PLC0415 - as below
         from local.demo import run_demo  # noqa: PLC0415 - a second of imports, in a phase
 
-    return run_demo(size_mib)
+    return run_demo(size_mib, tell_coverage)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -28,15 +28,18 @@ from local.aws.expansion import ParameterError
 from local.aws.runtime_installation import InstallationError
 from local.aws.stack import StackError
 from local.cloud import CloudError, LocalCloud
+from local.demo_orders import MONTHS, ORDER_SCHEDULE, order_a_year
 from local.demo_screen import (
     Copies,
     CopyJob,
+    Coverage,
     Finding,
     Letter,
     Phases,
     lake_table,
     make_console,
     next_steps,
+    show_coverage,
     show_event,
     show_findings,
     show_letters,
@@ -72,6 +75,7 @@ _LOOK_SECONDS = 0.5
 _STEP_SECONDS = 5.0
 _BASE_DEADLINE_SECONDS = 90.0  # the promise for 256 MiB on two cores
 _SECONDS_PER_MIB = 0.35  # beyond that: moto needs 20 s for a GiB, a slow disk three times as long
+_PLAN_SECONDS = 60.0  # for what takes 6 on two cores
 _SHA256_CHUNK_BYTES = _MIB
 # moto keeps an object's value in temporary files and copies it with the object: 605 MiB were seen
 # for 64, 1,180 for 128 (moto 5.2.5). In the state folder lie the copy for people and the consumer's
@@ -119,13 +123,14 @@ class Verdict:
     problems: tuple[str, ...]
 
 
-def run_demo(size_mib: int) -> int:
+def run_demo(size_mib: int, coverage: Callable[[LocalCloud], Coverage]) -> int:
     """Run the demo with a large export of `size_mib` and return the exit code.
 
-    Ctrl-C ends all that was started and then reaches the caller as KeyboardInterrupt.
+    `coverage` tells of a stack's orders. Ctrl-C ends all that was started and then reaches the
+    caller as KeyboardInterrupt.
     """
     try:
-        return _run(make_console(), size_mib)
+        return _run(make_console(), size_mib, coverage)
     except (
         *(CloudError, ParameterError, StackError),
         *(StateFolderError, InstallationError, NoRoomError),
@@ -138,9 +143,11 @@ def run_demo(size_mib: int) -> int:
     return 1
 
 
-def _run(console: Console, size_mib: int) -> int:
+def _run(console: Console, size_mib: int, coverage: Callable[[LocalCloud], Coverage]) -> int:
     started_at = time.monotonic()
-    cloud, phases = LocalCloud(state_folder=DEMO_FOLDER), Phases(console)
+    parameters = {"OrderSchedule": ORDER_SCHEDULE}
+    cloud = LocalCloud(state_folder=DEMO_FOLDER, parameters=parameters)
+    phases = Phases(console)
     room = _room(cloud, size_mib)
     room.check()
     with room.watched(), ExitStack() as running:
@@ -162,6 +169,7 @@ def _run(console: Console, size_mib: int) -> int:
             code, log = loader.run()
         _show(console, cloud, verdicts)
         problems += _check_lake(console, cloud, loader, verdicts, None if code == 0 else log)
+        problems += _order_a_year(phases, console, cloud, cloud.vendor, coverage)
         with phases.phase("stop", "the embedded cloud"):
             running.close()
     if problems:
@@ -491,6 +499,30 @@ def _check_lake(
         problems.append("the archived files hold other rows than the example consumer loaded")
     rows = f"{len(loaded)} exports with {sum(loaded.values()):,} rows"
     lake_table(console, lake, f"Loaded on the events by the example consumer: {rows}.")
+    return problems
+
+
+# --- what is ordered by a plan ---
+
+
+def _order_a_year(
+    phases: Phases,
+    console: Console,
+    cloud: LocalCloud,
+    vendor: VendorStandIn,
+    coverage: Callable[[LocalCloud], Coverage],
+) -> list[str]:
+    """Let a plan come true although an answer is lost; show what is archived of it."""
+    console.print()
+    with phases.phase("plan", f"{MONTHS} months of units, and one answer lost"):
+        problems = order_a_year(cloud, vendor, _PLAN_SECONDS)
+    found = coverage(cloud)
+    show_coverage(console, found.lines)
+    if found.missing_windows or len(found.archived) != MONTHS:
+        problems.append(
+            f"archiver coverage tells {len(found.archived)} of {MONTHS} months archived, and "
+            f"{found.missing_windows} missing"
+        )
     return problems
 
 

@@ -36,12 +36,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Copies",
     "CopyJob",
+    "Coverage",
     "Finding",
     "Letter",
     "Phases",
     "lake_table",
     "make_console",
     "next_steps",
+    "show_coverage",
     "show_event",
     "show_findings",
     "show_letters",
@@ -462,6 +464,22 @@ def lake_table(console: Console, lake: Sequence[LakeRow], source: str) -> None:
     console.print(Text(source, style="dim"))
 
 
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What is archived of orders, as `archiver coverage` tells it; `archived`: the windows."""
+
+    lines: Sequence[Text]
+    archived: Sequence[str]
+    missing_windows: int
+
+
+def show_coverage(console: Console, lines: Sequence[Text]) -> None:
+    """Print the calendar of what a plan ordered."""
+    _print_title(console, "What the plan ordered, as archiver coverage tells it")
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
 def next_steps(console: Console, archive: str) -> None:
     """Print what a person can do now; `archive` is the folder with the archived files."""
     _print_title(console, "What next")
@@ -470,6 +488,7 @@ def next_steps(console: Console, archive: str) -> None:
         "make demo SIZE_MIB=1024": "does it with a larger file",
         "make local": "keeps it up for your own tools",
         ".venv/bin/archiver status JOB --stack local": "then says where a job is",
+        ".venv/bin/archiver orders --help": "has all months of yours ordered",
         "make deploy STAGE=dev": "deploys it to your AWS account",
     }
     for command, purpose in steps.items():

@@ -176,7 +176,7 @@ class World:
         items = self._items()
         head = items.head()
         plan = read_plan(written).applied(self._plan, self.now())
-        digest, parts = items.write_plan(head.plan + 1, plan)
+        digest, parts = items.write_plan(head.plan + 1, plan, head, self.now().isoformat())
         assert items.move(heads.apply(head, digest, parts, self._token(), self.now()), "Applying")
         self._plan = plan
         return plan

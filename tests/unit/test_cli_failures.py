@@ -31,6 +31,8 @@ JOB = "3f6c3c58-6a0f-4f6c-8f0f-3a1d4b1c9c11"
 NEED_A_STACK = [
     *(["status", JOB], ["trace", JOB], ["verify", JOB], ["audit"], ["reconcile"]),
     *(["dashboard"], ["callback-url"], ["rotate-callback-token"]),
+    *(["orders", "plan", "orders.yaml"], ["orders", "apply", "orders.yaml"], ["orders", "show"]),
+    *(["orders", "pause"], ["orders", "resume"], ["coverage"]),
 ]
 
 

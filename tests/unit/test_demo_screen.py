@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from local.aws.traces import Segment, Trace
 from local.demo_screen import (
@@ -25,6 +26,7 @@ from local.demo_screen import (
     can_redraw,
     lake_table,
     next_steps,
+    show_coverage,
     show_event,
     show_findings,
     show_letters,
@@ -159,6 +161,14 @@ def show_all(console: Console) -> None:
     show_waterfall(console, trace(), "job 1 (1024 MiB CSV, id)")
     lake = [LakeRow("floorplans", "parquet", "2025-01-01", "2025-01-31", 2, 100_000)]
     lake_table(console, lake, "Loaded on the events by the example consumer: 2 exports.")
+    show_coverage(
+        console,
+        [
+            Text("a-year-of-units: units as csv: 12 archived, 1 not due yet"),
+            Text("  2025              =="),
+            Text("  2026    ==========."),
+        ],
+    )
     next_steps(console, ".local/archive")
 
 

@@ -87,21 +87,38 @@ class OrderItems:
             raise Failure("aws_error", told) from error
         return Plan.from_fields(json.loads(zlib.decompress(body)))
 
-    def write_plan(self, version: int, plan: Plan) -> tuple[str, int]:
+    def write_plan(self, version: int, plan: Plan, before: Head, at: str) -> tuple[str, int]:
         """Write a plan's parts; return digest and number, by which `head.apply` finds them.
 
         It is not in force by that, and no other plan is touched: each lies under its own digest.
+        The first part names the plan `before`, and when this one was written (`at`).
         """
         body = zlib.compress(json.dumps(plan.to_fields(), separators=(",", ":")).encode(), 9)
         digest = hashlib.sha256(body).hexdigest()[:16]
         parts = [body[start : start + _PART_BYTES] for start in range(0, len(body), _PART_BYTES)]
+        told = f"{before.plan}#{before.plan_digest}#{before.parts}"
         for number, part in enumerate(parts):
+            item = {**_plan_key(version, digest, number), "body": {"B": part}}
+            if number == 0:
+                item |= {"before": {"S": told}, "written_at": {"S": at}}
             with translated("Writing down the plan"):
-                self._table.client.put_item(
-                    TableName=self._table.name,
-                    Item={**_plan_key(version, digest, number), "body": {"B": part}},
-                )
+                self._table.client.put_item(TableName=self._table.name, Item=item)
         return digest, len(parts)
+
+    def origin(self, head: Head) -> tuple[str, Head | None]:
+        """Return when a head's plan was written, and by which head the plan before it is found."""
+        with translated("Reading when a plan was applied"):
+            answer = self._table.client.get_item(
+                TableName=self._table.name,
+                Key=_plan_key(head.plan, head.plan_digest, 0),
+                ProjectionExpression="#before, #written_at",
+                ExpressionAttributeNames={"#before": "before", "#written_at": "written_at"},
+            )
+        item = plain(answer.get("Item") or {})
+        plan, _, rest = str(item.get("before", "")).partition("#")
+        digest, _, parts = rest.partition("#")
+        before = Head(int(plan), digest, int(parts)) if plan and plan != "0" else None
+        return str(item.get("written_at", "")), before
 
     # --- ledgers ---
 

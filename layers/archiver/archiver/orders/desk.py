@@ -34,7 +34,7 @@ class Items(Protocol):
     def head(self) -> Head: ...
     def move(self, move: HeadMove, doing: str) -> bool: ...
     def plan(self, head: Head) -> Plan: ...
-    def write_plan(self, version: int, plan: Plan) -> tuple[str, int]: ...
+    def write_plan(self, version: int, plan: Plan, before: Head, at: str) -> tuple[str, int]: ...
     def ledgers(self, chunk_ids: Sequence[str]) -> dict[str, Ledger]: ...
     def save(self, ledger: Ledger, token: str) -> Ledger: ...
 
@@ -111,9 +111,10 @@ class OrderDesk:
             told = f"Version {head.plan} was applied meanwhile; look at what would change now."
             return {"outcome": "refused", "detail": told}
         before = self.items.plan(head) if head.plan else None
-        plan = read_plan(document).applied(before, self.now())
-        digest, parts = self.items.write_plan(head.plan + 1, plan)
-        move = heads.apply(head, digest, parts, self.token(), self.now())
+        now = self.now()
+        plan = read_plan(document).applied(before, now)
+        digest, parts = self.items.write_plan(head.plan + 1, plan, head, now.isoformat())
+        move = heads.apply(head, digest, parts, self.token(), now)
         if not self.items.move(move, "Applying the plan"):
             return {"outcome": "refused", "detail": "Another plan was applied just now."}
         return {**shown, "plan": head.plan + 1, "applied": True}
@@ -151,7 +152,8 @@ class OrderDesk:
         for _ in range(_TRIES):
             begun = self._resume_ledgers(chunks)
             if begun is not None:
-                self.items.move(heads.resume(), "Resuming orders")
+                if name is None:  # a pause is of all orders, and ends for all
+                    self.items.move(heads.resume(), "Resuming orders")
                 return {"outcome": "done", "resumed": begun}
         return {"outcome": "refused", "detail": "A run is changing these orders; try again."}
 
