@@ -43,7 +43,7 @@ local: build-local $(BIN)/archiver ## keep the embedded cloud up for people and 
 # --- is it right? ---
 
 # Tests read our own files, which are UTF-8 whatever the locale says.
-test test-wide taint faults test-s3 fuzz lake kills check: export PYTHONUTF8 := 1
+test test-wide taint faults test-s3 test-page fuzz lake kills check: export PYTHONUTF8 := 1
 
 # Images set this variable; pytest would then rewrite each test file in each process, and every
 # process that a test starts would compile what it imports.
@@ -90,6 +90,20 @@ explore: $(READY) ## every schedule of small scenarios, and the breakages they m
 test-s3: build-local ## the copy against S3s that others wrote: LocalStack's, rclone's, SeaweedFS
 	@$(BIN)/python -m tests.locked_venv .cache/s3/venv .ci/s3-requirements.txt
 	@$(BIN)/python -m pytest tests/s3 $(ARGS)
+
+# A real browser, found or installed by .ci/find-browser; what drives it has a venv of its own. It takes the pictures of
+# docs/ on its way, into .cache/page or where PICTURES says.
+.PHONY: test-page
+test-page: $(READY) ## the page of `archiver report` in a real Chromium; its pictures (PICTURES=docs)
+	@$(BIN)/python -m tests.locked_venv .cache/page/venv .ci/page-requirements.txt
+	@browser=$$(bash .ci/find-browser) && BROWSER_PATH="$$browser" PICTURES="$(PICTURES)" \
+	  .cache/page/venv/bin/python -m pytest --confcutdir tests/page tests/page $(ARGS)
+
+.PHONY: page-lock
+page-lock: $(READY) # refresh the lock of what drives the browser
+	$(BIN)/uv pip compile --quiet --upgrade .ci/page-requirements.in -c .ci/requirements.txt \
+	  --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+	  -o .ci/page-requirements.txt
 
 .PHONY: elsewhere
 elsewhere: $(READY) ## set up, build and demo in a folder with blanks, without git, behind a proxy, in ASCII
@@ -248,6 +262,10 @@ deploy: $(BIN)/archiver ## deploy a stage: STAGE=dev or prod [YES=1] [ARGS="--se
 .PHONY: delete
 delete: $(BIN)/archiver ## delete a stage's stack; bucket, table and credentials stay: STAGE=dev [CONFIRM=stack]
 	@$(BIN)/archiver delete "$(STAGE)" $(if $(CONFIRM),--confirm "$(CONFIRM)")
+
+.PHONY: demo-picture
+demo-picture: build-local $(BIN)/archiver ## record docs/demo.svg from a real `make demo`
+	@$(BIN)/python -m tests.pictures.demo
 
 .PHONY: dashboard-picture
 dashboard-picture: build-local ## draw docs/dashboard.svg from a local run of half a minute

@@ -199,6 +199,33 @@ def audit(*, stack: str, as_json: Json = False) -> int:
     return show_audit(stack, as_json=as_json)
 
 
+@_stack_command()
+def report(
+    *,
+    stack: str,
+    named: str,
+    state_folder: Path,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="default: NAME-report.html here; of a local run in DIR"),
+    ] = None,
+    coverage: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="what `archiver coverage --json` printed; -: read it"),
+    ] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="write it again whenever a local run does something")
+    ] = False,
+) -> int:
+    """Write a page that says whether everything is archived.
+
+    One HTML file, for a browser or a mail: nothing in it asks the network.
+    """
+    from cli.report.command import show_report  # noqa: PLC0415 - see above
+
+    return show_report(stack, named, state_folder, out, coverage, follow=follow)
+
+
 # --- act ---
 
 
@@ -680,6 +707,10 @@ def local(  # noqa: PLR0913 - what a run can be asked for
             port=port,
             quiet=quiet,
             as_json=as_json,
+            report_command=(
+                *(sys.executable, "-P", "-m", "cli", "report"),
+                *("--stack", "local", "--follow"),
+            ),
         )
     )
 

@@ -14,7 +14,7 @@ from boto3.dynamodb.types import TypeDeserializer
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["read_job", "read_throttle", "scan_receipts"]
+__all__ = ["read_fleet", "read_job", "read_throttle", "scan_jobs", "scan_receipts"]
 
 _RECEIPT_FIELDS = (
     "job_id",
@@ -37,7 +37,12 @@ def read_job(table: str, job_id: str) -> dict[str, Any]:
 
 def read_throttle(table: str) -> float:
     """Return until when (epoch seconds) the fleet asks the vendor nothing; 0 if never told."""
-    return float(_get(table, "throttle#vendor").get("until", 0))
+    return float(read_fleet(table).get("until", 0))
+
+
+def read_fleet(table: str) -> dict[str, Any]:
+    """Return what all jobs share: `until` (above) and `failing#<job id>`; empty if never told."""
+    return _get(table, "throttle#vendor")
 
 
 def scan_receipts(table: str, *, page_items: int = 500) -> Iterator[list[dict[str, Any]]]:
@@ -47,19 +52,33 @@ def scan_receipts(table: str, *, page_items: int = 500) -> Iterator[list[dict[st
     that are not archived, and records of earlier versions. A scan sees what is there when it
     passes, so that it misses nothing that was archived before it began.
     """
+    names = {f"#{name}": name for name in _RECEIPT_FIELDS}
+    yield from _scan(
+        table,
+        page_items,
+        FilterExpression="begins_with(id, :job) AND #state = :archived",
+        ProjectionExpression=", ".join(names),
+        ExpressionAttributeNames={**names, "#state": "state"},
+        ExpressionAttributeValues={":job": {"S": "job#"}, ":archived": {"S": "archived"}},
+    )
+
+
+def scan_jobs(table: str, *, page_items: int = 500) -> Iterator[list[dict[str, Any]]]:
+    """Yield the items of all jobs, whatever their state; as scan_receipts does."""
+    yield from _scan(
+        table,
+        page_items,
+        FilterExpression="begins_with(id, :job)",
+        ExpressionAttributeValues={":job": {"S": "job#"}},
+    )
+
+
+def _scan(table: str, page_items: int, **what: Any) -> Iterator[list[dict[str, Any]]]:  # noqa: ANN401 - boto3's own
     client = boto3.client("dynamodb")
     start: dict[str, Any] = {}
-    names = {f"#{name}": name for name in _RECEIPT_FIELDS}
     while True:
         answer = client.scan(
-            TableName=table,
-            Limit=page_items,
-            ConsistentRead=True,
-            FilterExpression="begins_with(id, :job) AND #state = :archived",
-            ProjectionExpression=", ".join(names),
-            ExpressionAttributeNames={**names, "#state": "state"},
-            ExpressionAttributeValues={":job": {"S": "job#"}, ":archived": {"S": "archived"}},
-            **start,
+            TableName=table, Limit=page_items, ConsistentRead=True, **what, **start
         )
         yield [_plain(item) for item in answer["Items"]]
         if "LastEvaluatedKey" not in answer:

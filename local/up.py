@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import signal
+import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["UpSettings", "run_up"]
 
 _CANNOT_START = 2
+_PATIENCE_SECONDS = 10  # with what keeps the page: it is in the middle of a page at worst
 _INTERRUPTED = 130  # 128 + SIGINT, as a shell tells it
 _ORDERS_COMPLETE_AFTER_SECONDS = 5  # time enough to see one wait, and to ask for its status
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -64,6 +66,7 @@ class UpSettings:
     port: int | None = None
     quiet: bool = False
     as_json: bool = False
+    report_command: tuple[str, ...] = ()  # keeps the page of `archiver report` up to date
 
 
 def run_up(settings: UpSettings) -> int:
@@ -96,6 +99,7 @@ def _keep_up(settings: UpSettings) -> None:
         environment = _write_environment(cloud)
         for path in (environment, loader.aws_config):  # they hold keys, perhaps of a real store
             exit_stack.callback(path.unlink, missing_ok=True)
+        report = _keep_report(settings, cloud, exit_stack)
         notes = [*cloud.notes, *_notes_on_hosts(settings.trusted_link_hosts)]
         if not settings.quiet:
             exit_stack.callback(attach(cloud, speaker).stop)
@@ -105,16 +109,43 @@ def _keep_up(settings: UpSettings) -> None:
                 "stack": cloud.stack.name,
                 "endpoints": str(cloud.endpoints_path.resolve()),
                 "sample_job_id": job_id,
+                "report": None if report is None else str(report),
             }
             speaker.introduce(
                 Said("up", "up", None, "", where),
                 *(Said("note", "note", None, note, {"text": note}) for note in notes),
             )
         else:
-            about = _About(cloud, settings, environment, loader, job_id)
+            about = _About(cloud, settings, environment, loader, job_id, report)
             speaker.introduce("\n".join(about.lines(notes)))
         speaker.begin()
         _wait(stop)
+
+
+def _keep_report(settings: UpSettings, cloud: LocalCloud, exit_stack: ExitStack) -> Path | None:
+    """Start what keeps the page; it sees the run from outside, and ends with it."""
+    if not settings.report_command:
+        return None
+    path = cloud.state_folder.resolve() / "report.html"
+    errors = exit_stack.enter_context((cloud.logs_path / "report.err").open("wb"))
+    process = subprocess.Popen(
+        [*settings.report_command, "--state-folder", str(cloud.state_folder), "--out", str(path)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=errors,
+        start_new_session=True,  # Ctrl-C is this process's: it ends the other one
+    )
+    exit_stack.callback(_end, process)
+    return path
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _cloud(settings: UpSettings, ports: Ports | None) -> LocalCloud:
@@ -220,6 +251,7 @@ class _About:
     environment: Path
     loader: ExampleLoader
     job_id: str | None
+    report: Path | None
 
     def lines(self, notes: Sequence[str]) -> Iterator[str]:
         """Yield it line by line, with what people could not expect near the end."""
@@ -239,6 +271,8 @@ class _About:
         yield f"  archived files  {cloud.archive_path}"
         yield f"  functions' logs {cloud.logs_path}"
         yield f"  all of this     {cloud.endpoints_path}"
+        if self.report:
+            yield f"  the report      {self.report} (open it, and reload it)"
         yield ""
         yield from self._order() if cloud.vendor else self._fill_credentials()
         yield from self._send()

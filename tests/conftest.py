@@ -21,8 +21,8 @@ TESTS = Path(__file__).resolve().parent
 # A person's profile, endpoints and proxies are not for tests, and not for what they start.
 leave_the_person_out()
 # Named on the command line alone: `make test-s3` installs servers, `make check-pictures` a drawer,
-# and `make elsewhere` takes minutes.
-collect_ignore = ["s3", "elsewhere", "pictures"]
+# `make test-page` a browser, and `make elsewhere` takes minutes.
+collect_ignore = ["s3", "elsewhere", "page", "pictures"]
 
 # Hypothesis would fail an example that takes 200 ms, which says something of a busy machine only.
 settings.register_profile("any machine", deadline=None)

@@ -113,6 +113,7 @@ def test_install_fill_in_verify_and_look(
     job = vendor.add_job(b"four")
     assert "archived at s3://" in run("Install", 1, JOB=job.job_id)
     assert "is in CloudWatch" in run("Install", 2)
+    assert run("Install", 3) == "/tmp/report.html\n"  # noqa: S108 - the manual's own
     assert "state         archived" in run("Where is job X?", JOB=job.job_id)
     item = json.loads(run("Where is job X?", 1, JOB=job.job_id))
     assert item["Item"]["state"]["S"] == "archived"

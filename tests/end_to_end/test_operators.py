@@ -50,6 +50,12 @@ OF_THE_BUCKET = {
     "s3:ListBucketMultipartUploads",
     "s3:GetEncryptionConfiguration",
 }
+# DescribeAlarms by a prefix asks for whatever begins so: "alarm:*", which no narrower scope grants.
+OF_NO_RESOURCE = {
+    "cloudwatch:DescribeAlarms",
+    "lambda:ListEventSourceMappings",
+    "secretsmanager:GetRandomPassword",
+}
 # What the console does with the log at the manual's word: the saved query, and WatchLogCommand.
 OF_THE_CONSOLE = {
     "logs:FilterLogEvents",
@@ -88,7 +94,7 @@ class Calls:
         return f"arn:aws:{service}:{self._cloud.region}:{ACCOUNT_ID}:{rest}"
 
     def _resource(self, service: str, action: str, params: Mapping[str, Any]) -> str:
-        if action in {"lambda:ListEventSourceMappings", "secretsmanager:GetRandomPassword"}:
+        if action in OF_NO_RESOURCE:
             return "*"
         if service == "s3":
             whole = action in OF_THE_BUCKET
@@ -171,6 +177,7 @@ def typed(people: LocalCloud, vendor: VendorStandIn) -> None:
         ["status", job.job_id],
         ["status", large.job_id],
         ["audit"],
+        ["report", "--out", str(people.state_folder / "page.html")],
         ["reconcile", "--dry-run"],
         ["dashboard"],
         ["callback-url"],

@@ -155,6 +155,21 @@ def test_what_is_printed_for_any_aws_tool_works_as_printed(run: Run) -> None:
     assert f"{job_id}.csv" in paste(f"{environment}\n{listing}")
 
 
+def test_the_report_is_kept_up_to_date(run: Run) -> None:
+    """It is where it was said to be, and says of each outcome soon after; nobody asked for it."""
+    path = run.state_folder.resolve() / "report.html"
+    assert f"the report      {path} (" in run.said()
+    told = json.loads((run.state_folder / "endpoints.json").read_text())
+    client(told, "sqs").send_message(QueueUrl=told["queue_url"], MessageBody="also nonsense")
+    run.wait_until(lambda _: path.is_file() and "dead letter" in path.read_text(encoding="utf-8"))
+    before = path.read_text(encoding="utf-8")
+    job_id = run.block(SAMPLE).partition('{"job_id": "')[2].partition('"')[0]
+    body = json.dumps({"job_id": job_id, "recheck": True})
+    client(told, "sqs").send_message(QueueUrl=told["queue_url"], MessageBody=body)
+    run.wait_until(lambda _: path.read_text(encoding="utf-8") != before)
+    run.wait_until(lambda _: job_id in path.read_text(encoding="utf-8"))
+
+
 def test_every_command_of_ours_that_is_printed_can_be_asked(
     run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
