@@ -209,10 +209,6 @@ def report(
         Path | None,
         typer.Option(metavar="FILE", help="default: NAME-report.html here; of a local run in DIR"),
     ] = None,
-    coverage: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="what `archiver coverage --json` printed; -: read it"),
-    ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", help="write it again whenever a local run does something")
     ] = False,
@@ -223,7 +219,7 @@ def report(
     """
     from cli.report.command import show_report  # noqa: PLC0415 - see above
 
-    return show_report(stack, named, state_folder, out, coverage, follow=follow)
+    return show_report(stack, named, state_folder, out, follow=follow)
 
 
 # --- act ---

@@ -26,7 +26,7 @@ from archiver.intent import read_order_id
 from archiver.orders.demand import missing
 from archiver.orders.windows import label_of, number_of, read_label, window_dates
 from cli.failure import NO, USAGE, Failure
-from cli.order_book import open_book
+from cli.order_book import open_book, orders_anything
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
     from archiver.orders.plan import Order, Plan
     from cli.order_book import Book
 
-__all__ = ["STATES", "calendar", "describe", "gather", "read_coverage", "show_coverage"]
+__all__ = ["STATES", "calendar", "coverage_of", "describe", "gather"]
+__all__ += ["read_coverage", "show_coverage"]
 
 STATES = ("archived", "on_its_way", "failed", "missing", "not_due")
 _WORST_FIRST = ("failed", "missing", "on_its_way", "archived")
@@ -63,6 +64,14 @@ def show_coverage(
         for line in describe(found):
             console.print(line)
     return NO if found["missing_windows"] else 0
+
+
+def coverage_of(stack: str, now: datetime) -> dict[str, Any] | None:
+    """Return what is printed as JSON; None where the stack orders nothing."""
+    if not orders_anything(stack):
+        return None
+    book = open_book(stack)
+    return read_coverage(book, order=None, quick=False, now=now) if book.head().plan else None
 
 
 def read_coverage(book: Book, *, order: str | None, quick: bool, now: datetime) -> dict[str, Any]:

@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from archiver.orders.ledger import Ledger
     from archiver.orders.plan import Plan
 
-__all__ = ["Book", "Version", "open_book"]
+__all__ = ["Book", "Version", "open_book", "orders_anything"]
 
+_FUNCTION = "OrderExportsFunctionName"  # the output
 _MOST_VERSIONS = 50  # of earlier plans that are looked for, one read each
 _JOB_FIELDS = (
     *("job_id", "order_name", "window", "cycle"),
@@ -148,16 +149,21 @@ class Book:
         return answer
 
 
+def orders_anything(stack: str) -> bool:
+    """Tell whether a stack has the function that orders; raises what boto3 raises."""
+    return _FUNCTION in read_outputs(stack).outputs
+
+
 def open_book(stack: str) -> Book:
     """Return a stack's orders; raises Failure where it orders nothing, or what boto3 raises."""
     outputs = read_outputs(stack)
-    if "OrderExportsFunctionName" not in outputs.outputs:
+    if _FUNCTION not in outputs.outputs:
         raise Failure(
             f"{stack} orders nothing yet: give it a schedule, "
             "archiver deploy STAGE --set 'OrderSchedule=rate(15 minutes)'",
             CANNOT_ASK,
         )
-    function = outputs["OrderExportsFunctionName"]
+    function = outputs[_FUNCTION]
     return Book(
         stack,
         outputs["ArchiveTableName"],

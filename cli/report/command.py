@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.failure import ASKED_IN_VAIN, USAGE, Failure, explain
-from cli.report import coverage as orders
 from cli.report.document import build
 from cli.report.page import render
-from cli.report.reading import read_stack, read_steps
+from cli.report.reading import read_orders, read_stack, read_steps
 from cli.stack import LOCAL
 from local.state_folder import UP_FOLDER, is_held
 
@@ -40,22 +39,22 @@ class _Page:
     named: str
     state_folder: Path
     path: Path
-    coverage: Path | None
     commands: Mapping[str, str]
 
     def write(self, *, follows: bool) -> None:
         """Write it; raises what boto3 raises, and Failure."""
         is_local = self.named == LOCAL
         steps = read_steps(self.state_folder / "traces.jsonl") if is_local else {}
-        told = None if self.coverage is None else orders.parse(_read(self.coverage))
+        now = datetime.now(UTC)
         found = read_stack(self.stack, steps)
+        coverage = read_orders(self.stack, found.notes, now)
         if is_local:  # AWS tools find the run by its file `env` (local/up.py)
             environment = shlex.quote(str(self.state_folder.resolve() / "env"))
             redrive = found.redrive_command.replace(
                 "aws ", f'. {environment} && aws --endpoint-url "$AWS_ENDPOINT_URL" ', 1
             )
             found = replace(found, redrive_command=redrive)
-        document = build(found, datetime.now(UTC), told)
+        document = build(found, now, coverage)
         _replace(self.path, render(document, self.commands, follows=follows))
 
 
@@ -64,7 +63,6 @@ def show_report(
     named: str,
     state_folder: Path,
     out: Path | None,
-    coverage: Path | None,
     *,
     follow: bool,
 ) -> int:
@@ -76,7 +74,7 @@ def show_report(
         raise Failure(f"--follow is for --stack {LOCAL}: run it by a schedule elsewhere", USAGE)
     path = out or _default_path(stack, named, state_folder)
     commands = _commands(named, state_folder)
-    page = _Page(stack, named, state_folder, path, coverage, commands)
+    page = _Page(stack, named, state_folder, path, commands)
     if follow:
         _follow(page)
     else:
@@ -105,13 +103,6 @@ def _signs_of_life(state_folder: Path) -> object:
     """Return what is another when a function has run meanwhile."""
     logs = sorted((state_folder / "logs").glob("*.log"))
     return [(path.name, path.stat().st_size) for path in logs]
-
-
-def _read(path: Path) -> str:
-    try:
-        return sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise Failure(f"{path} cannot be read ({error.strerror})", USAGE) from error
 
 
 def _replace(path: Path, page: str) -> None:

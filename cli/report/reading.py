@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
+from cli.coverage import coverage_of
 from cli.job_items import read_fleet, scan_jobs
 from cli.letters import read_letters
+from cli.report.coverage import shown
 from cli.report.found import Alarm, Found, Step
 from cli.stack import read_outputs
 from local.aws.queues import read_depth
@@ -22,11 +24,12 @@ from local.aws.traces import read_traces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
     from pathlib import Path
 
     from local.aws.traces import Trace
 
-__all__ = ["read_stack", "read_steps"]
+__all__ = ["read_orders", "read_stack", "read_steps"]
 
 _STEPS = frozenset({"link", "copy", "commit", "emit"})  # archive.py and streaming.py name them
 
@@ -54,6 +57,12 @@ def read_stack(stack: str, steps: Mapping[str, list[Step]]) -> Found:
         steps=steps,
         notes=notes,
     )
+
+
+def read_orders(stack: str, notes: list[str], now: datetime) -> dict[str, Any] | None:
+    """Return the windows of the orders (coverage.shown); None where nothing is ordered."""
+    told = _or_note(notes, "The orders' windows", lambda: coverage_of(stack, now), 1)
+    return None if told is None else shown(told)
 
 
 def _or_note(notes: list[str], what: str, read: Any, there: int) -> Any:  # noqa: ANN401 - whatever is read

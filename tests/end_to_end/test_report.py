@@ -110,15 +110,3 @@ def test_no_secret_gets_into_the_page(
     assert [str(finding) for finding in searcher.search({"the page": page})] == []
     assert [str(f) for f in searcher.search({"the page": page + next(iter(planted.values()))})]
     cloud.empty_queues()
-
-
-def test_orders_are_shown_where_their_coverage_is_given(reported: Reported, tmp_path: Path) -> None:
-    """As `archiver coverage --json` prints it; what is none is refused in one sentence."""
-    window = {"from": "2026-01-01", "to": "2026-01-31", "state": "missing", "jobs": []}
-    told = tmp_path / "coverage.json"
-    told.write_text(json.dumps({"orders": [{"name": "monthly", "windows": [window]}]}))
-    document, page = reported("--coverage", str(told))
-    assert document["coverage"]["counts"]["missing"] == 1
-    assert "1 window of the orders is missing" in page
-    told.write_text("not json")
-    assert main(["report", "--stack", STACK_NAME, "--coverage", str(told)]) == 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import uuid
 from collections.abc import Iterator, Mapping
@@ -191,7 +190,7 @@ def hostile() -> Found:
 
 
 def orders(found: Found) -> dict[str, Any]:
-    """Return the coverage of three orders, as it is read of `archiver coverage --json`."""
+    """Return the coverage of three orders, as the page takes it."""
     archived = [job["job_id"] for page in found.jobs for job in page if job["state"] == "archived"]
     told = [
         _order("monthly-units", "units", "parquet", "month", date(2023, 1, 1), archived),
@@ -201,7 +200,7 @@ def orders(found: Found) -> dict[str, Any]:
     missing = [w for order in told for w in order["windows"] if w["state"] == "missing"]
     oldest = min((date.fromisoformat(w["to"]) for w in missing), default=NOW.date())
     age = (NOW.date() - oldest).days * 86_400
-    return coverage.parse(json.dumps({"orders": told, "oldest_missing_seconds": age}))
+    return coverage.shown({"orders": told, "oldest_missing_seconds": age})
 
 
 def _order(

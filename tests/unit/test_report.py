@@ -22,7 +22,6 @@ from archiver import outage
 from archiver.errors import Failure as Failed
 from archiver.errors import Rejection
 from archiver.states import State
-from cli.failure import Failure
 from cli.letters import Letter
 from cli.report import coverage
 from cli.report.document import JOBS_OF_AN_OUTAGE, MOST_JOBS, as_json, build
@@ -329,52 +328,14 @@ def test_the_chart_library_is_the_one_that_was_published() -> None:
 # --- the orders' coverage ---
 
 
-def told_windows(*windows: tuple[str, str, str], every: str = "") -> str:
-    """Write what `archiver coverage --json` prints."""
-    told = [{"from": first, "to": last, "state": state} for first, last, state in windows]
-    order: dict[str, Any] = {"name": "o", "windows": told}
-    return json.dumps({"orders": [order | ({"every": every} if every else {})]})
-
-
-@pytest.mark.parametrize(
-    ("window", "every"),
-    [
-        (("2026-02-01", "2026-02-28"), "month"),
-        (("2026-02-02", "2026-02-08"), "week"),
-        (("2026-02-02", "2026-02-02"), "day"),
-    ],
-)
-def test_how_often_an_order_is_told_by_its_windows(window: tuple[str, str], every: str) -> None:
-    """Where it is not said."""
-    (order,) = coverage.parse(told_windows((*window, "archived")))["orders"]
-    assert order["every"] == every
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "[]",
-        '{"orders": 3}',
-        told_windows(("2026-02-01", "2026-02-28", "lost")),
-        told_windows(("2026-02-28", "2026-02-01", "archived")),
-        told_windows(("February", "2026-02-28", "archived")),
-        told_windows(("2026-02-01", "2026-02-28", "archived"), every="fortnight"),
-    ],
-)
-def test_what_is_no_coverage_is_refused_in_a_sentence(text: str) -> None:
-    """Not drawn as if it were one."""
-    with pytest.raises(Failure, match="archiver coverage --json"):
-        coverage.parse(text)
-
-
 def test_a_plan_of_a_hundred_orders_and_ten_years_of_days_fits() -> None:
     """The newest windows are drawn, all are counted."""
     first = NOW.date() - timedelta(days=3650)
     days = [f"{first + timedelta(days=number)}" for number in range(3651)]
-    windows = [{"from": day, "to": day, "state": "archived"} for day in days]
-    told = coverage.parse(
-        json.dumps({"orders": [{"name": f"o{n}", "windows": windows} for n in range(100)]})
+    windows = [{"from": day, "to": day, "state": "archived", "jobs": []} for day in days]
+    of = {"report_type": "units", "output_format": "csv", "every": "day", "windows": windows}
+    told = coverage.shown(
+        {"orders": [{"name": f"o{n}"} | of for n in range(100)], "oldest_missing_seconds": None}
     )
     found = calm(MOST_JOBS)
     made = build(found, NOW, told)

@@ -28,6 +28,8 @@ from archiver.orders.spans import Spans
 from cli import orders
 from cli.app import main
 from cli.failure import Failure
+from cli.report.coverage import compact, count_states
+from cli.report.reading import read_orders
 from tests.security.iam import listed
 
 PROJECT = Path(__file__).resolve().parents[3]
@@ -374,6 +376,33 @@ def test_coverage_is_no_until_all_is_archived(
     assert main(["coverage", "--stack", STACK, "--quick"]) == 0
     assert "every window that is complete is archived" in capsys.readouterr().out
     assert main(["coverage", "--stack", STACK, "--order", "weekly"]) == 2
+
+
+def test_the_report_shows_what_is_ordered(table: Table, tmp_path: Path) -> None:
+    """The windows of the plan in force, once there is one; nothing has to be handed to it."""
+    notes: list[str] = []
+    assert read_orders(STACK, notes, NOW) is None
+    apply(written(tmp_path, MONTHLY))
+    found = read_orders(STACK, notes, NOW)
+    assert found is not None
+    (order,) = compact(found)["orders"]
+    assert (order["name"], order["every"], len(order["windows"])) == ("monthly-units", "month", 11)
+    assert count_states(found) == {
+        "archived": 0,
+        "on_its_way": 0,
+        "failed": 0,
+        "missing": 10,
+        "not_due": 1,
+    }
+    assert not notes
+    assert table.head().plan == 1
+
+
+@pytest.mark.parametrize("table", [{}], indirect=True)
+def test_the_report_of_a_stack_that_orders_nothing_shows_no_windows(table: Table) -> None:
+    """And asks the table for none."""
+    assert read_orders(STACK, [], NOW) is None
+    assert table.dump() == []
 
 
 def test_who_plans_needs_these_permissions_and_no_more(table: Table, tmp_path: Path) -> None:
