@@ -352,6 +352,12 @@ def _sweep_dies(days: Days) -> None:
     days.aws("AWS/Lambda", "Errors", DAY, FunctionName="<ReconcileExportsFunction>")
 
 
+def _order_run_dies(days: Days) -> None:
+    days.works(0, 4 * DAY)
+    days.orders(0, 4 * DAY)
+    days.aws("AWS/Lambda", "Errors", DAY, FunctionName="<OrderExportsFunction>")
+
+
 def _orders_held_up(days: Days) -> None:
     days.works(0, 6 * DAY)
     days.orders(0, DAY)
@@ -537,5 +543,13 @@ SCENARIOS = (
         _sweep_dies,
         rings={"FunctionErrorsAlarm": 20 * MINUTE},
         cause_at=DAY,
+    ),
+    Scenario(
+        "a run of order_exports that dies",
+        4,
+        _order_run_dies,
+        rings={"FunctionErrorsAlarm": 20 * MINUTE},
+        cause_at=DAY,
+        parameters=_ORDERS,
     ),
 )

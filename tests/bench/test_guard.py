@@ -50,7 +50,10 @@ _COLD_PACKAGES = frozenset(
         *("urllib3", "wrapt"),
     }
 )
-_COLD_MODULES_LIMIT = 388  # 385 on 2026-11-26: the rooms are four modules without a statement
+# 389 on 2026-11-26: the rooms are four modules without a statement, and a job object is asked for
+# the id of our order (archiver.intent, the one module of orders that archiving needs).
+_COLD_MODULES_LIMIT = 389
+_OF_ORDERS = ("archiver.orders", "archiver.apartmentiq.job_order", "archiver.aws.order_items")
 _COLD_COLLECTIONS_LIMIT = 5  # 0 and 1 on 2026-11-25; 37 (3.13) and 107 (3.11) with imports in it
 
 
@@ -230,6 +233,7 @@ def test_a_cold_start_loads_the_packages_that_it_is_known_to_load() -> None:
     packages = {name.partition(".")[0] for name in outside}
     assert packages - _COLD_PACKAGES == set()
     assert len(outside) <= _COLD_MODULES_LIMIT
+    assert not [name for name in outside if name.startswith(_OF_ORDERS)]
 
 
 def test_a_cold_start_does_not_look_for_garbage_but_what_follows_does() -> None:

@@ -21,6 +21,8 @@ import time_machine
 from moto.sqs.models import sqs_backends
 
 import receive_callback
+from archiver.intent import read_order_id
+from archiver.job import parse_job_id
 from archiver.wiring.settings import SettingsError
 from local.aws.server import ACCOUNT_ID, EmbeddedAws
 from tests.functional.aws_script import AwsScript, Refusal, operation
@@ -34,6 +36,7 @@ from tests.functional.switches import LOUD, REFUSED, loaded_again
 from tests.taint.shared import SEARCHER
 
 JOB = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
+ORDER_ID = f"monthly-units.2026-10.2026-11-02.1.{'5d1f' * 6}"
 
 
 def new_token() -> str:
@@ -77,7 +80,7 @@ class Door:
         """Let the runtime begin anew."""
         receive_callback._reception.cache_clear()
 
-    def call(self, token: str | None = None, body: object = None) -> int:
+    def call(self, token: str | None = None, body: object = None, query: str = "") -> int:
         """Call back, and return the answer's status; the job object has the token in it, too."""
         path = f"/{self.token if token is None else token}"
         document = body or {"job_id": JOB, "callback_url": f"https://x.example{path}"}
@@ -85,7 +88,7 @@ class Door:
             {
                 "version": "2.0",
                 "rawPath": path,
-                "rawQueryString": "",
+                "rawQueryString": query,
                 "headers": {"content-type": "application/octet-stream"},
                 "requestContext": {"http": {"method": "POST", "path": path}},
                 "body": base64.b64encode(json.dumps(document).encode()).decode(),
@@ -97,12 +100,19 @@ class Door:
         return int(answer["statusCode"])
 
     def queued(self) -> list[str]:
-        """Return the jobs on the queue, and check that the messages hold nothing else."""
+        """Return the jobs on the queue."""
+        return [body["job_id"] for body in self.bodies()]
+
+    def bodies(self) -> list[dict[str, str]]:
+        """Return the messages' bodies, and check that they hold nothing but ids."""
         messages = sqs_backends[ACCOUNT_ID][REGION].queues[self.name]._messages
         assert not any(message.message_attributes for message in messages)
         bodies = [json.loads(message.body) for message in messages]
-        assert all(body.keys() == {"job_id"} for body in bodies)
-        return [body["job_id"] for body in bodies]
+        for body in bodies:
+            assert body.keys() in ({"job_id"}, {"job_id", "order_id"})
+            assert parse_job_id(body["job_id"]) is not None
+            assert "order_id" not in body or read_order_id(body["order_id"]) is not None
+        return bodies
 
     def calls(self, action: str) -> int:
         """Return how often the function called AWS so."""
@@ -149,7 +159,7 @@ def door(
         "log": door.log.getvalue(),
         "standard output": printed.out,
         "standard error": printed.err,
-        "queue": "\n".join(door.queued()),
+        "queue": "\n".join(map(str, door.bodies())),
         "answers": "\n".join(map(str, door.answers)),
     }
     SEARCHER.add(("callback token", token) for token in door.tokens)
@@ -161,6 +171,26 @@ def test_a_callback_is_queued(door: Door) -> None:
     assert [door.call(), door.call()] == [202, 202]
     assert door.queued() == [JOB, JOB]
     assert JOB in door.log.getvalue()
+
+
+def test_the_id_of_an_order_is_passed_on_and_nothing_else_of_the_query(door: Door) -> None:
+    """With the one job that the callback names; of several, which is the order's is not known."""
+    assert door.call(query=f"archiver_order={ORDER_ID}&x={door.token}") == 202
+    both = {"jobs": [{"job_id": JOB}, {"job_id": str(uuid.uuid4())}]}
+    assert door.call(query=f"archiver_order={ORDER_ID}", body=both) == 202
+    first, *others = door.bodies()
+    assert first == {"job_id": JOB, "order_id": ORDER_ID}
+    assert [body.keys() for body in others] == [{"job_id"}, {"job_id"}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["", "TOKEN", f"{ORDER_ID}.TOKEN", f"{ORDER_ID}0", ORDER_ID.upper(), f"/TOKEN?{ORDER_ID}"],
+)
+def test_what_is_no_order_s_id_is_left_out(door: Door, value: str) -> None:
+    """The job is queued as of any callback; the token does not get out by that way."""
+    assert door.call(query=f"archiver_order={value.replace('TOKEN', door.token)}") == 202
+    assert door.bodies() == [{"job_id": JOB}]
 
 
 def test_a_warm_callback_costs_one_call_of_aws(door: Door) -> None:

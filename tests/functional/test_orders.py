@@ -78,10 +78,10 @@ class Orders:
         """Return how many orders were sent."""
         return sum(entry.route == "order" for entry in self.company.vendor.journal)
 
-    def archive(self, job_id: str) -> None:
-        """Let a job complete, and archive it."""
+    def archive(self, job_id: str, **told: str) -> None:
+        """Let a job complete, and archive it; `told`: what else the message says."""
         job = self.company.vendor.complete_job(job_id, f"{job_id}\n".encode())
-        assert self.company.deliver({"job_id": job_id}) == []
+        assert self.company.deliver({"job_id": job_id, **told}) == []
         assert self.company.content(default_key(job))
 
 
@@ -157,6 +157,39 @@ def test_an_answer_that_is_lost_is_found_in_the_list(
     orders.archive(job["job_id"])
     orders.run()
     assert len({each["start_date"] for each in orders.jobs}) == len(orders.jobs)
+
+
+@pytest.mark.parametrize("shown", ["as sent", "null", "left out", "without query"])
+def test_the_order_that_a_callback_names_is_told_if_the_vendor_confirms_it(
+    orders: Orders, shown: str
+) -> None:
+    """By the id that it shows, or where it shows none by the job's own parameters."""
+    orders.apply()
+    orders.run()
+    (job,) = orders.jobs
+    order_id = order_id_in(job["callback_url"])
+    orders.company.vendor.orders.change_habits(callback_url_shown=shown)
+    orders.archive(job["job_id"], order_id=str(order_id))
+    (event,) = orders.company.emitted("Export Archived")
+    assert (event["order_name"], event["window"]) == ("monthly-units", job["start_date"][:7])
+
+
+@pytest.mark.parametrize("shown", ["as sent", "null"])
+@pytest.mark.parametrize("told", ["of other parameters", "no id", "none"])
+def test_the_order_that_a_callback_names_is_not_believed(
+    orders: Orders, shown: str, told: str
+) -> None:
+    """The vendor's own id stands; without one, another job's, or what is none, says nothing."""
+    orders.apply()
+    orders.run()
+    (job,) = orders.jobs
+    other = f"weekly-units.2020-W01.2020-01-08.1.{'0' * 24}"
+    more = {"of other parameters": {"order_id": other}, "no id": {"order_id": "x/../y"}, "none": {}}
+    orders.company.vendor.orders.change_habits(callback_url_shown=shown)
+    orders.archive(job["job_id"], **more[told])
+    (event,) = orders.company.emitted("Export Archived")
+    expected = "monthly-units" if shown == "as sent" else None
+    assert event.get("order_name") == expected
 
 
 def test_an_order_that_was_never_taken_is_not_asked_for_again_at_once(orders: Orders) -> None:

@@ -22,7 +22,7 @@ import yaml
 
 from local.aws.expansion import expand_template
 
-__all__ = ["SKIPS", "judge", "with_suppressions"]
+__all__ = ["SKIPS", "judge", "with_suppressions", "without_function_urls"]
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SKIPS = REPOSITORY / ".ci" / "checkov-skips.yaml"
@@ -33,6 +33,7 @@ _PLANTED_TEMPLATE = {
         "OpenBucket": {"Type": "AWS::S3::Bucket", "Properties": {"AccessControl": "PublicRead"}}
     }
 }
+_URL = "FunctionUrl"  # the attribute of AWS::Lambda::Url
 _PLANTED_CHECK = "CKV_AWS_20"  # "the S3 Bucket has an ACL defined which allows public READ access"
 _QUIETLY = ("--skip-download", "--output", "json")
 _LEAST_PASSED = 40  # of 54 on 2026-11-24; far fewer would mean that resources were not read
@@ -50,6 +51,20 @@ def with_suppressions(body: Mapping[str, Any], skips: Mapping[str, _Skips]) -> d
         metadata = {**resource.get("Metadata", {}), "checkov": {"skip": skip}}
         resources[name] = {**resource, "Metadata": metadata}
     return {**body, "Resources": resources}
+
+
+def without_function_urls(value: Any) -> Any:  # noqa: ANN401 - any JSON in, the same JSON out
+    """Return a template's value in which no resource refers to a function's URL, but names one.
+
+    checkov 3.3.30 links the two in its graph under keys that are tuples, and its own JSON report
+    then raises TypeError. What it checks of the URL and of the function is unchanged.
+    """
+    if isinstance(value, dict):
+        named = value.get("Fn::GetAtt")
+        if value.keys() == {"Fn::GetAtt"} and isinstance(named, list) and named[-1] == _URL:
+            return "https://url-of-a-function.example/"
+        return {name: without_function_urls(item) for name, item in value.items()}
+    return [without_function_urls(item) for item in value] if isinstance(value, list) else value
 
 
 def judge(report: Mapping[str, Any], suppressed: set[tuple[str, str]]) -> list[str]:
@@ -104,7 +119,7 @@ def main(checkov: str) -> int:
     expanded = expand_template(path, bucket="b", region="us-east-1").body
     suppressed = {(name, check) for name, checks in skips.items() for check in checks}
     with tempfile.TemporaryDirectory() as folder:
-        body = with_suppressions(expanded, skips)
+        body = with_suppressions(without_function_urls(expanded), skips)
         (Path(folder) / TEMPLATE).write_text(json.dumps(body, indent=1))
         (Path(folder) / PLANTED).write_text(json.dumps(_PLANTED_TEMPLATE, indent=1))
         report = _scan(checkov, Path(folder))

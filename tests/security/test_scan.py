@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.security.scan import SKIPS, judge, with_suppressions
+from tests.security.scan import SKIPS, judge, with_suppressions, without_function_urls
 from tests.template.resolved import read_template
 
 PLANTED = {
@@ -76,3 +76,12 @@ def test_every_suppression_has_a_resource_and_a_reason() -> None:
     assert skips.keys() <= resources.keys()
     assert all(len(why.split()) >= 6 for checks in skips.values() for why in checks.values())
     assert not [name for name, one in resources.items() if "checkov" in one.get("Metadata", {})]
+
+
+def test_a_reference_to_a_function_s_url_is_named_instead() -> None:
+    """Nothing else of a template is changed, so that all else is scanned as it is deployed."""
+    refer = {"Fn::GetAtt": ["CallbackUrl", "FunctionUrl"]}
+    other = {"Fn::GetAtt": ["Function", "Arn"]}
+    shown = without_function_urls({"A": [{"Fn::If": ["C", refer, other]}], "B": "x", "D": 7})
+    named = "https://url-of-a-function.example/"
+    assert shown == {"A": [{"Fn::If": ["C", named, other]}], "B": "x", "D": 7}

@@ -72,8 +72,10 @@ class Job:
     intent: Intent | None = None  # of ours, if its own parameters prove that it was ordered by it
 
     @classmethod
-    def from_vendor(cls, job_id: str, fields: Mapping[str, Any]) -> Job:
+    def from_vendor(cls, job_id: str, fields: Mapping[str, Any], told: Intent | None = None) -> Job:
         """Read a job object of the API, forgiving fields that are missing or of another type.
+
+        `told`: the intent of which a callback spoke; it counts where the vendor itself shows none.
 
         What `redact` would change (a link, key material, characters that no store takes) is no
         report type, and must not become part of a key or an event.
@@ -95,7 +97,7 @@ class Job:
             error_message=message if isinstance(message, str) else "",
             changed_at=UNKNOWN if changed_at is None else changed_at.isoformat(),
         )
-        intent = read_order_id(order_id_in(fields.get("callback_url")))
+        intent = read_order_id(order_id_in(fields.get("callback_url"))) or told
         if intent is None:  # as most jobs: what they ask for need not be counted up
             return job
         parameters = parameters_of(fields, job)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from archiver.archiving.message import (
     is_our_own_event,
+    read_order,
     read_request,
     read_sqs_record,
     sanitise_body,
@@ -21,6 +22,7 @@ from archiver.errors import Rejection
 from archiver.job import strip_callback_url
 
 JOB_ID = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
+ORDER_ID = f"monthly-units.2026-10.2026-11-02.1.{'5d1f' * 6}"
 OTHER_ID = "3f2b8c1e-7a54-4d0f-9c66-1d5e0a9b7c42"
 SENT_MS = 1_800_000_000_000
 NOW = datetime.fromtimestamp(SENT_MS / 1000 + 60, UTC)
@@ -152,6 +154,28 @@ def test_a_long_body_is_replaced_by_its_request(recheck: bool) -> None:  # noqa:
     body = json.dumps({"job_id": JOB_ID, "recheck": recheck, "note": "x" * 262_000})
     assert read_request(sendable_body(body)) == (JOB_ID, recheck)
     assert len(sendable_body(body)) < 100
+
+
+@pytest.mark.parametrize(
+    ("value", "is_one"),
+    [(ORDER_ID, True), (f"{ORDER_ID}0", False), ("", False), (None, False), ([ORDER_ID], False)],
+)
+def test_an_order_s_id_is_read_or_ignored_and_survives_a_long_body(
+    value: object,
+    is_one: bool,  # noqa: FBT001 - a case
+) -> None:
+    """What is none keeps no job from being archived."""
+    body = json.dumps({"job_id": JOB_ID, "order_id": value, "note": "x" * 262_000})
+    for each in (body, sendable_body(body)):
+        told = read_order(each)
+        assert read_request(each) == (JOB_ID, False)
+        assert (told.id if told else None) == (ORDER_ID if is_one else None)
+
+
+@pytest.mark.parametrize("body", ["order_id", '["order_id"]', '{"detail": "order_id"}'])
+def test_a_body_that_only_mentions_an_order_names_none(body: str) -> None:
+    """Also where it is no JSON, or no object."""
+    assert read_order(body) is None
 
 
 @pytest.mark.parametrize("body", ["", "\x00", "{\x0b}", "\ud800", '{"job_id": "\ufffe"}'])

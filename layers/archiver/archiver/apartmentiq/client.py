@@ -26,6 +26,7 @@ from archiver.apartmentiq.protocol import (
 from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.apartmentiq.token import CredentialsSource, TokenCache
 from archiver.errors import Deferral, Failure, Interruption
+from archiver.intent import Intent
 from archiver.job import Job
 from archiver.network.answer import Answer
 from archiver.telemetry import Steps
@@ -77,13 +78,15 @@ class ApartmentIq:
         """Send nothing before then (seconds since the epoch): another run got a 429."""
         self._http.keep_away_until(epoch_seconds)
 
-    def describe(self, job_id: str) -> Job:
+    def describe(self, job_id: str, told: Intent | None = None) -> Job:
         """Return what the vendor tells of a job; fields read "unknown" where it tells nothing.
+
+        `told`: the intent that a callback names (Job.from_vendor).
 
         Raises Deferral("not_finished") for a job that still runs, EndedAtVendor for one that will
         never have an export, and what the API's errors mean.
         """
-        job = self._describe_now(job_id)
+        job = self._describe_now(job_id, told)
         ended = ended_at_vendor(job)
         if ended is not None:
             raise ended
@@ -118,8 +121,8 @@ class ApartmentIq:
             answer = self._get(jobs_page_path(position.page, position.per_page))
             return decipher_listing(answer, position.per_page, read)
 
-    def _describe_now(self, job_id: str) -> Job:
-        job = decipher_job(self._get(job_path(job_id)), job_id)
+    def _describe_now(self, job_id: str, told: Intent | None) -> Job:
+        job = decipher_job(self._get(job_path(job_id)), job_id, told)
         return job or self._look_in_list(job_id) or Job(job_id)
 
     def _look_in_list(self, job_id: str) -> Job | None:

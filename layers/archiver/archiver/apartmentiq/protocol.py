@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from archiver.errors import Deferral, EndedAtVendor, Failure, Rejection, redact
+from archiver.intent import Intent
 from archiver.job import Job, parse_job_id
 from archiver.network.answer import Answer
 
@@ -117,8 +118,11 @@ def decipher_token(answer: Answer) -> Token:
     raise _unexpected(answer, "the token endpoint")
 
 
-def decipher_job(answer: Answer, job_id: str) -> Job | None:
-    """Read a job object; None means "details unavailable" (404 or 405), not "no such job"."""
+def decipher_job(answer: Answer, job_id: str, told: Intent | None = None) -> Job | None:
+    """Read a job object; None means "details unavailable" (404 or 405), not "no such job".
+
+    `told`: as Job.from_vendor.
+    """
     if answer.status in _DETAILS_UNAVAILABLE:
         return None
     if answer.status != _OK:
@@ -132,7 +136,7 @@ def decipher_job(answer: Answer, job_id: str) -> Job | None:
         raise _unexpected(
             answer, "the job endpoint", "that describes another job than was asked for"
         )
-    return Job.from_vendor(job_id, fields)
+    return Job.from_vendor(job_id, fields, told)
 
 
 def decipher_jobs_and_pagination(

@@ -19,6 +19,7 @@ from archiver.apartmentiq.link import Link
 from archiver.archiving.object_key import is_of_unknowns, object_key
 from archiver.claim import Checkpoint, Claim, KnownJob
 from archiver.errors import Deferral, Failure, Interruption, Rejection
+from archiver.intent import Intent
 from archiver.job import Job
 from archiver.outage import Outages
 from archiver.receipt import Receipt, StoredObject, bare_etag, iso_utc
@@ -36,6 +37,7 @@ _REPLICAS_LAG = timedelta(minutes=5)
 class Request:
     """What one message asks for. `recheck` compares receipt and bucket first.
 
+    `told` is the order that a callback named; the vendor's own answer is to confirm it.
     `asked_by` names the message, through all its delayed copies.
     `hold` renews the lease and hides the message for as long as the block lasts: once the run is
     killed both expire, and another run resumes within a minute.
@@ -45,6 +47,7 @@ class Request:
     asked_by: str
     first_seen_at: datetime
     recheck: bool
+    told: Intent | None
     hold: Callable[[], AbstractContextManager[None]]
 
 
@@ -54,7 +57,7 @@ class Vendor(Protocol):
     def keep_away_until(self, epoch_seconds: float) -> None:
         """Send the vendor nothing before then (seconds since the epoch)."""
 
-    def describe(self, job_id: str) -> Job:
+    def describe(self, job_id: str, told: Intent | None) -> Job:
         """Return what the vendor tells of a job that may have an export."""
 
     def link(self, job: Job) -> Link:
@@ -199,7 +202,7 @@ class ExportArchiver:
         return self._archive_now(request, known)
 
     def _archive_now(self, request: Request, known: KnownJob) -> Archived:
-        job = self.vendor.describe(request.job_id)
+        job = self.vendor.describe(request.job_id, request.told)
         key = object_key(job, prefix=self.key_prefix, template=self.key_template)
         instead_of = known.key if self._takes_anew(request, known.key, key) else None
         link = None

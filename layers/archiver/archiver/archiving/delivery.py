@@ -25,7 +25,7 @@ from typing import Any, Literal, Protocol, cast, get_args
 
 from archiver import states
 from archiver.archiving.archive import Archived, Events, Request
-from archiver.archiving.message import Message, is_our_own_event, read_request
+from archiver.archiving.message import Message, is_our_own_event, read_order, read_request
 from archiver.errors import (
     Deferral,
     EndedAtVendor,
@@ -194,6 +194,7 @@ class Delivery:
             asked_by=message.asked_by,
             first_seen_at=message.first_seen_at,
             recheck=recheck,
+            told=read_order(message.body),
             hold=partial(self.keep, message),
         )
 

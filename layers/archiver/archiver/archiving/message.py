@@ -2,7 +2,8 @@
 
 Accepted (samples in events/): `{"job_id": "<uuid>"}`, an ApartmentIQ job object (which has a
 `job_id` too), or an EventBridge envelope whose `detail` is either; with `"recheck": true` the
-receipt is compared with the object first. An event that we emitted ourselves is ignored.
+receipt is compared with the object first. An `order_id`, which receive_callback passes on, is to be
+confirmed by the vendor's answer. An event that we emitted ourselves is ignored.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from archiver.errors import Rejection
+from archiver.intent import Intent, read_order_id
 from archiver.job import cut_callback_url, parse_job_id, strip_callback_url
 from archiver.moment import read_moment
 
 __all__ = [
     "Message",
     "is_our_own_event",
+    "read_order",
     "read_request",
     "read_sqs_record",
     "sanitise_body",
@@ -116,6 +119,17 @@ def read_request(body: str) -> tuple[str, bool]:
     raise Rejection("malformed_message", _describe_missing_id(detail))
 
 
+def read_order(body: str) -> Intent | None:
+    """Return the order that a callback said a job is of; None for none, and for what is no id."""
+    if "order_id" not in body:  # as most bodies
+        return None
+    try:
+        value = _parsed(body)
+    except Rejection:
+        return None
+    return read_order_id(value.get("order_id")) if isinstance(value, dict) else None
+
+
 def is_our_own_event(body: str) -> bool:
     """Tell whether a body is an event that we emitted, or the detail of one.
 
@@ -159,7 +173,12 @@ def sendable_body(body: str) -> str:
         job_id, recheck = read_request(body)
     except Rejection:
         return encoded[:_MAX_BODY_BYTES].decode(errors="ignore") + " [cut]"
-    return json.dumps({"job_id": job_id, "recheck": True} if recheck else {"job_id": job_id})
+    told = read_order(body)
+    return json.dumps(
+        {"job_id": job_id}
+        | ({"recheck": True} if recheck else {})
+        | ({} if told is None else {"order_id": told.id})
+    )
 
 
 def _escaped(body: str) -> str:

@@ -1,8 +1,9 @@
 """A callback of the vendor's: from an HTTP request to one message for each job that it names.
 
 A callback is a hint. No status in it is used, no address in it is requested, and nothing of it is
-kept but the job ids: not its body, which may hold the `callback_url` and so our token. A request
-with an unknown token learns nothing, whatever else is wrong with it.
+kept but the job ids and, of the query, the id of an order of ours (intent.order_id_in): not its
+body, which may hold the `callback_url` and so our token. A request with an unknown token learns
+nothing, whatever else is wrong with it.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 from archiver.callbacks.function_url import Answer, BodyTooLargeError, BodyUnreadableError, Request
 from archiver.callbacks.job_ids import LOOKED_FOR, MOST_JOBS, find_job_ids
 from archiver.errors import Failure
+from archiver.intent import order_id_in
 from archiver.log import Log
 
 __all__ = ["CallbackReception"]
@@ -82,19 +84,21 @@ class CallbackReception:
         job_ids = find_job_ids(request.query, body)
         if not job_ids:
             return self._refuse("no_job_id", _NO_JOB, body_bytes=len(body))
-        return self._queue(job_ids)
+        return self._queue(job_ids, order_id_in(f"?{request.query}"))
 
-    def _queue(self, job_ids: list[str]) -> Answer:
+    def _queue(self, job_ids: list[str], order_id: str | None) -> Answer:
         queued, left = job_ids[:MOST_JOBS], len(job_ids[MOST_JOBS:])
-        self._send(queued)
+        # One request orders one job: of several, which it is of cannot be told.
+        self._send(queued, order_id if len(job_ids) == 1 else None)
         self.counts.count("CallbackAccepted")
         tell = self.log.warning if left else self.log.info  # the sweep finds those that are left
         tell("callback_accepted", job_ids=queued, jobs_left=left)
         return Answer(_ACCEPTED, {"queued": len(queued)})
 
-    def _send(self, job_ids: list[str]) -> None:
+    def _send(self, job_ids: list[str], order_id: str | None) -> None:
         """Send a message for each job; raises Failure, after all were tried, if any is left."""
-        bodies = [json.dumps({"job_id": job_id}) for job_id in job_ids]
+        more = {} if order_id is None else {"order_id": order_id}
+        bodies = [json.dumps({"job_id": job_id} | more) for job_id in job_ids]
         taken: list[bool] = []
         for start in range(0, len(bodies), _BATCH_MESSAGES):
             taken += self.send_batch(bodies[start : start + _BATCH_MESSAGES])
