@@ -46,11 +46,31 @@ def teach_moto(
     setattr(EventBus, "physical_resource_id", property(_bus_name))  # noqa: B010 - moto does not declare it
     # moto reads an archive's pattern and days as if the API's text and number had come
     setattr(Archive, "create_from_cloudformation_json", classmethod(_create_archive))  # noqa: B010 - as above
+    setattr(parsing, "parse_and_update_resource", _update_or_keep)  # noqa: B010 - as above
     _forget_known_types()
     known = set(parsing.get_model_map())
     for resource_type in sorted(set(resource_types) - known):
         _register_recorded(resource_type)
     _forget_known_types()
+
+
+_update = parsing.parse_and_update_resource
+
+
+def _update_or_keep(
+    logical_id: str,
+    resource_json: dict[str, Any],
+    resources_map: parsing.ResourceMap,
+    account_id: str,
+    region_name: str,
+) -> object:
+    """Update a resource; one of a type that moto cannot update stays as it is.
+
+    moto forgets it, so that whatever refers to it fails: a log group, or a table, of which only
+    Metadata changes, which CloudFormation changes nothing for.
+    """
+    updated: Any = _update(logical_id, resource_json, resources_map, account_id, region_name)
+    return resources_map[logical_id] if updated is None else updated
 
 
 def _bus_name(bus: EventBus) -> str:
