@@ -52,19 +52,20 @@ KEEP_BYTECODE := env -u PYTHONDONTWRITEBYTECODE
 # Tables of the vendor's and S3's odd answers, each row a run of the handler; the manual's commands, by
 # AWS's own command line; simulated worlds: what makes `make test` more than five minutes long
 # (docs/decisions/2026-11-26-what-make-test-runs.md, 2026-11-26-what-earns-its-keep.md).
-WIDE := tests/alarms tests/faults tests/fuzz tests/end_to_end/test_operations.py \
-  $(addprefix tests/functional/test_,answers.py copies_spoilt.py links.py vendor_answers.py \
-  wrong_bytes.py)
+WIDE := tests/alarms tests/faults tests/fuzz tests/lake tests/integration/test_local_cloud_life.py \
+  $(addprefix tests/end_to_end/test_,kills.py least_privilege.py operations.py reconcile.py up.py) \
+  $(addprefix tests/functional/test_,answers.py copies_spoilt.py finding.py links.py outages.py \
+  resuming.py vendor_answers.py wrong_bytes.py)
 PYTEST := $(KEEP_BYTECODE) $(BIN)/python -m pytest -p tests.taint.plugin -n 4 --dist loadscope
 
 # What linters and `make check` judge is judged there alone.
 .PHONY: test
-test: build-local $(BIN)/archiver ## unit, template, functional, integration, end to end: all but test-wide and test-s3
+test: build-local $(BIN)/archiver ## unit, template, functional, integration, end to end: all but test-wide, test-page and test-s3
 	@$(BIN)/python -m tests.locked_venv .cache/cli/venv .ci/cli-requirements.txt
 	@$(PYTEST) --ignore tests/architecture $(addprefix --ignore ,$(WIDE)) $(ARGS)
 
 .PHONY: test-wide
-test-wide: build-local $(BIN)/archiver ## the rest: each odd answer, link and wrong byte; alarms; a smoke of faults and fuzz
+test-wide: build-local $(BIN)/archiver ## the rest: what takes long, each odd answer, link and wrong byte; alarms; a smoke of faults and fuzz
 	@$(BIN)/python -m tests.locked_venv .cache/cli/venv .ci/cli-requirements.txt
 	@$(PYTEST) $(WIDE) $(ARGS)
 

@@ -27,6 +27,7 @@ from archiver.orders.demand import missing
 from archiver.orders.windows import label_of, number_of, read_label, window_dates
 from cli.failure import NO, USAGE, Failure
 from cli.order_book import open_book, orders_anything
+from cli.report.coverage import STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 __all__ = ["STATES", "calendar", "coverage_of", "describe", "gather"]
 __all__ += ["read_coverage", "show_coverage"]
 
-STATES = ("archived", "on_its_way", "failed", "missing", "not_due")
 _WORST_FIRST = ("failed", "missing", "on_its_way", "archived")
 _SIGNS = {"archived": "=", "on_its_way": ">", "failed": "x", "missing": "!", "not_due": "."}
 _STYLES = {"archived": "green", "on_its_way": "cyan", "failed": "bold red", "missing": "bold red"}

@@ -46,6 +46,7 @@ def teach_moto(
     setattr(EventBus, "physical_resource_id", property(_bus_name))  # noqa: B010 - moto does not declare it
     # moto reads an archive's pattern and days as if the API's text and number had come
     setattr(Archive, "create_from_cloudformation_json", classmethod(_create_archive))  # noqa: B010 - as above
+    setattr(parsing, "clean_json", _clean)  # noqa: B010 - as above
     setattr(parsing, "parse_and_update_resource", _update_or_keep)  # noqa: B010 - as above
     _forget_known_types()
     known = set(parsing.get_model_map())
@@ -54,7 +55,17 @@ def teach_moto(
     _forget_known_types()
 
 
+_clean_with_none = parsing.clean_json
 _update = parsing.parse_and_update_resource
+
+
+def _clean(resource_json: Any, resources_map: parsing.ResourceMap) -> Any:  # noqa: ANN401 - JSON
+    """Resolve references; AWS::NoValue in a list is no entry, and no null.
+
+    User Guide, "Pseudo parameters reference": it removes what it stands for.
+    """
+    cleaned = _clean_with_none(resource_json, resources_map)
+    return [each for each in cleaned if each is not None] if isinstance(cleaned, list) else cleaned
 
 
 def _update_or_keep(
