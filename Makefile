@@ -76,9 +76,9 @@ taint: build-local ## no secret in log, trace, metric, event, table, queue, meta
 	@$(PYTEST) tests/taint tests/unit tests/functional tests/integration tests/end_to_end $(ARGS)
 
 .PHONY: faults
-faults: $(READY) ## seeded fault schedules, and the breakages they must catch: N=10000 SEED=1 (N=1: its trace)
+faults: $(READY) ## seeded fault schedules, and the breakages they must catch: N=10000 ORDERS=1000 SEED=1 (N=1: its trace)
 	@$(BIN)/python -m tests.faults --schedules $(or $(N),10000) $(if $(SEED),--seed $(SEED))
-	@$(BIN)/python -m tests.faults.orders_runner --schedules $(or $(N),10000) $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.faults.orders_runner --schedules $(or $(ORDERS),1000) $(if $(SEED),--seed $(SEED))
 
 .PHONY: explore
 explore: $(READY) ## every schedule of small scenarios, and the breakages they must catch (PREEMPTIONS=2 FAULTS=1 SECONDS=60, of CPU, a scenario)

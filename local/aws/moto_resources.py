@@ -78,10 +78,14 @@ def _update_or_keep(
     """Update a resource; one of a type that moto cannot update stays as it is.
 
     moto forgets it, so that whatever refers to it fails: a log group, or a table, of which only
-    Metadata changes, which CloudFormation changes nothing for.
+    Metadata changes, which CloudFormation changes nothing for. One whose condition does not hold
+    is not there, and moto would update it all the same.
     """
+    there: Any = resources_map[logical_id]  # makes it, where its condition holds only now
+    if there is None:
+        return None
     updated: Any = _update(logical_id, resource_json, resources_map, account_id, region_name)
-    return resources_map[logical_id] if updated is None else updated
+    return there if updated is None else updated
 
 
 def _bus_name(bus: EventBus) -> str:
