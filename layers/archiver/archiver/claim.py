@@ -70,8 +70,17 @@ class KnownJob:
     vendor_closed_until: float = 0.0
     trouble: Trouble = field(default_factory=Trouble)
     failing_since: datetime | None = None
+    asked_by: str | None = None  # the message that the item speaks of
 
     @property
     def upload_id(self) -> str | None:
         """Return the id of the upload that an earlier attempt left, if it left one."""
         return None if self.checkpoint is None else self.checkpoint.upload_id
+
+    def failing_since_of(self, asked_by: str) -> datetime | None:
+        """Return when a message began to fail; of another's failures it may not be judged.
+
+        The item keeps one message's story (states.py, "its own"): what it says of failures does not
+        end when a second message of the job gets on.
+        """
+        return self.failing_since if self.asked_by in {None, asked_by} else None

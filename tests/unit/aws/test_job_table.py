@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
 from archiver.aws.job_table import JobTable
 from archiver.aws.moves import job_item_key
+from archiver.claim import KnownJob
 from archiver.errors import Failure
 
 JOB_ID = "123e4567-e89b-12d3-a456-426614174000"
@@ -31,3 +33,11 @@ def test_what_the_table_left_unread_is_not_taken_for_absent(left_out: Any) -> No
     table = JobTable(cast("Any", BusyTable(left_out)), "jobs")
     with pytest.raises(Failure, match="busy"):
         table.read(JOB_ID)
+
+
+@pytest.mark.parametrize(("asked_by", "judged"), [("mine", 1), (None, 1), ("another", 0)])
+def test_a_message_is_not_judged_by_anothers_failures(asked_by: str | None, judged: int) -> None:
+    """What the item says of a failing message does not end when a second one of the job gets on."""
+    since = datetime(2026, 11, 26, tzinfo=UTC)
+    known = KnownJob(failing_since=since, asked_by=asked_by)
+    assert known.failing_since_of("mine") == (since if judged else None)

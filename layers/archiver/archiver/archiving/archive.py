@@ -197,7 +197,7 @@ class ExportArchiver:
                 return Archived(known.receipt, now=False)
             # Before anything else can fail: from now on nobody is told that it is archived.
             self.jobs.miss(known.receipt, self.now())
-        self.outages.enter(known.trouble, known.failing_since)
+        self.outages.enter(known.trouble, known.failing_since_of(request.asked_by))
         self.vendor.keep_away_until(known.vendor_closed_until)
         return self._archive_now(request, known)
 

@@ -179,6 +179,7 @@ def _known(item: dict[str, Any], fleet: dict[str, Any]) -> KnownJob:
         vendor_closed_until=float(fleet.get("until", 0)),
         trouble=_trouble(fleet),
         failing_since=datetime.fromisoformat(since) if since else None,
+        asked_by=item.get("asked_by"),
     )
 
 
