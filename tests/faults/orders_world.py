@@ -122,7 +122,7 @@ class Quiet:
     def info(self, msg: object, **fields: Any) -> None:  # noqa: ANN401 - the logger's own
         """Forget it."""
 
-    warning = info
+    warning = error = exception = info
 
 
 class _Wire:

@@ -236,6 +236,43 @@ def test_a_quota_that_is_used_up_stops_orders_for_a_while(orders: Orders, form: 
     assert orders.run()["ordered"] == 1
 
 
+def test_a_vendor_that_says_later_all_the_time_is_left_alone(orders: Orders) -> None:
+    """Even where it names no time to wait: the next run asks again."""
+    orders.apply()
+    orders.company.vendor.limit_rate_next("jobs", retry_after_seconds=0, times=20)
+    answer = orders.run()
+    assert (answer["reason"], answer["ordered"]) == ("rate_limited", 0)
+    asked = [entry for entry in orders.company.vendor.journal if entry.route == "jobs"]
+    assert len(asked) == 6
+
+
+def test_a_callback_s_token_is_read_once_a_run(orders: Orders) -> None:
+    """However many jobs it orders; both of the secret's versions are looked for."""
+    orders.apply()
+    orders.run()
+    orders.archive(orders.jobs[0]["job_id"])
+    before = len(orders.company.calls("GetSecretValue"))
+    assert orders.run()["ordered"] > 1
+    assert len(orders.company.calls("GetSecretValue")) - before == 2
+
+
+@pytest.mark.parametrize("token", ["short", f"with blanks {'x' * 40}"])
+def test_no_job_is_ordered_with_a_token_that_no_callback_is_known_by(
+    orders: Orders, token: str
+) -> None:
+    """The same tokens are good as for callbacks; what is wrong is said without it."""
+    secret = orders.company.people.client("secretsmanager").create_secret(
+        Name=f"{orders.company.name}-bad", SecretString=token
+    )
+    orders.company.set_environment(CALLBACK_TOKEN_SECRET_ARN=secret["ARN"])
+    order_exports._orderer.cache_clear()
+    orders.apply()
+    answer = orders.run()
+    assert (answer["reason"], orders.posts()) == ("aws_error", 0)
+    assert "archiver rotate-callback-token" in answer["detail"]
+    assert token not in orders.company.log.getvalue()
+
+
 def test_a_pause_holds_until_it_is_ended(orders: Orders) -> None:
     """Nothing is ordered; what is there is told all the same."""
     orders.apply()

@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any
 
 from archiver.apartmentiq.protocol import decipher_jobs_and_pagination
-from archiver.errors import Failure
+from archiver.errors import Deferral, Failure, Interruption
 from archiver.job import Job, parse_job_id
 from archiver.moment import read_vendor_moment
 from archiver.network.answer import Answer
@@ -29,6 +29,7 @@ __all__ = [
     "Position",
     "Walk",
     "decipher_listing",
+    "read_patiently",
     "whole",
 ]
 
@@ -37,6 +38,9 @@ MOST_PER_PAGE = 100  # the API's maximum
 # walks it comes to its end all the same.
 _MOST_STEPS_BACK = 50
 _MOST_REPEATS = 10  # of a page; orders push one page's jobs to the next, but not all the time
+_TRIES_A_PAGE = 3
+_FIRST_PAUSE_SECONDS = 1.0  # doubled with each try
+_WAITS_A_PAGE = 5  # a vendor that says "later" oftener than this is left alone until the next run
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,36 @@ def whole(page: JobsPage | None, position: Position) -> JobsPage | None:
         told = f"Page {position.page} of {page.total_pages} of the job list is empty."
         raise Failure("vendor_error", told)
     return page
+
+
+def read_patiently(
+    ask: Callable[[], JobsPage | None],
+    position: Position,
+    *,
+    check_time: Callable[[float, Interruption | None], None],
+    pause: Callable[[float], None],
+) -> JobsPage | None:
+    """Read one page: wait where the vendor asks for it, try again where it stumbles.
+
+    `check_time` raises where there is not the time to wait for so many seconds, and is given why.
+    Raises what `ask` raises, after so many tries or waits.
+    """
+    tries = waits = 0
+    while True:
+        check_time(0.0, None)
+        try:
+            return whole(ask(), position)
+        except Deferral as deferral:
+            waits += 1
+            if deferral.wait_seconds is None or waits > _WAITS_A_PAGE:
+                raise
+            check_time(deferral.wait_seconds, deferral)
+            pause(deferral.wait_seconds)
+        except Failure:
+            tries += 1
+            if tries >= _TRIES_A_PAGE:
+                raise
+            pause(_FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
 
 
 def decipher_listing(

@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from archiver.aws.batches import read_items
 from archiver.aws.moves import Refused, Table, plain
 from archiver.aws.translate import translated
 from archiver.errors import Deferral, Failure
@@ -33,9 +34,6 @@ __all__ = ["OrderItems"]
 
 _HEAD_KEY: dict[str, AttributeValueTypeDef] = {"id": {"S": "orders#head"}}
 _PART_BYTES = 350_000  # of a plan's, below the 400 KB that an item may have with its names
-_KEYS_PER_READ = 100  # DynamoDB's limit for BatchGetItem
-_READS = 6  # of one batch, as long as DynamoDB leaves keys over; 0.1 + 0.2 + … s between them
-_FIRST_PAUSE_SECONDS = 0.1
 
 
 class OrderItems:
@@ -77,8 +75,7 @@ class OrderItems:
         """Return the plan in force; raises Failure("aws_error") where it is not whole."""
         keys = [_plan_key(head.plan, head.plan_digest, part) for part in range(head.parts)]
         found = {
-            item["id"]["S"]: item
-            for item in self._read_all(keys, "Reading the plan", strongly=True)
+            item["id"]["S"]: item for item in self._read(keys, "Reading the plan", strongly=True)
         }
         try:
             body = b"".join(bytes(found[key["id"]["S"]]["body"]["B"]) for key in keys)
@@ -130,7 +127,7 @@ class OrderItems:
         """
         keys = [_ledger_key(chunk_id) for chunk_id in chunk_ids]
         found = {
-            item["id"]["S"]: item for item in self._read_all(keys, "Reading the windows of orders")
+            item["id"]["S"]: item for item in self._read(keys, "Reading the windows of orders")
         }
         return {
             chunk_id: _ledger(chunk_id, found.get(_ledger_key(chunk_id)["id"]["S"]))
@@ -166,42 +163,11 @@ class OrderItems:
 
     # --- inside ---
 
-    def _read_all(
-        self,
-        keys: Sequence[Mapping[str, Any]],
-        doing: str,
-        *,
-        strongly: bool = False,
+    def _read(
+        self, keys: Sequence[Any], doing: str, *, strongly: bool = False
     ) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
-        for start in range(0, len(keys), _KEYS_PER_READ):
-            found += self._read_batch(
-                keys[start : start + _KEYS_PER_READ], doing, strongly=strongly
-            )
-        return found
-
-    def _read_batch(
-        self,
-        keys: Sequence[Mapping[str, Any]],
-        doing: str,
-        *,
-        strongly: bool,
-    ) -> list[Mapping[str, Any]]:
-        """Read again what DynamoDB leaves over; raises Failure("aws_error") if it never ends."""
-        found: list[Mapping[str, Any]] = []
-        left: Any = keys
-        for attempt in range(_READS):
-            if attempt:
-                self._pause(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
-            request: Any = {"Keys": left, "ConsistentRead": strongly}
-            with translated(doing):
-                answer = self._table.client.batch_get_item(RequestItems={self._table.name: request})
-            found += answer.get("Responses", {}).get(self._table.name, [])
-            unread: Any = answer.get("UnprocessedKeys", {}).get(self._table.name, {})
-            left = unread.get("Keys", [])
-            if not left:
-                return found
-        raise Failure("aws_error", f"{doing}: the table is busy.")
+        client, name = self._table.client, self._table.name
+        return read_items(client, name, keys, doing, pause=self._pause, ConsistentRead=strongly)
 
 
 def _plan_key(version: int, digest: str, part: int) -> dict[str, Any]:

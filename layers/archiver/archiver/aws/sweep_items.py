@@ -1,6 +1,6 @@
 """What a sweep reads and writes in the table: job items in batches, its own position, the throttle.
 
-Of a job's item it makes one move (states.py, queue). No other module reads many items at once.
+Of a job's item it makes one move (states.py, queue).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from archiver.apartmentiq.listing import MOST_PER_PAGE, Position
+from archiver.aws.batches import read_items
 from archiver.aws.job_table import THROTTLE_KEY
 from archiver.aws.moves import Table, job_item_key
 from archiver.aws.translate import code_of, translated
-from archiver.errors import Failure
 from archiver.moment import read_moment
 from archiver.receipt import iso_utc
 from archiver.states import ENDS, queue
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["SweepItems"]
 
 _PLACE_KEY: dict[str, AttributeValueTypeDef] = {"id": {"S": "sweep#scheduled"}}
-_KEYS_PER_READ = 100  # DynamoDB's limit for BatchGetItem
-_READS = 6  # of one page, as long as DynamoDB leaves keys over; 0.1 + 0.2 + … s between them
-_FIRST_PAUSE_SECONDS = 0.1
 
 
 class SweepItems:
@@ -59,38 +56,19 @@ class SweepItems:
         Eventually consistent, at half the price: a state that is a second old costs at worst a
         second message.
         """
-        found: list[Mapping[str, Any]] = []
-        for start in range(0, len(job_ids), _KEYS_PER_READ):
-            keys = [job_item_key(job_id) for job_id in job_ids[start : start + _KEYS_PER_READ]]
-            found += self._read_all(keys)
-        return {_text(item, "id").removeprefix("job#"): _record(item) for item in found}
-
-    def _read_all(self, keys: Any) -> list[Mapping[str, Any]]:  # noqa: ANN401 - DynamoDB's own nested type
-        """Read again what DynamoDB leaves over; raises Failure("aws_error") if it never ends."""
-        found: list[Mapping[str, Any]] = []
-        for attempt in range(_READS):
-            if attempt:
-                self._pause(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
-            items, keys = self._read_batch(keys)
-            found += items
-            if not keys:
-                return found
-        raise Failure("aws_error", "Reading the items of jobs: the table is busy.")
-
-    def _read_batch(self, keys: Any) -> tuple[Sequence[Mapping[str, Any]], Any]:  # noqa: ANN401 - DynamoDB's own nested type
-        """Return the items of one request, and the keys that DynamoDB left over."""
-        request: Any = {
-            "Keys": keys,
-            "ProjectionExpression": (
+        found = read_items(
+            self._client,
+            self._table_name,
+            [job_item_key(job_id) for job_id in job_ids],
+            "Reading the items of jobs",
+            pause=self._pause,
+            ProjectionExpression=(
                 "id, #state, updated_at, first_seen_at, known_since, #key, upload_id, "
                 "reason, taken_up"
             ),
-            "ExpressionAttributeNames": {"#state": "state", "#key": "key"},
-        }
-        with translated("Reading the items of jobs"):
-            answer = self._client.batch_get_item(RequestItems={self._table_name: request})
-        left: Any = answer.get("UnprocessedKeys", {}).get(self._table_name, {})
-        return answer.get("Responses", {}).get(self._table_name, []), left.get("Keys", [])
+            ExpressionAttributeNames={"#state": "state", "#key": "key"},
+        )
+        return {_text(item, "id").removeprefix("job#"): _record(item) for item in found}
 
     def mark_queued(self, job_id: str, known: JobRecord | None, at: datetime) -> None:
         """Store that a job was queued, unless its item has changed since it was read.

@@ -17,17 +17,22 @@ from datetime import datetime
 from archiver.age import is_within
 from archiver.errors import Failure
 
-__all__ = ["CallbackTokens"]
+__all__ = ["NONE_THERE", "CallbackTokens", "good_tokens"]
 
 _FRESH_SECONDS = 300.0  # how long a token that was rotated away, or revoked, may still be good
 _PAUSE_SECONDS = 30.0  # the least between two reads: how long a new token may still be unknown
 # Shorter ones could be guessed; others would have to be escaped in a URL. The stack's has 48.
 _GOOD_TOKEN = re.compile(r"[A-Za-z0-9_-]{32,256}")
 
-_NONE_THERE = (
+NONE_THERE = (
     "The callback token's secret holds no token of 32 or more letters and digits; "
     "`archiver rotate-callback-token` makes one."
 )
+
+
+def good_tokens(tokens: Collection[str]) -> list[str]:
+    """Return those by which a callback may be known."""
+    return [token for token in tokens if _GOOD_TOKEN.fullmatch(token)]
 
 
 class CallbackTokens:
@@ -65,13 +70,13 @@ class CallbackTokens:
         """Read the tokens; a failure counts as a read, so that it is not asked for at each call."""
         self._tried_at = now
         try:
-            tokens = [token for token in self._read() if _GOOD_TOKEN.fullmatch(token)]
+            tokens = good_tokens(self._read())
         except Failure as failure:
             self._failed_because = failure.detail
             raise
         self._digests = tuple(_digest(token) for token in tokens)
         self._read_at = now
-        self._failed_because = None if tokens else _NONE_THERE
+        self._failed_because = None if tokens else NONE_THERE
 
 
 def _digest(token: str) -> bytes:

@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any, Protocol
 
 from archiver.apartmentiq.job_order import Outcome, job_body
-from archiver.apartmentiq.listing import JobsPage, ListedJob, Position, Walk, whole
+from archiver.apartmentiq.listing import JobsPage, ListedJob, Position, Walk, read_patiently
 from archiver.errors import Deferral, Failure, Interruption
 from archiver.intent import with_order_id
+from archiver.log import Log
 from archiver.orders import head as heads
 from archiver.orders.adoption import TOLERANCE, Kind, Reading, Sightings, Told, adopt, intent_of
 from archiver.orders.demand import cycle_of, missing, wanted
@@ -48,8 +50,6 @@ _BEFORE_MIDNIGHT = timedelta(minutes=1)
 # message waits for one (MaxWaitHours).
 _OPEN_LOOK_BACK = timedelta(hours=72)
 _CLOSED_FOR = timedelta(hours=1)  # one request an hour asks whether there is quota again
-_TRIES_A_PAGE = 3
-_FIRST_PAUSE_SECONDS = 1.0  # doubled with each try
 _MESSAGES_PER_REQUEST = 10  # SQS's limit for SendMessageBatch
 _LATE_SECONDS = 86_400.0  # a job takes minutes to hours; what fails once is tried again within them
 _MOST_WAITS = 5  # a vendor that says "later" oftener than this is left alone until the next run
@@ -130,13 +130,6 @@ class Gauges(Protocol):
 
     def quota(self, *, is_used_up: bool) -> None:
         """Tell whether the vendor takes orders."""
-
-
-class Log(Protocol):
-    """A structured logger."""
-
-    def info(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401 - the logger's own
-    def warning(self, msg: object, **fields: Any) -> None: ...  # noqa: ANN401
 
 
 @dataclass
@@ -370,23 +363,11 @@ class OrderExports:
             run.told += told
 
     def _read_page(self, position: Position) -> JobsPage | None:
-        """Read one page: waiting where the vendor asks for it, trying again where it stumbles."""
-        tries = 0
-        while True:
-            self._check_time(0.0)
-            try:
-                self.vendor.keep_away_until(self.jobs.vendor_closed_until())
-                return whole(self.vendor.jobs_page(position, SeenJob.from_vendor), position)
-            except Deferral as deferral:
-                if deferral.wait_seconds is None:
-                    raise
-                self._check_time(deferral.wait_seconds, deferral)
-                self.pause(deferral.wait_seconds)
-            except Failure:
-                tries += 1
-                if tries >= _TRIES_A_PAGE:
-                    raise
-                self.pause(_FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
+        def ask() -> JobsPage | None:
+            self.vendor.keep_away_until(self.jobs.vendor_closed_until())
+            return self.vendor.jobs_page(position, SeenJob.from_vendor)
+
+        return read_patiently(ask, position, check_time=self._check_time, pause=self.pause)
 
     def _check_time(self, wait_seconds: float, why: Interruption | None = None) -> None:
         if self.remaining_seconds() - wait_seconds < RESERVE_SECONDS:
@@ -428,6 +409,7 @@ class OrderExports:
 
     def _order(self, run: _Run) -> None:
         """Order one after the other, as long as there is room."""
+        callback_url = cache(self.callback_url)  # read once, and only if something is ordered
         while self._may_order(run):
             room = run.plan.limits.open_jobs - run.open_count()
             candidate = next(
@@ -436,12 +418,11 @@ class OrderExports:
             if candidate is None:
                 return
             self._check_time(0.0)
-            self._post(run, candidate)
+            self._post(run, candidate, callback_url())
 
-    def _post(self, run: _Run, candidate: _Candidate) -> None:
+    def _post(self, run: _Run, candidate: _Candidate, callback_url: str | None) -> None:
         """Order one window: turn, intent, request, and what came of it."""
         order, chunk, window = candidate.order, candidate.chunk, candidate.window
-        callback_url = self.callback_url()
         self._take_turn(run)
         ledger = self._intended(run, candidate)
         self._save(run, ledger)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-from archiver.apartmentiq.listing import JobsPage, ListedJob, Position, Walk, whole
+from archiver.apartmentiq.listing import JobsPage, ListedJob, Position, Walk, read_patiently
 from archiver.errors import Deferral, Failure, Interruption, Rejection
 from archiver.log import Log
 from archiver.receipt import iso_utc
@@ -34,10 +34,7 @@ PLACE_LIVES = timedelta(days=7)
 # queue. With less time left no page is begun, so that the place is kept before Lambda ends us.
 RESERVE_SECONDS = 45.0
 _MESSAGES_PER_REQUEST = 10  # SQS's limit for SendMessageBatch
-_TRIES_A_PAGE = 3
-_FIRST_PAUSE_SECONDS = 1.0  # doubled with each try
 _NEEDS_MORE_TIME = frozenset({"out_of_time", "rate_limited"})
-_WAITS_A_PAGE = 5  # a vendor that says "later" oftener than this is left alone until the next sweep
 # An end that the list itself disproves is none; and if that ends so again, three times: a vendor
 # whose list and whose answers contradict each other must not make a letter an hour.
 _MOST_TAKEN_UP = 3
@@ -192,24 +189,11 @@ class Reconciler:
             self._settle(page, sweep)
 
     def _read(self, position: Position) -> JobsPage | None:
-        """Read one page: waiting where the vendor asks for it, trying again where it stumbles."""
-        tries = waits = 0
-        while True:
-            self._check_time(0.0)
-            try:
-                self.vendor.keep_away_until(self.items.vendor_closed_until())
-                return whole(self.vendor.jobs_page(position), position)
-            except Deferral as deferral:
-                waits += 1
-                if deferral.wait_seconds is None or waits > _WAITS_A_PAGE:
-                    raise
-                self._check_time(deferral.wait_seconds, deferral)
-                self.pause(deferral.wait_seconds)
-            except Failure:
-                tries += 1
-                if tries >= _TRIES_A_PAGE:
-                    raise
-                self.pause(_FIRST_PAUSE_SECONDS * 2 ** (tries - 1))
+        def ask() -> JobsPage | None:
+            self.vendor.keep_away_until(self.items.vendor_closed_until())
+            return self.vendor.jobs_page(position)
+
+        return read_patiently(ask, position, check_time=self._check_time, pause=self.pause)
 
     def _check_time(self, wait_seconds: float, why: Interruption | None = None) -> None:
         if self.remaining_seconds() - wait_seconds < RESERVE_SECONDS:

@@ -22,11 +22,13 @@ from archiver.aws.job_table import JobTable
 from archiver.aws.order_items import OrderItems
 from archiver.aws.queue import Queue
 from archiver.aws.sweep_items import SweepItems
+from archiver.callbacks.token import NONE_THERE, good_tokens
 from archiver.errors import Failure
+from archiver.log import Log
 from archiver.network.outside import Outside
 from archiver.orders.adoption import Told
 from archiver.orders.desk import OrderDesk, is_asked
-from archiver.orders.ordering import Gauges, Log, OrderExports
+from archiver.orders.ordering import Gauges, OrderExports
 from archiver.telemetry import Steps
 from archiver.wiring.settings import OrderSettings
 from archiver.wiring.world import real_outside
@@ -34,6 +36,7 @@ from archiver.wiring.world import real_outside
 if TYPE_CHECKING:
     from aws_lambda_powertools.utilities.typing import LambdaContext
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 __all__ = ["Orderer"]
 
@@ -60,7 +63,7 @@ class Orderer:
         self._log = log
         self._gauges = gauges
         self._steps = steps
-        self._world = outside or real_outside(
+        self._outside = outside or real_outside(
             settings.extra_ca_bundle, most_list_bytes=_MOST_LIST_BYTES, connections_per_host=1
         )
         self._remaining_seconds: Callable[[], float] = lambda: _LONGEST_SECONDS
@@ -68,9 +71,9 @@ class Orderer:
     def answer(self, event: object, context: LambdaContext) -> dict[str, Any]:
         """Do what a person asks for, or else order what is missing, as far as this run comes."""
         self._remaining_seconds = lambda: context.get_remaining_time_in_millis() / 1000
-        self._world.deadline.begin(self._remaining_seconds)
+        self._outside.deadline.begin(self._remaining_seconds)
         if isinstance(event, dict) and is_asked(event):
-            return OrderDesk(self._items, self._world.now, _token).answer(event)
+            return OrderDesk(self._items, self._outside.now, _token).answer(event)
         return self._orders.run()
 
     def _time_left(self) -> float:
@@ -78,19 +81,24 @@ class Orderer:
 
     @cached_property
     def _dynamodb(self) -> DynamoDBClient:
-        client: DynamoDBClient = self._world.client("dynamodb", _CONFIG)
+        client: DynamoDBClient = self._outside.client("dynamodb", _CONFIG)
+        return client
+
+    @cached_property
+    def _secrets(self) -> SecretsManagerClient:
+        client: SecretsManagerClient = self._outside.client("secretsmanager", _CONFIG)
         return client
 
     @cached_property
     def _items(self) -> OrderItems:
-        return OrderItems(self._dynamodb, self._settings.table_name, self._world.pause)
+        return OrderItems(self._dynamodb, self._settings.table_name, self._outside.pause)
 
     @cached_property
     def _orders(self) -> OrderExports:
-        settings, world = self._settings, self._world
+        settings, outside = self._settings, self._outside
         dynamodb = self._dynamodb
         table = settings.table_name
-        events = EventBus(world.client("events", _CONFIG), settings.event_bus_name)
+        events = EventBus(outside.client("events", _CONFIG), settings.event_bus_name)
 
         def emit(told: Told) -> None:
             events.emit("Order Needs Attention", told.event_detail())
@@ -98,14 +106,14 @@ class Orderer:
         return OrderExports(
             vendor=self._vendor(JobTable(dynamodb, table).close_vendor),
             items=self._items,
-            jobs=SweepItems(dynamodb, table, world.pause),
-            queue=Queue(world.client("sqs", _CONFIG), settings.queue_url),
+            jobs=SweepItems(dynamodb, table, outside.pause),
+            queue=Queue(outside.client("sqs", _CONFIG), settings.queue_url),
             callback_url=self._callback_url,
             emit=emit,
             gauges=self._gauges,
             log=self._log,
-            now=world.now,
-            pause=world.pause,
+            now=outside.now,
+            pause=outside.pause,
             remaining_seconds=self._time_left,
             token=_token,
             # Lambda's limit, and not this function's: the run that wrote an intent may have been of
@@ -121,18 +129,18 @@ class Orderer:
         settings = self._settings
         if settings.callback_base_url is None or settings.callback_token_secret_arn is None:
             return None
-        client = self._world.client("secretsmanager", _CONFIG)
-        tokens = CallbackSecret(client, settings.callback_token_secret_arn).read()
-        if not tokens:
-            raise Failure("aws_error", "The callback token's secret holds no token.")
-        return f"{settings.callback_base_url}/{tokens[0]}"
+        tokens = CallbackSecret(self._secrets, settings.callback_token_secret_arn).read()
+        good = good_tokens(tokens)
+        if not good:
+            raise Failure("aws_error", NONE_THERE)
+        return f"{settings.callback_base_url}/{good[0]}"
 
     def _vendor(self, close_vendor: Callable[[float], None]) -> ApartmentIq:
-        settings, world = self._settings, self._world
+        settings, outside = self._settings, self._outside
         return ApartmentIq(
-            ThrottledHttp(world.http, close_vendor, world.now),
+            ThrottledHttp(outside.http, close_vendor, outside.now),
             SecretCredentials(
-                world.client("secretsmanager", _CONFIG),
+                self._secrets,
                 settings.credentials_secret_arn,
                 self._steps,
             ),
@@ -140,7 +148,7 @@ class Orderer:
             token_url=settings.token_url,
             trusted_hosts=TrustedHosts(),  # nobody here asks for a link
             steps=self._steps,
-            pause=world.pause,
+            pause=outside.pause,
         )
 
 
