@@ -1,4 +1,4 @@
-"""A few schedules of orders from fixed seeds; `make faults` runs ten thousand from any."""
+"""A few schedules of orders from fixed seeds; `make faults` runs a thousand from any."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ CAUGHT_BY = {
 }
 
 
-@pytest.mark.parametrize("seed", range(22))
+# In the last two a try's number was forgotten: where a later try was refused for good, and where a
+# job that somebody ordered by hand failed.
+@pytest.mark.parametrize("seed", [*range(22), 2493, 2507])
 def test_every_schedule_keeps_the_promises_of_orders(seed: int) -> None:
     """No window is ordered twice, none is missing at the end, and no limit is exceeded."""
     run_schedule(seed)

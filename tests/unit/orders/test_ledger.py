@@ -87,7 +87,7 @@ def test_a_job_in_doubt_is_remembered_after_its_end() -> None:
     assert closed.intend(101, entry(101)).bind(101, "job 3").close(101, 0, week_on).doubted == ()
 
 
-_MOVES = ("intend", "refused", "again", "bind", "ended", "fail", "drop", "close", "resume")
+_MOVES = ("intend", "refused", "again", "bind", "ended", "fail", "drop", "close", "resume", "stop")
 
 
 @given(st.lists(st.tuples(st.sampled_from(_MOVES), st.sampled_from(WINDOWS)), max_size=40))
@@ -107,6 +107,31 @@ def test_a_window_stands_in_one_place_and_what_is_archived_stays(
         assert Ledger.from_fields("c", 0, stored) == ledger
 
 
+@given(st.lists(st.sampled_from([move for move in _MOVES if move != "close"]), max_size=60))
+def test_no_try_has_the_number_of_one_that_may_have_a_job(moves: list[str]) -> None:
+    """Its id would be that of a job which failed, and be taken for it; until it is archived."""
+    ledger, made = Ledger("c"), 0
+    for move in moves:
+        before = ledger.open.get(100)
+        if before is not None and (before.job_id or before.next_at or before.posts > 1):
+            made = max(made, before.attempt)
+        ledger = _moved(ledger, move, 100, NOW)
+        if before is None and 100 in ledger.open:
+            assert ledger.open[100].attempt > made
+
+
+def test_what_is_stopped_or_by_hand_is_no_try_and_forgets_none() -> None:
+    """A third try that is refused for certain, and a job by hand that fails: the third is next."""
+    failed = Ledger("c").intend(100, entry(100, 2)).bind(100, "job 2")
+    failed = failed.fail(100, NOW, "out of memory", tries=5)
+    stopped = failed.drop(100).intend(100, entry(100, 3)).stop(100, "no such property")
+    by_hand = replace(entry(100, 3), by_hand=True, job_id="job 3")
+    assert [
+        ledger.tries_before(100)
+        for ledger in (stopped, stopped.resumed(), failed.drop(100).intend(100, by_hand).drop(100))
+    ] == [2, 2, 2]
+
+
 def _moved(ledger: Ledger, move: str, window: int, now: datetime) -> Ledger:
     if move == "resume":
         return ledger.resumed()
@@ -124,6 +149,7 @@ def _moved(ledger: Ledger, move: str, window: int, now: datetime) -> Ledger:
         "fail": lambda: ledger.fail(window, now, "no", tries=2),
         "drop": lambda: ledger.drop(window),
         "close": lambda: ledger.close(window, 1, now),
+        "stop": lambda: ledger.stop(window, "no"),
     }
     moved: Ledger = moves[move]()
     return moved

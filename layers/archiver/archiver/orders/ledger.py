@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from archiver.orders.spans import Spans
 
@@ -41,6 +41,7 @@ _MOST_GROWTH = 4  # times, then it is the longest
 _DOUBTED_FOR, _MOST_DOUBTED = timedelta(days=7), 50
 _MOST_BEFORE = 50
 
+_T = TypeVar("_T")
 EntryState = Literal["intended", "posted", "ordered", "pausing"]
 
 
@@ -71,6 +72,12 @@ class Entry:
         if self.next_at is not None:
             return "pausing"
         return "intended" if self.posted_at is None else "posted"
+
+    @property
+    def tries_made(self) -> int:
+        """Return how many tries may have a job of ours: one refused, or by hand, has none."""
+        is_made = not self.by_hand and (self.posts or self.next_at is not None)
+        return self.attempt if is_made else self.attempt - 1
 
     def to_fields(self) -> dict[str, Any]:
         """Return it as plain values; what says nothing is left out."""
@@ -113,6 +120,7 @@ class Ledger:
     fresh: Mapping[int, int] = field(default_factory=dict)  # archived as of that cycle
     failed: Mapping[int, int] = field(default_factory=dict)  # given up after that try
     used: Mapping[int, int] = field(default_factory=dict)  # tries before somebody said: again
+    tried: Mapping[int, int] = field(default_factory=dict)  # of what is missing again
     open: Mapping[int, Entry] = field(default_factory=dict)
     stopped: str = ""  # why no more of it is ordered: the vendor's sentence
     looked_back: int = 0  # from which window on the list was read for jobs that were there before
@@ -132,7 +140,7 @@ class Ledger:
 
     def tries_before(self, window: int) -> int:
         """Return how many tries a window has had, those before a person's word included."""
-        return max(self.used.get(window, 0), self.failed.get(window, 0))
+        return max(each.get(window, 0) for each in (self.used, self.failed, self.tried))
 
     # --- moves ---
 
@@ -187,7 +195,8 @@ class Ledger:
         if for_good or made >= tries:
             left = self._without(window)
             if window in self.fresh:  # an export is there; the next cycle asks for a newer one
-                return replace(left, fresh={**self.fresh, window: entry.cycle})
+                fresh = {**self.fresh, window: entry.cycle}
+                return replace(left, fresh=fresh, tried=_but(self.tried, window))
             return replace(left, failed={**self.failed, window: entry.attempt})
         pause = min(_FIRST_PAUSE * _GROWTH ** min(made - 1, _MOST_GROWTH), _LONGEST_PAUSE)
         failed = replace(entry, job_id=None, next_at=now + pause, said=said, has_ended=False)
@@ -196,15 +205,13 @@ class Ledger:
         )
 
     def drop(self, window: int) -> Ledger:
-        """Forget it: it is missing again."""
+        """Say that it is missing again; its tries are not forgotten, for their ids are used up."""
         return self._without(window)
 
     def close(self, window: int, restate: int, now: datetime) -> Ledger:
         """Say that its export is archived."""
         entry = self.open[window]
         left = self._without(window)
-        failed = {number: last for number, last in self.failed.items() if number != window}
-        used = {number: last for number, last in self.used.items() if number != window}
         cycle = max(entry.cycle, self.fresh.get(window, entry.cycle))
         doubted = tuple(each for each in self.doubted if each.until > now)
         if entry.job_id is not None and entry.posts > 1:
@@ -213,8 +220,9 @@ class Ledger:
         closed = replace(
             left,
             fresh={**self.fresh, window: cycle},
-            failed=failed,
-            used=used,
+            failed=_but(self.failed, window),
+            used=_but(self.used, window),
+            tried=_but(self.tried, window),
             doubted=doubted,
         )
         return closed.settled(restate)
@@ -229,13 +237,14 @@ class Ledger:
 
     def stop(self, window: int, why: str) -> Ledger:
         """Order no more of it, and forget the intent that was refused for good."""
-        entry = self.open[window]
-        left = self if entry.posts > 1 else self._without(window)
+        refused = self.refused(window, why)
+        left = self if refused.open[window].posts else refused.drop(window)
         return replace(left, stopped=why)
 
     def resumed(self) -> Ledger:
         """Begin again, on a person's word: what was stopped, and what was given up."""
-        used = {**self.used, **self.failed}
+        again = {window: last for window, last in self.tried.items() if window not in self.open}
+        used = {**self.used, **again, **self.failed}
         return replace(self, stopped="", failed={}, used=used)
 
     def _with(self, window: int, entry: Entry) -> Ledger:
@@ -243,8 +252,11 @@ class Ledger:
         return replace(self, open={**self.open, window: replace(entry, before=before)})
 
     def _without(self, window: int) -> Ledger:
-        left = {number: entry for number, entry in self.open.items() if number != window}
-        return replace(self, open=left)
+        entry, made = self.open.get(window), self.tried.get(window, 0)
+        if entry is not None:
+            made = max(made, entry.tries_made)
+        tried = {**self.tried, window: made} if made else self.tried
+        return replace(self, open=_but(self.open, window), tried=tried)
 
     # --- as it lies in the table ---
 
@@ -255,6 +267,7 @@ class Ledger:
             "fresh": _as_text(self.fresh),
             "failed": _as_text(self.failed),
             "used": _as_text(self.used),
+            "tried": _as_text(self.tried),
             "open": {str(window): entry.to_fields() for window, entry in self.open.items()},
             "stopped": self.stopped,
             "looked_back": self.looked_back,
@@ -273,6 +286,7 @@ class Ledger:
             fresh=_from_text(fields["fresh"]),
             failed=_from_text(fields["failed"]),
             used=_from_text(fields["used"]),
+            tried=_from_text(fields["tried"]),
             open={
                 int(window): Entry.from_fields(entry) for window, entry in fields["open"].items()
             },
@@ -283,6 +297,10 @@ class Ledger:
                 for order_id, job_id, until in fields["doubted"]
             ),
         )
+
+
+def _but(numbers: Mapping[int, _T], window: int) -> dict[int, _T]:
+    return {number: each for number, each in numbers.items() if number != window}
 
 
 def _as_text(numbers: Mapping[int, int]) -> str:
