@@ -141,9 +141,13 @@ def _moved(ledger: Ledger, move: str, window: int, now: datetime) -> Ledger:
         return ledger if taken else ledger.intend(window, entry(window, attempt))
     if window not in ledger.open:
         return ledger
+    was = ledger.open[window]
+    if was.job_id is not None and move in {"again", "refused", "stop"}:
+        return ledger  # what has its job is not asked for again
+    attempt = was.attempt if was.next_at is None else was.tries_made + 1
     moves: dict[str, Any] = {
         "refused": lambda: ledger.refused(window),
-        "again": lambda: ledger.post_again(window, entry(window)),
+        "again": lambda: ledger.post_again(window, entry(window, attempt)),
         "bind": lambda: ledger.bind(window, f"job of {window}"),
         "ended": lambda: ledger.mark_ended(window),
         "fail": lambda: ledger.fail(window, now, "no", tries=2),

@@ -76,7 +76,7 @@ class Entry:
     @property
     def tries_made(self) -> int:
         """Return how many tries may have a job of ours: one refused, or by hand, has none."""
-        is_made = not self.by_hand and (self.posts or self.next_at is not None)
+        is_made = not self.by_hand and (self.posts or self.job_id or self.next_at is not None)
         return self.attempt if is_made else self.attempt - 1
 
     def to_fields(self) -> dict[str, Any]:
@@ -153,7 +153,8 @@ class Ledger:
     def refused(self, window: int, said: str = "") -> Ledger:
         """Say that the request was refused for certain: there is no job, and no doubt."""
         entry = replace(self.open[window], said=said)
-        if entry.posts == 1:  # else an earlier request is in doubt, and this refusal ends none
+        # Else there is a job, or an earlier request is in doubt, and this refusal ends none.
+        if entry.posts == 1 and entry.job_id is None:
             entry = replace(entry, posted_at=None, posts=0)
         return self._with(window, entry)
 
