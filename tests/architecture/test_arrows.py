@@ -38,6 +38,7 @@ PURE = {
     "archiver.age",
     "archiver.network.answer",
     "archiver.callbacks.job_ids",
+    "archiver.catalogue",
     "archiver.callbacks.token",
     "archiver.claim",
     "archiver.errors",

@@ -69,6 +69,8 @@ class Job:
     status: str = UNKNOWN
     error_message: str = ""
     changed_at: str = UNKNOWN  # of a job that has succeeded: when it did
+    created_at: str = UNKNOWN
+    property_set: str | None = None  # the fingerprint of its property ids; None: not told in full
     intent: Intent | None = None  # of ours, if its own parameters prove that it was ordered by it
 
     @classmethod
@@ -87,6 +89,7 @@ class Job:
 
         message = fields.get("error_message")
         changed_at = read_vendor_moment(fields.get("updated_at"))
+        created_at = read_vendor_moment(fields.get("created_at"))
         job = cls(
             job_id=job_id,
             report_type=text("report_type"),
@@ -96,11 +99,15 @@ class Job:
             status=text("status").strip().lower(),
             error_message=message if isinstance(message, str) else "",
             changed_at=UNKNOWN if changed_at is None else changed_at.isoformat(),
+            created_at=UNKNOWN
+            if created_at is None
+            else created_at.isoformat(timespec="microseconds"),  # in UTC: they compare as text
+            property_set=_property_set(fields.get("property_ids")),
         )
         intent = read_order_id(order_id_in(fields.get("callback_url"))) or told
-        if intent is None:  # as most jobs: what they ask for need not be counted up
+        if intent is None:
             return job
-        parameters = parameters_of(fields, job)
+        parameters = parameters_of(job)
         is_proven = parameters is not None and intent.is_of(parameters)
         return replace(job, intent=intent) if is_proven else job
 
@@ -115,17 +122,20 @@ class Job:
         return UNKNOWN in {self.report_type, self.output_format, self.start_date, self.end_date}
 
 
-def parameters_of(fields: Mapping[str, Any], job: Job) -> Parameters | None:
-    """Return what a job object says that it was ordered with; None where something is missing."""
-    told = fields.get("property_ids")
-    if job.is_vague or not isinstance(told, list):
-        return None
-    ids = [each for value in told if (each := _property_id(value)) is not None]
-    if not ids or len(ids) < len(told):
+def parameters_of(job: Job) -> Parameters | None:
+    """Return what a job was ordered with; None where something is not told."""
+    if job.is_vague or job.property_set is None:
         return None
     return Parameters(
-        job.report_type, job.output_format, fingerprint(ids), job.start_date, job.end_date
+        job.report_type, job.output_format, job.property_set, job.start_date, job.end_date
     )
+
+
+def _property_set(told: object) -> str | None:
+    if not isinstance(told, list):
+        return None
+    ids = [each for value in told if (each := _property_id(value)) is not None]
+    return fingerprint(ids) if ids and len(ids) == len(told) else None
 
 
 def _property_id(value: object) -> int | None:

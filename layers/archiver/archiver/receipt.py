@@ -81,6 +81,10 @@ class Receipt:
     order_name: str | None = None  # of a job that orders.yaml asked for: which order, window, cycle
     window: str | None = None
     cycle: str | None = None
+    created_at: str | None = None  # the job, at the vendor: of two revisions the later is newer
+    property_set: str | None = None  # the fingerprint of its property ids; of an order: its chunk
+    quality_warning: str | None = None  # what is odd about the content (archiving/quality.py)
+    catalogue_key: str | None = None  # of its entry (catalogue.py); None: it has none yet
 
     @classmethod
     def of(
@@ -109,6 +113,8 @@ class Receipt:
             order_name=None if job.intent is None else job.intent.order_name,
             window=None if job.intent is None else job.intent.window,
             cycle=None if job.intent is None else job.intent.cycle,
+            created_at=None if job.created_at == UNKNOWN else job.created_at,
+            property_set=job.property_set,
         )
 
     @classmethod
@@ -134,7 +140,13 @@ class Receipt:
 
     def event_detail(self) -> dict[str, Any]:
         """Return the detail of `Export Archived` (events/schemas, schema_version "1")."""
-        ordered = {"order_name": self.order_name, "window": self.window, "cycle": self.cycle}
+        revision = {"created_at": self.created_at, "property_set": self.property_set}
+        told = {
+            "order_name": self.order_name,
+            "window": self.window,
+            "cycle": self.cycle,
+            "quality_warning": self.quality_warning,
+        }
         return {
             "schema_version": "1",
             "job": {
@@ -143,6 +155,7 @@ class Receipt:
                 "output_format": self.output_format,
                 "start_date": self.start_date,
                 "end_date": self.end_date,
+                **{name: value for name, value in revision.items() if value is not None},
             },
             "object": {
                 "bucket": self.bucket,
@@ -158,5 +171,5 @@ class Receipt:
             "etags_agree": self.etags_agree,
             "archived_at": self.archived_at,
             "duration_seconds": self.duration_seconds,
-            **{name: value for name, value in ordered.items() if value is not None},
+            **{name: value for name, value in told.items() if value is not None},
         }

@@ -43,7 +43,8 @@ def page(value: object) -> JobsPage | None:
 def job(created_at: datetime | None, updated_at: datetime | None) -> ListedJob:
     """Return a completed job with these dates."""
     changed_at = "unknown" if updated_at is None else updated_at.isoformat()
-    described = Job(JOB_ID, "units", status="succeeded", changed_at=changed_at)
+    created = "unknown" if created_at is None else created_at.isoformat(timespec="microseconds")
+    described = Job(JOB_ID, "units", status="succeeded", changed_at=changed_at, created_at=created)
     return ListedJob(described, created_at, updated_at)
 
 

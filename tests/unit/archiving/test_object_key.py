@@ -51,10 +51,20 @@ def test_different_values_never_share_an_escaped_form(one: str, other: str) -> N
     assert len(keys) == len({one, other}) or unknowns
 
 
+@pytest.mark.parametrize("template", ["{report_type}/{job_id}", "c{report_type}/{job_id}"])
+@pytest.mark.parametrize("report", ["catalogue", "atalogue"])
+def test_no_export_lies_in_the_catalogue(report: str, template: str) -> None:
+    """Whatever the vendor calls a report type, and wherever the template has it."""
+    key = object_key(Job(JOB_ID, report), prefix="p/", template=template)
+    assert not key.startswith("p/catalogue/")
+    assert key.endswith(f"/{JOB_ID}")
+
+
 @pytest.mark.parametrize(
     ("prefix", "template", "complaint"),
     [
         ("", "{report_type}/x", "must contain {job_id}"),
+        ("", "catalogue/{job_id}", "must not begin with catalogue/"),
         ("", "{job_id}/{nonsense}", "no field 'nonsense'"),
         ("", "{job_id", "unbalanced braces"),
         ("", "{job_id!r}", "plain name"),

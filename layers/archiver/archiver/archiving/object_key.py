@@ -8,8 +8,8 @@ values (percent-encoding), and a template is checked once, when the settings are
 from __future__ import annotations
 
 import string
-from urllib.parse import quote
 
+from archiver.catalogue import FOLDER, MOST_VALUE_BYTES, escape_value
 from archiver.job import UNKNOWN, Job
 
 __all__ = ["DEFAULT_KEY_TEMPLATE", "check_key_template", "is_of_unknowns", "object_key"]
@@ -23,8 +23,7 @@ _FIELDS = frozenset(
     {"report_type", "output_format", "start_date", "end_date", "job_id", "extension"}
 )
 _EXTENSIONS = frozenset({"csv", "jsonl", "parquet"})
-_MAX_VALUE_BYTES = 96  # escaped; real values have at most ten
-_MAX_VALUES_BYTES = 4 * _MAX_VALUE_BYTES + 36 + 7  # four escaped fields, a UUID, an extension
+_MAX_VALUES_BYTES = 4 * MOST_VALUE_BYTES + 36 + 7  # four escaped fields, a UUID, an extension
 _MAX_KEY_BYTES = 1024  # S3's own limit
 
 
@@ -33,14 +32,17 @@ def object_key(job: Job, *, prefix: str, template: str) -> str:
 
     `template` must have passed `check_key_template`.
     """
-    return prefix + template.format(
-        report_type=_escape(job.report_type),
-        output_format=_escape(job.output_format),
-        start_date=_escape(job.start_date),
-        end_date=_escape(job.end_date),
+    made = template.format(
+        report_type=escape_value(job.report_type),
+        output_format=escape_value(job.output_format),
+        start_date=escape_value(job.start_date),
+        end_date=escape_value(job.end_date),
         job_id=job.job_id,
         extension=job.output_format if job.output_format in _EXTENSIONS else "bin",
     )
+    if made.startswith(FOLDER):  # a report type of that name, where the template begins with it
+        made = f"%{ord(FOLDER[0]):02X}{made[1:]}"
+    return prefix + made
 
 
 def is_of_unknowns(key: str, *, prefix: str) -> bool:
@@ -59,6 +61,8 @@ def check_key_template(prefix: str, template: str) -> None:
     unknown = sorted(names - _FIELDS)
     if unknown:
         raise ValueError(f"the key template has no field {unknown[0]!r}; use {sorted(_FIELDS)}")
+    if template.startswith(FOLDER):
+        raise ValueError(f"the key template must not begin with {FOLDER}: the catalogue is there")
     example = prefix + template.format(**dict.fromkeys(_FIELDS, "x"))
     if any(segment in {"", ".", ".."} for segment in example.split("/")):
         raise ValueError(f"the key {example!r} has an empty segment, or one of only dots")
@@ -83,9 +87,3 @@ def _field_names(template: str) -> set[str]:
             raise ValueError(f"the key template names {name!r} twice")
         names.add(name)
     return names
-
-
-def _escape(value: str) -> str:
-    """Escape one partition value; no "." or "/" remains, so none makes a segment of dots."""
-    escaped = quote(value, safe="").replace(".", "%2E").replace("~", "%7E")
-    return escaped if 0 < len(escaped) <= _MAX_VALUE_BYTES else UNKNOWN

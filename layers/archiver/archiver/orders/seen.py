@@ -35,7 +35,7 @@ class SeenJob(ListedJob):
         listed = ListedJob.from_vendor(fields)
         if listed is None:
             return None
-        parameters = parameters_of(fields, listed.job)
+        parameters = parameters_of(listed.job)
         intent = read_order_id(order_id_in(fields.get("callback_url")))
         if intent is not None and parameters is not None and not intent.is_of(parameters):
             intent = None
