@@ -28,6 +28,7 @@ __all__ = ["OrdersFile", "read_orders_file", "refused"]
 _MOST_BYTES = 4 * 2**20  # of YAML; long lists of properties have a file of their own
 _MOST_CSV_BYTES = 64 * 2**20  # a plan names 500,000 properties at most
 _MOST_VALUES = 600_000  # with what aliases repeat: a plan's 500,000 properties, and the rest
+_DEEPEST = 32  # a plan has five levels
 _MOST_PROBLEMS_TOLD = 20
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,18}", re.ASCII)
 _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -78,7 +79,7 @@ def read_orders_file(path: Path) -> OrdersFile:
     """
     text = _read_text(path, _MOST_BYTES, "list the properties in a CSV file, {file: …}")
     try:
-        node = yaml.compose(text, Loader=yaml.BaseLoader)
+        node = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
@@ -91,8 +92,6 @@ def read_orders_file(path: Path) -> OrdersFile:
         raise Failure(
             f"{path.name}: this is not YAML ({error}): write it as text in UTF-8", USAGE
         ) from error
-    except RecursionError as error:
-        raise Failure(f"{path.name}: it is nested too deeply for a plan", USAGE) from error
     read = OrdersFile(path)
     if node is not None:
         read.document = _Values(read).value(node, ())
@@ -109,6 +108,24 @@ def refused(read: OrdersFile, problems: Sequence[Problem]) -> Failure:
     more = len(told) - _MOST_PROBLEMS_TOLD
     lines = [*told[:_MOST_PROBLEMS_TOLD], *([f"… and {more} more"] if more > 0 else [])]
     return Failure("\n  ".join([f"{read.path.name} is no plan that can be:", *lines]), USAGE)
+
+
+class _Loader(yaml.BaseLoader):
+    """YAML's own loader, which stops at a depth that no plan has, before it takes minutes."""
+
+    _depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 - yaml's
+        """Read one node with all below it."""
+        if self._depth == _DEEPEST:
+            raise yaml.MarkedYAMLError(
+                problem="it is nested too deeply for a plan",
+                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call] # untyped upstream,
+            )
+        self._depth += 1
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 class _Values:

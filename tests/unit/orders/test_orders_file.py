@@ -116,8 +116,8 @@ def test_an_anchor_may_be_used_again(tmp_path: Path) -> None:
         ("just text", "orders.yaml:1", "It takes orders, limits, end_date."),
         ("&a [*a]", "orders.yaml:1", "Write it out."),
         ("orders: &a\n  x: *a\n", "orders.yaml:1", "Write it out."),
-        ("[" * 5000, "orders.yaml", "nested too deeply"),
-        ("{" * 5000, "orders.yaml", "nested too deeply"),
+        ("[" * 5000, "orders.yaml:1", "nested too deeply"),
+        ("{" * 5000, "orders.yaml:1", "nested too deeply"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_line_and_a_remedy(
