@@ -48,6 +48,8 @@ PURE = {
     "archiver.apartmentiq.job_order",
     "archiver.apartmentiq.listing",
     "archiver.archiving.message",
+    "archiver.archiving.parquet_footer",
+    "archiver.archiving.quality",
     "archiver.log",
     "archiver.moment",
     "archiver.archiving.object_key",
@@ -76,9 +78,11 @@ PURE_LIBRARY = {
     "base64",
     "binascii",
     "bisect",
+    "codecs",
     "collections",
     "collections.abc",
     "contextlib",
+    "csv",
     "dataclasses",
     "datetime",
     "email.utils",
@@ -92,6 +96,7 @@ PURE_LIBRARY = {
     "string",
     "typing",
     "urllib.parse",
+    "zlib",
     "zoneinfo",  # reads the zones' tables, once, and nothing else
 }
 BUILDERS = {

@@ -56,7 +56,8 @@ def fingerprint(told: Told) -> Hashable:
             ),
             tuple(
                 (key, *((v.version_id, v.by, v.at) for v in versions))
-                for key, versions in world.objects.versions.items()
+                for found in (world.objects.versions, world.objects.entries)
+                for key, versions in found.items()
             ),
             frozenset(sent for _, _, sent in world.bus.events),
             tuple(_run(chaos, told, run) for run in world.fleet.invocations),

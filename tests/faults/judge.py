@@ -9,10 +9,14 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from archiver.aws.moves import plain
+from archiver.catalogue import entry_key, receipt_of
 from archiver.network.deadline import TELL_SECONDS
+from archiver.receipt import Receipt
 from tests.faults.fleet import Invocation
 from tests.faults.objects import Upload, Version
 from tests.faults.queues import Letter
@@ -38,7 +42,7 @@ _KINDS = {
 }
 # A killed job is to be back this soon after the kill: the lease, and the beat that set it.
 _BACK_WITHIN_SECONDS = 50.0
-# After a commit: four or five requests, and a beat that is under way is waited for for 2 s.
+# After a commit: eight requests at most, and a beat that is under way is waited for for 2 s.
 _TAIL_SECONDS = 10.0
 # What faults can delay a job by: a runtime that dies before its first beat leaves the message
 # hidden for the queue's own visibility, 5,400 s, at each of at most six receives; one that could
@@ -56,6 +60,8 @@ class Judge:
         self.world = world
         self.excused: Counter[str] = Counter()
         world.objects.on_commit = self._on_commit
+        world.objects.on_entry = self._on_entry
+        world.bus.on_event = self._on_event
         world.objects.on_begin = self._on_begin
         world.objects.on_first_part = self._on_first_part
         world.objects.on_abort = self._on_abort
@@ -101,6 +107,26 @@ class Judge:
             raise self._violate(f"a partial or mixed object became visible: {version.key}")
         if len(self.world.objects.versions[version.key]) > 1:
             raise self._violate(f"a second version of {version.key}")
+
+    def _on_entry(self, version: Version) -> None:
+        """No entry tells of an export that is not there, and none is written twice."""
+        told = receipt_of(json.loads(version.body))
+        exports = self.world.objects.versions.get(told.key, [])
+        if not any(export.crc == told.checksum_crc64nvme for export in exports):
+            raise self._violate(f"an entry before its export: {version.key}")
+        if version.key != entry_key(told, prefix=""):
+            raise self._violate(f"an entry at another's place: {version.key}")
+        if len(self.world.objects.entries[version.key]) > 1:
+            raise self._violate(f"a second version of {version.key}")
+
+    def _on_event(self, kind: str, detail: dict[str, Any]) -> None:
+        """Nobody is told of an export that has no entry."""
+        if kind != "Export Archived":
+            return
+        object_key, checksum = detail["object"]["key"], detail["object"]["checksum_crc64nvme"]
+        told = [receipt_of(json.loads(v[-1].body)) for v in self.world.objects.entries.values()]
+        if not any((t.key, t.checksum_crc64nvme) == (object_key, checksum) for t in told):
+            self._violate(f"{object_key} was told of before it had its entry")
 
     def _on_begin(self, upload: Upload) -> None:
         """No upload is begun while one that is written down could be gone on with."""
@@ -276,6 +302,14 @@ class Judge:
             self._violate(f"{job.job_id}'s receipt is wrong: {wrong}, not {told}")
         if not self._events("Export Archived", job):
             self._violate(f"{job.job_id} is archived and nobody was told")
+        self._check_entry(Receipt.from_fields(plain(item)))
+
+    def _check_entry(self, receipt: Receipt) -> None:
+        """An archived job has its entry, whose line gives its receipt back."""
+        written = self.world.objects.entries.get(receipt.catalogue_key or "", [])
+        entries = [receipt_of(json.loads(v.body), receipt.catalogue_key) for v in written]
+        if entries != [replace(receipt, emitted_at=None)]:
+            self._violate(f"{receipt.job_id} has {receipt}, and as its entry {entries}")
 
     def _check_letter(self, letter: Letter) -> None:
         reason = letter.attributes.get("reason")
@@ -424,6 +458,7 @@ class Judge:
                 for versions in world.objects.versions.values()
                 for version in versions
             ),
+            *(version.body.decode() for [version] in world.objects.entries.values()),
             *(f"{upload.metadata}" for upload in world.objects.uploads.values()),
         ]
         for text in evidence:

@@ -17,6 +17,7 @@ from typing import Any
 
 from awscrt import checksums
 
+from archiver.catalogue import FOLDER
 from tests.addresses import addressing_client
 from tests.faults.aws_calls import call_aws, client_error, service_faults
 from tests.faults.chaos import COPY_WEIGHT, FOREVER_SECONDS, Chaos, Fault, Stall
@@ -66,6 +67,17 @@ class Source:
 
     body: bytes
     etag: str
+
+
+@dataclass(frozen=True)
+class _Body:
+    """A body to be read; what it shows of itself is what it holds (exhaustive.py, `plain`)."""
+
+    content: bytes
+
+    def read(self) -> bytes:
+        """Return all of it."""
+        return self.content
 
 
 def encode_crc(body: bytes) -> str:
@@ -126,12 +138,14 @@ class Objects:
     """A client's methods, and what is behind them."""
 
     def __init__(self, chaos: Chaos, *, least_part_bytes: int) -> None:
-        self.versions: dict[str, list[Version]] = {}
+        self.versions: dict[str, list[Version]] = {}  # of exports
+        self.entries: dict[str, list[Version]] = {}  # of the catalogue
         self.uploads: dict[str, Upload] = {}
         self.page = 2  # of ListParts and ListMultipartUploads; S3's own is 1,000
         self.meta = addressing_client().meta
         self.upload_part = addressing_client().upload_part  # asked where parts go; sends nothing
         self.on_commit: Callable[[Version], None] = lambda _: None
+        self.on_entry: Callable[[Version], None] = lambda _: None
         self.on_begin: Callable[[Upload], None] = lambda _: None
         self.on_first_part: Callable[[Upload], None] = lambda _: None
         self.on_abort: Callable[[Upload], None] = lambda _: None
@@ -145,6 +159,10 @@ class Objects:
     def head_object(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
         """Look at an object, ours or a source."""
         return self._call(f"HeadObject {call['Key'][-12:]}", lambda: self._head(call))
+
+    def get_object(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
+        """Read a range of an object."""
+        return self._call(f"GetObject {call['Key'][-12:]}", lambda: self._get(call))
 
     def put_object(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
         """Commit an object at once."""
@@ -274,6 +292,19 @@ class Objects:
             **told,
         }
 
+    def _get(self, call: Mapping[str, Any]) -> dict[str, Any]:
+        self._check_bucket(call)
+        current = self._current(call["Key"])
+        if current is None:
+            raise client_error("NoSuchKey", 404, "GetObject")
+        if call.get("IfMatch", current.etag) != current.etag:
+            raise client_error("PreconditionFailed", 412, "GetObject")
+        first, _, last = call["Range"].removeprefix("bytes=").partition("-")
+        if int(first) >= len(current.body):
+            raise client_error("InvalidRange", 416, "GetObject")
+        body = current.body[int(first) : int(last) + 1]
+        return {"Body": _Body(body), "ContentRange": f"bytes {first}-{last}/*"}
+
     def _put(self, call: Mapping[str, Any]) -> dict[str, Any]:
         self._check_bucket(call)
         body = bytes(call["Body"])
@@ -400,7 +431,8 @@ class Objects:
     def _commit(
         self, key: str, body: bytes, etag: str, metadata: Mapping[str, str]
     ) -> dict[str, Any]:
-        versions = self.versions.setdefault(key, [])
+        is_entry = key.startswith(FOLDER)
+        versions = (self.entries if is_entry else self.versions).setdefault(key, [])
         version = Version(
             key,
             f"v{len(versions) + 1}",
@@ -413,7 +445,7 @@ class Objects:
         )
         versions.append(version)
         self._chaos.note(f"COMMITTED {key[-20:]} {version.version_id} ({len(body)} bytes)")
-        self.on_commit(version)
+        (self.on_entry if is_entry else self.on_commit)(version)
         return {
             "ETag": version.etag,
             "VersionId": version.version_id,
@@ -421,7 +453,7 @@ class Objects:
         }
 
     def _current(self, key: str) -> Version | None:
-        versions = self.versions.get(key)
+        versions = (self.entries if key.startswith(FOLDER) else self.versions).get(key)
         return versions[-1] if versions else None
 
     def _granted(self, key: str, operation: str) -> Source:

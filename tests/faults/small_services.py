@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from tests.faults.aws_calls import call_aws, client_error, service_faults
@@ -18,6 +19,7 @@ class EventBus:
 
     def __init__(self, chaos: Chaos) -> None:
         self.events: list[tuple[str, dict[str, Any], str]] = []  # kind, detail, as it was sent
+        self.on_event: Callable[[str, dict[str, Any]], None] = lambda *_: None
         self._chaos = chaos
 
     def put_events(self, **call: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
@@ -30,6 +32,7 @@ class EventBus:
                 return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure"}]}
             detail = json.loads(entry["Detail"])
             self.events.append((entry["DetailType"], detail, json.dumps(entry)))
+            self.on_event(entry["DetailType"], detail)
             return {"FailedEntryCount": 0, "Entries": [{"EventId": "e"}]}
 
         return call_aws(self._chaos, f"events PutEvents {entry['DetailType']}", act, _EVENT_FAULTS)

@@ -103,9 +103,10 @@ class Told:
         """Begin with a job that was archived an hour ago, by this version."""
         world, chaos = self.world, cast("Any", self.world.chaos)
         if world.mutation is NO_MUTATION and _ARCHIVED:
-            items, versions, uploads, events = deepcopy(_ARCHIVED)
+            items, versions, entries, uploads, events = deepcopy(_ARCHIVED)
             world.table.items.update(items)
             world.objects.versions.update(versions)
+            world.objects.entries.update(entries)
             world.objects.uploads.update(uploads)
             world.bus.events += events
             return
@@ -116,7 +117,8 @@ class Told:
         chaos.asked.clear()
         assert self.item()["state"] == {"S": "archived"}, self.item()
         if world.mutation is NO_MUTATION:
-            kept = (world.objects.versions, world.objects.uploads, world.bus.events)
+            objects = world.objects
+            kept = (objects.versions, objects.entries, objects.uploads, world.bus.events)
             _ARCHIVED[:] = deepcopy([world.table.items, *kept])
 
     def remove(self) -> None:

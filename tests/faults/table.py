@@ -110,7 +110,8 @@ class Table:
         else:
             self._watch(key, before or {}, after)
             self.items[key] = after
-        return {}
+        told = statement.get("ReturnValues") == "ALL_OLD" and before is not None
+        return {"Attributes": dict(before or {})} if told else {}
 
     def _watch(self, key: str, before: Item, after: Item) -> None:
         """Let nobody write an upload down but the run that made the newest attempt."""

@@ -48,6 +48,7 @@ class ExportJob:
     granted: bool = False
     tells_checksum: bool = False
     etag_is_md5: bool = True
+    property_ids: tuple[int, ...] = ()  # none: the vendor does not tell them
 
     @property
     def key(self) -> str:
@@ -75,6 +76,7 @@ class ExportJob:
             "status": self.ends if now >= self.finishes_at else "submitted",
             "callback_url": "https://hooks.example/?token=canary-callback",
             "error_message": "see https://vendor.example/?canary-error-link",
+            "property_ids": list(self.property_ids),
         }
 
 

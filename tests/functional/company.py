@@ -23,6 +23,7 @@ from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
 import archive_export
+from archiver.catalogue import FOLDER
 from archiver.receipt import iso_utc
 from local.apartmentiq import Job, VendorStandIn
 from local.aws.server import ACCOUNT_ID, EmbeddedAws, RequestRecord
@@ -331,9 +332,16 @@ class Company:
     # --- what can be seen of it ---
 
     def objects(self) -> dict[str, bytes]:
-        """Return all archived objects."""
+        """Return all archived exports."""
+        return {key: self.content(key) for key in self._keys() if FOLDER not in key}
+
+    def entries(self) -> dict[str, bytes]:
+        """Return all entries of the catalogue."""
+        return {key: self.content(key) for key in self._keys() if FOLDER in key}
+
+    def _keys(self) -> list[str]:
         listed = self.people.client("s3").list_objects_v2(Bucket=self.bucket).get("Contents", [])
-        return {item["Key"]: self.content(item["Key"]) for item in listed}
+        return [item["Key"] for item in listed]
 
     def content(self, key: str) -> bytes:
         """Return an archived object's bytes."""
@@ -498,6 +506,8 @@ class Company:
         for name in keys:
             metadata = [getattr(version, "metadata", "") for version in keys.getlist(name)]
             left[f"bucket, object {name}"] = f"{name} {metadata}"
+            if FOLDER in name:
+                left[f"catalogue, {name}"] = str([v.value for v in keys.getlist(name)])
         for number, call in enumerate(self.calls()):  # what is gone by now, too
             left[f"call {number}, {call.service} {call.action}"] = call.sent
         return left

@@ -29,6 +29,12 @@ def in_object(company: Company, text: str) -> None:
     )
 
 
+def in_entry(company: Company, text: str) -> None:
+    """Store it as an entry of the catalogue."""
+    key = f"catalogue/k{secrets.token_hex(4)}"
+    company.people.client("s3").put_object(Bucket=company.bucket, Key=key, Body=text.encode())
+
+
 def in_table(company: Company, text: str) -> None:
     """Write it into an item."""
     company.people.client("dynamodb").put_item(
@@ -50,6 +56,7 @@ PLACES: Mapping[str, tuple[Plant, str]] = {
     "log": (lambda company, text: company.log.write(f"{text}\n"), "log"),
     "event": (in_event, "queue emitted"),
     "object": (in_object, "bucket, object"),
+    "entry": (in_entry, "catalogue, "),
     "table": (in_table, "table, item planted#"),
     "dead letter": (in_dead_letter, "queue dead"),
     "a call that is over": (

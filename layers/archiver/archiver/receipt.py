@@ -7,13 +7,13 @@ the idempotent result. It holds no secret: not the link, not the callback URL. P
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from archiver.job import UNKNOWN, Job
 
-__all__ = ["Receipt", "StoredObject", "bare_etag", "iso_utc"]
+__all__ = ["ENDS_BYTES", "Ends", "Receipt", "StoredObject", "bare_etag", "iso_utc"]
 
 
 def iso_utc(moment: datetime) -> str:
@@ -30,6 +30,26 @@ def bare_etag(etag: str) -> str:
     return ("W/" if weak else "") + etag.removeprefix("W/").strip('"')
 
 
+ENDS_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """An object's first and last bytes, at most ENDS_BYTES each, and its Content-Encoding.
+
+    The two overlap where it is small. They are rows of a company's: nothing may show them.
+    """
+
+    head: bytes = field(repr=False)
+    tail: bytes = field(repr=False)
+    content_encoding: str | None
+
+    @classmethod
+    def of(cls, body: bytearray, content_encoding: str | None) -> Ends:
+        """Return a whole object's."""
+        return cls(bytes(body[:ENDS_BYTES]), bytes(body[-ENDS_BYTES:]), content_encoding)
+
+
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """The committed object, and how we know that its bytes are right.
@@ -39,7 +59,8 @@ class StoredObject:
     own or the source's), "size_and_etag" (no checksum; size, and the ETag that follows from the
     bytes), "size_and_source_etag" (no checksum of ours or the source's was at hand: the size, and
     the ETag of the source under which S3 copied, or under which an earlier attempt wrote the object
-    down) or "size" (a store that tells neither). `etags_agree`: True where its ETag is the
+    down) or "size" (a store that tells neither). `ends`: of a copy that was in our memory as a
+    whole; None: whoever wants to see them must read them. `etags_agree`: True where its ETag is the
     source's, a proof from end to end; None where they count other parts or are no MD5s. Versions
     before this one wrote False, too.
     """
@@ -53,6 +74,7 @@ class StoredObject:
     copy_method: str
     verified_by: str
     etags_agree: bool | None = None
+    ends: Ends | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

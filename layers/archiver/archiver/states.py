@@ -6,7 +6,9 @@
     waiting          its message comes back by itself                     release, note
     failing          its message comes back after a failure               note
     copying          a run holds it: `owner`, until `held_until`          claim
-    archived         the object is committed; the receipt tells which     complete
+    archived         the object is committed, its entry is in the         complete
+                     catalogue, the receipt tells which: `key` and
+                     `catalogue_key`
     missing          the receipt's object is gone, and nobody has put     miss
                      another there
     dead_lettered    its message was set aside; a person must decide      note
@@ -16,7 +18,7 @@
     claim     a run      all but archived                       copying    free, and as read
     extend    its owner  copying                                copying    ours
     keep      its owner  copying                                copying    ours
-    complete  its owner  copying                                archived   ours
+    complete  its owner  copying                                archived   ours, catalogued, told
     release   its owner  copying                                waiting    ours
     note      a message  all but archived                       as told    free, its own, not later
     forget    a message  all but archived                       the same   free, its own, as read
@@ -27,6 +29,9 @@ free     No run holds the job. A lease that has run out is none: then its owner 
          has, until another takes it.
 ours     The item names our token, and no claim has been made since. Whoever finds it otherwise was
          overtaken, and must change nothing.
+catalogued, told  The run has put the entry there, and the event was taken: it comes here last, so
+         that whoever dies before does both again (cataloguing.py finds its own entry). An item
+         without `catalogue_key` is of a version before this one, or something else lies there.
 its own  Of several messages of one job the one whose claim was the last has the job until it ends
          it: another that fails, waits or is set aside says nothing of it. Where nobody has touched
          the item for `LOST_AFTER`, that message is lost.

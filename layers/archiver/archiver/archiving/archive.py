@@ -22,7 +22,7 @@ from archiver.errors import Deferral, Failure, Interruption, Rejection
 from archiver.intent import Intent
 from archiver.job import Job
 from archiver.outage import Outages
-from archiver.receipt import Receipt, StoredObject, bare_etag, iso_utc
+from archiver.receipt import Ends, Receipt, StoredObject, bare_etag, iso_utc
 from archiver.telemetry import Steps
 from archiver.transfer.contract import Found, Upload
 from archiver.transfer.copier import Destination
@@ -116,6 +116,20 @@ class Copies(Protocol):
         """Copy, verify, commit; raises what Copier.copy raises."""
 
 
+class Inspects(Protocol):
+    """Looks at what was archived (inspection.py)."""
+
+    def warning(self, receipt: Receipt, ends: Ends | None) -> str | None:
+        """Return what is odd about it; raises nothing that fails a job."""
+
+
+class Catalogues(Protocol):
+    """The catalogue in the bucket (cataloguing.py)."""
+
+    def add(self, receipt: Receipt) -> Receipt:
+        """Write a receipt's entry; return the receipt as the catalogue has it."""
+
+
 class Events(Protocol):
     """Emits events on the bus (aws/events.py)."""
 
@@ -140,6 +154,8 @@ class ExportArchiver:
     once: OneAtATime
     store: Bucket
     copier: Copies
+    inspection: Inspects
+    catalogue: Catalogues
     events: Events
     outages: Outages
     steps: Steps
@@ -254,11 +270,12 @@ class ExportArchiver:
         checkpoint: Checkpoint | None,
         left: list[Upload],
     ) -> Receipt:
-        """Link, unless there is one, copy, emit. The caller stores the receipt.
+        """Link, unless there is one, copy, inspect, catalogue, emit. The caller stores the receipt.
 
         In this order, so that a crash in between emits again rather than never; consumers
-        deduplicate (docs/events.md). What earlier attempts have left unfinished is put into
-        `left`: only the receipt tells that no other run goes on with it.
+        deduplicate (docs/events.md). Nobody is told of an export that has no entry.
+        What earlier attempts have left unfinished is put into `left`: only the receipt tells that
+        no other run goes on with it.
         """
         started_at = self.now()
         link = link or self.vendor.link(job)
@@ -278,6 +295,10 @@ class ExportArchiver:
         if claim.attempt > 1:
             left += self._uploads_at(claim.key)
         receipt = self._receipt(job, stored, started_at)
+        with self.steps.step("inspect"):
+            odd = self.inspection.warning(receipt, stored.ends)
+        with self.steps.step("catalogue"):
+            receipt = self.catalogue.add(replace(receipt, quality_warning=odd))
         with self.steps.step("emit"):
             self.events.emit("Export Archived", receipt.event_detail())
         return replace(receipt, emitted_at=iso_utc(self.now()))

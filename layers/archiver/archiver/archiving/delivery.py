@@ -230,6 +230,8 @@ class Delivery:
         outcome = "archived" if archived.now else "already_archived"
         if archived.now:
             self.outcomes.archived(receipt)
+            if receipt.quality_warning is not None:
+                self.outcomes.count_reason("QualityWarnings", receipt.quality_warning)
         else:
             self.outcomes.count("AlreadyArchived")
         self.steps.annotate("outcome", outcome)
@@ -243,6 +245,7 @@ class Delivery:
             size_bytes=receipt.size_bytes,
             copy_method=receipt.copy_method,
             verified_by=receipt.verified_by,
+            quality_warning=receipt.quality_warning,
             duration_seconds=receipt.duration_seconds,
             seconds_since_completion=receipt.seconds_since_completion,
         )

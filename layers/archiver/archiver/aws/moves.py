@@ -92,22 +92,26 @@ class Table:
         doing: str,
         condition: str = "",
         names: Mapping[str, str] | None = None,
-    ) -> None:
+        *,
+        tells_before: bool = False,
+    ) -> dict[str, Any]:
         """Change an item, if a condition holds; raises Refused, and Failure("aws_error").
 
         DynamoDB tells what stands in the way (API Reference, UpdateItem,
-        ReturnValuesOnConditionCheckFailure), at no price.
+        ReturnValuesOnConditionCheckFailure), at no price, and where it is asked to, what the item
+        was before, which is returned (ReturnValues there: "no additional cost").
         """
         asked: dict[str, Any] = {
             "ExpressionAttributeValues": {name: serialise(it) for name, it in values.items()},
             "ExpressionAttributeNames": names,
             "ConditionExpression": condition,
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD" if condition else "",
+            "ReturnValues": "ALL_OLD" if tells_before else "",
         }
         asked = {name: what for name, what in asked.items() if what}
         with translated(doing):
             try:
-                self.client.update_item(
+                made = self.client.update_item(
                     TableName=self.name, Key=key, UpdateExpression=update, **asked
                 )
             except ClientError as error:
@@ -115,6 +119,7 @@ class Table:
                     raise
                 answer: Any = error.response
                 raise Refused(plain(answer.get("Item") or {})) from error
+        return plain(made.get("Attributes") or {})
 
 
 def job_item_key(job_id: str) -> dict[str, AttributeValueTypeDef]:

@@ -54,6 +54,7 @@ class Deadline:
         self._remaining_seconds: Callable[[], float] = lambda: _LONGEST_INVOCATION_SECONDS
         self._reserve_seconds = _END_SECONDS
         self._share = 1.0  # of what is left: the most that one wait may take
+        self._most_seconds = _LONGEST_INVOCATION_SECONDS  # and this, however much is left
         self._lock = threading.Lock()
         self._watched: weakref.WeakSet[_Connection] = weakref.WeakSet()
 
@@ -61,6 +62,7 @@ class Deadline:
         """Learn when this invocation ends."""
         self._remaining_seconds = remaining_seconds
         self._reserve_seconds, self._share = _END_SECONDS, 1.0
+        self._most_seconds = _LONGEST_INVOCATION_SECONDS
 
     def left(self) -> float:
         """Return for how many seconds anything may still be waited for; 0 or less: no more."""
@@ -71,7 +73,19 @@ class Deadline:
         left = self.left()
         if left <= 0:
             raise TimeIsUp("The invocation's time is up.")
-        return min(seconds, left * self._share)
+        return min(seconds, left * self._share, self._most_seconds)
+
+    @contextmanager
+    def briefly(self, seconds: float) -> Iterator[None]:
+        """Let no wait of this block take longer: what it asks for can be done without.
+
+        Beats of the time are held to it, too; they wait no longer than that anyway.
+        """
+        self._most_seconds = seconds
+        try:
+            yield
+        finally:
+            self._most_seconds = _LONGEST_INVOCATION_SECONDS
 
     def check(self) -> None:
         """Raise TimeIsUp for an answer that came after the end.

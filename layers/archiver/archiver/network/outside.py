@@ -65,6 +65,7 @@ class Deadline(Protocol):
     def begin(self, remaining_seconds: Callable[[], float]) -> None: ...  # noqa: D102 - described there
     def left(self) -> float: ...  # noqa: D102
     def working(self) -> AbstractContextManager[None]: ...  # noqa: D102
+    def briefly(self, seconds: float) -> AbstractContextManager[None]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)

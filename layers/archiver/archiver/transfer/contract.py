@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from archiver.errors import Failure
+from archiver.receipt import Ends
 
 __all__ = [
     "CommitConflict",
@@ -18,6 +19,7 @@ __all__ = [
     "ObjectSpec",
     "Part",
     "PartSender",
+    "Slice",
     "SourceHead",
     "SourceNotGranted",
     "Store",
@@ -142,12 +144,14 @@ class Copied:
     """A copy that is committed, and what we know of it ourselves.
 
     `crc` is our checksum of the whole (None: no byte passed through us); `expected_etag` the ETag
-    that an S3 without KMS makes of these bytes or parts, where we know it.
+    that an S3 without KMS makes of these bytes or parts, where we know it; `ends` the first and
+    last bytes, where all of them were in memory.
     """
 
     committed: Committed
     crc: int | None
     expected_etag: str | None
+    ends: Ends | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +164,14 @@ class Found:
     checksum_crc64nvme: str | None
     metadata: Mapping[str, str]
     md5: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some of an object's bytes, and the Content-Encoding under which it is stored."""
+
+    content: bytes = field(repr=False)
+    content_encoding: str | None
 
 
 def kept_encoding(told: str | None) -> str | None:

@@ -240,6 +240,7 @@ class Copier:
             copy_method=spec.metadata["copy-method"],
             verified_by=verified_by,
             etags_agree=same.has_etag(etag),
+            ends=copied.ends,
         )
 
 

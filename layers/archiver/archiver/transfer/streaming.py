@@ -27,7 +27,7 @@ from typing import TypeVar
 from archiver.errors import Deferral, Failure, Transient
 from archiver.network.outside import RunWorkers
 from archiver.network.workers import run_in_threads
-from archiver.receipt import bare_etag
+from archiver.receipt import Ends, bare_etag
 from archiver.telemetry import Steps
 from archiver.transfer.checkpoint import OpenUpload, Uploads
 from archiver.transfer.checksum import (
@@ -116,7 +116,7 @@ class StreamingCopy:
         with self.steps.step("commit"):
             committed = self._put_once(spec, body, crc)
         expected = single_etag(body) if committed.checksum_crc64nvme is None else None
-        return Copied(committed, crc, expected)
+        return Copied(committed, crc, expected, Ends.of(body, spec.content_encoding))
 
     def copy_large(
         self,

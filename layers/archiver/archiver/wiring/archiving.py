@@ -19,11 +19,14 @@ from archiver.apartmentiq.client import ApartmentIq
 from archiver.apartmentiq.link import Link
 from archiver.apartmentiq.throttle import ThrottledHttp
 from archiver.archiving.archive import ExportArchiver
+from archiver.archiving.cataloguing import Catalogue
 from archiver.archiving.delivery import Delivery, Outcomes
+from archiver.archiving.inspection import Inspection
 from archiver.archiving.message import Message
 from archiver.aws.credentials import SecretCredentials
 from archiver.aws.events import EventBus
 from archiver.aws.job_table import JobTable
+from archiver.aws.kinds import Kinds
 from archiver.aws.object_store import ObjectStore
 from archiver.aws.once import Once
 from archiver.aws.queue import Queue
@@ -181,6 +184,13 @@ class Application:
             once=self._once,
             store=self._store,
             copier=self._copier,
+            inspection=Inspection(
+                self._store,
+                Kinds(self._dynamodb, settings.table_name),
+                seconds_left=self._outside.deadline.left,
+                briefly=self._outside.deadline.briefly,
+            ),
+            catalogue=self.catalogue,
             events=self._events,
             outages=self._outages,
             steps=self.steps,
@@ -189,6 +199,11 @@ class Application:
             now=self._outside.now,
             seconds_left=self._outside.deadline.left,
         )
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        """Return what writes entries, each beside the exports that it tells of."""
+        return Catalogue(self._store, self._settings.key_prefix, self._log)
 
     @cached_property
     def _copier(self) -> Copier:
