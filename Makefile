@@ -123,9 +123,9 @@ fuzz: $(READY) ## bad input against what is promised (N=50000 SEED=1 TARGET=link
 	  $(if $(SEED),--seed $(SEED)) $(if $(TARGET),--target $(TARGET))
 
 .PHONY: lake
-lake: $(READY) ## random tables against the lake's reader: no cell is lost without a word (N=10000 SEED=1 ONLY=n)
-	@PYTHONPATH=docs/examples/load_exports $(BIN)/python -m tests.lake $(if $(N),--tables $(N)) \
-	  $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
+lake: $(READY) ## random tables and revisions: no cell is lost, none read twice (N=10000 HISTORIES=1000 SEED=1 ONLY=n)
+	@PYTHONPATH=docs/examples/load_exports:layers/archiver $(BIN)/python -m tests.lake $(if $(N),--tables $(N)) \
+	  $(if $(HISTORIES),--histories $(HISTORIES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: alarms
 alarms: $(READY) ## which alarm tells what, how soon and how often: the table of docs/operations.md

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cli.athena_catalogue import create_exports, create_revisions, create_superseded
 from cli.athena_columns import find_exports, parse_columns, read_columns
 from cli.athena_ddl import (
     FORMATS,
     Column,
     Lake,
     LayoutError,
+    create_current_view,
     create_database,
     create_table,
     create_typed_view,
@@ -57,12 +59,18 @@ def show_ddl(lake: Lake, source: Source, partitions: Partitions) -> int:
 
 
 def write_ddl(lake: Lake, tables: Iterable[Table], partitions: Partitions) -> str:
-    """Return the database, each table, and for a CSV the view with its types."""
-    statements = [create_database(lake)]
+    """Return the database, the catalogue's table and views, and those of each kind of export."""
+    statements = [
+        create_database(lake),
+        create_exports(lake.bucket, lake.database, lake.key_prefix),
+        create_revisions(lake.database),
+        create_superseded(lake.database),
+    ]
     for report_type, output_format, columns in tables:
         statements.append(create_table(lake, report_type, output_format, columns, partitions))
         if output_format == "csv":
             statements.append(create_typed_view(lake, report_type, columns))
+        statements.append(create_current_view(lake, report_type, output_format, columns))
     return "\n".join(statements)
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "LayoutError",
     "Partitions",
     "add_partition",
+    "create_current_view",
     "create_database",
     "create_table",
     "create_typed_view",
@@ -134,13 +135,31 @@ def create_typed_view(lake: Lake, report_type: str, columns: Sequence[Column]) -
     A value that is not of its type fails the query instead of vanishing.
     """
     layout = _layout(lake, report_type, "csv")
-    _check_columns(columns, layout, "csv")
-    selected = [f"  {_cast(column)}" for column in columns]
-    selected += [f'  "{name}"' for name in layout.partitions]
+    selected = _selected(columns, layout, "csv")
     return (
         f'CREATE OR REPLACE VIEW "{lake.database}"."{layout.table}_typed" AS SELECT\n'
-        + ",\n".join(selected)
-        + f'\nFROM "{lake.database}"."{layout.table}";\n'
+        f'{selected}\nFROM "{lake.database}"."{layout.table}";\n'
+    )
+
+
+def create_current_view(
+    lake: Lake, report_type: str, output_format: str, columns: Sequence[Column]
+) -> str:
+    """Return the view of a table's rows without those of superseded exports; of a CSV, with types.
+
+    A file that the catalogue does not name stays: nothing is known that would supersede it.
+    """
+    layout = _layout(lake, report_type, output_format)
+    selected = _selected(columns, layout, output_format)
+    # No column of an export begins with an underscore (_check_identifier). "$path" is the object
+    # that a row lies in: Athena User Guide, "SELECT", "Getting the file locations for source data".
+    return (
+        f'CREATE OR REPLACE VIEW "{lake.database}"."{layout.table}_current" AS SELECT\n'  # noqa: S608 - identifiers
+        f'{selected}\nFROM "{lake.database}"."{layout.table}"\n'
+        'LEFT JOIN (SELECT "path" AS "_superseded" '
+        f'FROM "{lake.database}"."exports_superseded") AS "_paths"\n'
+        'ON "$path" = "_superseded"\n'
+        'WHERE "_superseded" IS NULL;\n'
     )
 
 
@@ -240,6 +259,12 @@ def _in_order(path: str) -> list[str]:
 def _typed(partitions: Sequence[str]) -> str:
     """Write partitions as strings: "unknown" is a value, and injected ones know no other type."""
     return ", ".join(f"`{name}` string" for name in partitions)
+
+
+def _selected(columns: Sequence[Column], layout: _Layout, output_format: str) -> str:
+    _check_columns(columns, layout, output_format)
+    told = [_cast(column) if output_format == "csv" else f'"{column.name}"' for column in columns]
+    return ",\n".join(f"  {each}" for each in [*told, *(f'"{name}"' for name in layout.partitions)])
 
 
 def _cast(column: Column) -> str:

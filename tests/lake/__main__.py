@@ -1,4 +1,7 @@
-"""`make lake N=10000 SEED=1`: random tables; ends at the first cell that is lost without a word."""
+"""`make lake N=10000 HISTORIES=1000 SEED=1`: random tables, and random histories of revisions.
+
+It ends at the first cell that is lost without a word, and at the first that is not current.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from random import Random
 
+from tests.lake.current import run_histories
 from tests.lake.judge import Lake
 from tests.lake.tables import draw_history
 
@@ -40,20 +44,29 @@ def run_tables(tables: int, seed: int, only: int | None = None) -> Counter[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run them and say what became of them; an exception ends it with the history that broke."""
+    """Run them and say what became of them; an exception ends it with the history that broke.
+
+    With `only` no history of revisions is run.
+    """
     parser = argparse.ArgumentParser(prog="python -m tests.lake", description=__doc__)
     parser.add_argument("--tables", type=int, default=10_000)
+    parser.add_argument("--histories", type=int, default=1_000, help="of revisions")
     parser.add_argument("--seed", type=int, default=None, help="drawn and printed if not given")
     parser.add_argument("--only", type=int, default=None, help="one history, by its number")
     asked = parser.parse_args(arguments)
     seed = Random().randrange(1 << 32) if asked.seed is None else asked.seed  # noqa: S311 - no secret
     logging.disable(logging.WARNING)  # each widened column says so
-    sys.stdout.write(f"{asked.tables} tables, seed {seed}\n")
+    sys.stdout.write(f"{asked.tables} tables, {asked.histories} histories, seed {seed}\n")
     sys.stdout.flush()
     endings = run_tables(asked.tables, seed, asked.only)
     told = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
     sys.stdout.write(f"{told}; {time.process_time():.0f} s of CPU\n")
-    sys.stdout.write(f"{endings.total()} passed, 0 failed\n")
+    histories = 0 if asked.only is not None else asked.histories
+    exports = run_histories(histories, seed)
+    sys.stdout.write(
+        f"{histories} histories of {exports} exports; {time.process_time():.0f} s of CPU\n"
+    )
+    sys.stdout.write(f"{endings.total() + histories} passed, 0 failed\n")
     return 0
 
 

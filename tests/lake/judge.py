@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 
     from tests.lake.tables import Export
 
-__all__ = ["BrokenPromiseError", "Lake"]
+__all__ = ["BrokenPromiseError", "Bucket", "Lake"]
 
 
 class BrokenPromiseError(AssertionError):
     """A cell that a strict reader sees is not in the table, and nothing was raised."""
 
 
-class _Bucket:
-    """S3 as far as the loader asks it: objects by key."""
+class Bucket:
+    """S3 as far as the loader asks it: objects by key, or by key and version (`key?version`)."""
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
 
-    def get_object(self, *, Bucket: str, Key: str) -> dict[str, Any]:  # noqa: N803, ARG002 - S3's own words
-        return {"Body": _Body(self.objects[Key])}
+    def get_object(self, *, Bucket: str, Key: str, VersionId: str = "") -> dict[str, Any]:  # noqa: N803, ARG002 - S3's own words
+        """Answer as S3 does."""
+        return {"Body": _Body(self.objects[f"{Key}?{VersionId}" if VersionId else Key])}
 
 
 class _Body:
@@ -45,7 +46,7 @@ class Lake:
     """A consumer with a database in memory; each history is a report type of its own in it."""
 
     def __init__(self, schema: Schema | None = None) -> None:
-        self._bucket = _Bucket()
+        self._bucket = Bucket()
         self._loader = Loader(Path(":memory:"), cast("S3Client", self._bucket), schema)
         self._histories = 0
 

@@ -6,6 +6,7 @@ Statements are parsed by sqlglot, in Athena's dialect; a statement that it only 
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from archiver.catalogue import FOLDER, entry_line
 from cli.app import main
 from cli.athena import sample_tables, write_ddl
+from cli.athena_catalogue import EXPORT_COLUMNS, create_exports
 from cli.athena_columns import find_exports, parse_columns, read_columns
 from cli.athena_ddl import (
     FORMATS,
@@ -25,10 +28,12 @@ from cli.athena_ddl import (
     LayoutError,
     Partitions,
     add_partition,
+    create_current_view,
     create_database,
     create_table,
     create_typed_view,
 )
+from tests.unit.test_catalogue import RECEIPT
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 LAKE = Lake("example-archive")
@@ -156,6 +161,67 @@ def test_a_partition_is_registered_by_a_statement_that_may_be_repeated() -> None
     )
     (parsed,) = parse(sql)
     assert parsed.find(exp.AddPartition) is not None
+
+
+# --- the catalogue ---
+
+
+def test_the_table_of_exports_has_the_columns_of_an_entry() -> None:
+    """By their names and in their order, each of the type that it has in JSON, and no partition."""
+    words = {str: "string", int: "bigint", float: "double", bool: "boolean", type(None): "string"}
+    entry = json.loads(entry_line(RECEIPT))
+    assert {name: words[type(value)] for name, value in entry.items()} == EXPORT_COLUMNS
+    sql = create_exports("b", "apartmentiq", "x/")
+    (table,) = parse(sql)
+    kinds = {column.name: column.args["kind"].sql("hive") for column in table.this.expressions}
+    assert kinds == {name: kind.upper() for name, kind in EXPORT_COLUMNS.items()}
+    assert location_of(sql) == f"s3://b/x/{FOLDER}"
+    assert partitions_of(sql) == []
+
+
+def test_the_same_rule_stands_in_the_file_for_duckdb() -> None:
+    """Which revision is current is one query; only where a file lies is told otherwise."""
+    ours = [parse(text)[0] for text in write_ddl(LAKE, [], "registered").split(";\n")[2:4]]
+    for statement in ours:
+        for table in statement.find_all(exp.Table):
+            table.set("db", None)
+    theirs = sqlglot.parse((DOCS / "lake.sql").read_text(encoding="utf-8"), dialect="duckdb")
+    views = {
+        each.find(exp.Table).name: each  # type: ignore[union-attr]  # a view has a name
+        for each in theirs
+        if each is not None and each.args.get("kind") == "VIEW"
+    }
+    revisions, superseded = ours
+    assert views["exports_revisions"].expression == revisions.expression
+    path = superseded.expression.expressions[0].this.sql("duckdb")
+    assert path == "'s3://' || \"bucket\" || '/' || \"object_key\""
+    text = superseded.expression.sql("duckdb").replace(path, "file").replace('"path"', "name")
+    file = views["exports_superseded"].expression.expressions[0].this.sql("duckdb")
+    other = views["exports_superseded"].expression.sql("duckdb").replace(file, "file")
+    other = other.replace('GROUP BY "filename"', "GROUP BY file").replace('"filename"', "name")
+    assert text == other
+    (exports,) = [each for each in theirs if each and "READ_JSON" in each.sql("duckdb").upper()]
+    told = {
+        item.this.name: item.expression.name
+        for item in exports.find_all(exp.PropertyEQ)
+        if item.this.name in EXPORT_COLUMNS
+    }
+    duckdbs = {"string": "VARCHAR"}
+    assert told == {n: duckdbs.get(kind, kind.upper()) for n, kind in EXPORT_COLUMNS.items()}
+
+
+@pytest.mark.parametrize("output_format", FORMATS)
+def test_a_current_view_has_the_columns_of_its_table_and_joins_by_the_path(
+    output_format: str,
+) -> None:
+    """Those of the typed view where the format is CSV; no row is added by the join."""
+    view = create_current_view(LAKE, "units", output_format, COLUMNS)
+    (parsed,) = parse(view)
+    names = [column.alias_or_name for column in parsed.expression.expressions]
+    assert names == ["date", "rent", "start_date", "end_date"]
+    assert ('CAST(NULLIF("rent"' in view) == (output_format == "csv")
+    assert 'ON "$path" = "_superseded"\nWHERE "_superseded" IS NULL' in view
+    assert f'"apartmentiq"."units_{output_format}_current"' in view
 
 
 # --- other key templates ---
@@ -396,7 +462,7 @@ def test_a_time_is_cast_as_athena_reads_it() -> None:
 
 
 def test_the_documented_tables_are_what_the_tool_writes() -> None:
-    """All nine, and the three views, and every statement is parsed."""
+    """All nine with their views, those of the catalogue, and every statement is parsed."""
     text = (DOCS / "athena.sql").read_text(encoding="utf-8")
     comment, _, statements = text.partition("\n\n")
     assert all(line.startswith("-- ") for line in comment.splitlines())
@@ -404,8 +470,10 @@ def test_the_documented_tables_are_what_the_tool_writes() -> None:
     made = [(item.args["kind"], item.find_all(exp.Table)) for item in parse(statements)]
     tables = [f"{kind}_{fmt}" for kind in REPORT_TYPES for fmt in FORMATS]
     assert sorted((kind, next(found).name) for kind, found in made) == sorted(
-        [("DATABASE", "apartmentiq")]
+        [("DATABASE", "apartmentiq"), ("TABLE", "exports")]
+        + [("VIEW", f"exports_{name}") for name in ("revisions", "superseded")]
         + [("TABLE", name) for name in tables]
+        + [("VIEW", f"{name}_current") for name in tables]
         + [("VIEW", f"{kind}_csv_typed") for kind in REPORT_TYPES]
     )
 
@@ -429,7 +497,7 @@ def test_the_command_prints_a_table_for_each_kind_in_a_copy_of_the_archive(
     columns = [Column("date", "date"), Column("rent", "double")]
     said = capsys.readouterr().out
     assert said == write_ddl(LAKE, [("units", "csv", columns)], "injected")
-    assert len(parse(said)) == 3
+    assert len(parse(said)) == 7
     one = ["--report-type", "units", "--format", "csv", "--partitions", "injected"]
     assert run_command("--from", str(path), *one) == 0
     assert capsys.readouterr().out == said

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -18,6 +19,8 @@ import sqlglot
 from sqlglot import exp
 
 from archiver.archiving.object_key import DEFAULT_KEY_TEMPLATE, object_key
+from archiver.catalogue import entry_key, entry_line
+from archiver.intent import fingerprint
 from archiver.job import Job
 from local.sample_exports import (
     SampleExport,
@@ -26,6 +29,7 @@ from local.sample_exports import (
     property_jsonl,
     units_csv,
 )
+from tests.unit.test_catalogue import RECEIPT
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 BUCKET = "s3://example-archive/"
@@ -33,14 +37,14 @@ MANUAL = (DOCS / "athena.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"```sql\n(.*?)```", MANUAL, re.DOTALL)
 DUCKDB_BLOCKS = re.findall(r"```duckdb\n(.*?)```", MANUAL, re.DOTALL)
 READERS = {
-    "csv": "read_csv('{}', all_varchar = true, hive_partitioning = true, union_by_name = true)",
-    "jsonl": "read_json('{}', hive_partitioning = true, hive_types_autocast = false)",
-    "parquet": "read_parquet('{}', hive_partitioning = true, hive_types_autocast = false)",
+    "csv": "read_csv('{}', all_varchar = true, union_by_name = true, ",
+    "jsonl": "read_json('{}', hive_types_autocast = false, ",
+    "parquet": "read_parquet('{}', hive_types_autocast = false, ",
 }
 
 
-def write_as_archived(folder: Path, sample: SampleExport) -> None:
-    """Write a sample to the key that the archiver gives it."""
+def write_as_archived(folder: Path, sample: SampleExport, created_at: str | None = None) -> None:
+    """Write a sample to the key that the archiver gives it, and its entry into the catalogue."""
     order = sample.order
     job = Job(
         job_id=str(uuid.uuid4()),
@@ -49,9 +53,23 @@ def write_as_archived(folder: Path, sample: SampleExport) -> None:
         start_date=order.start_date,
         end_date=order.end_date,
     )
-    path = folder / object_key(job, prefix="", template=DEFAULT_KEY_TEMPLATE)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"".join(sample.content.chunks(0, sample.content.size_bytes)))
+    key = object_key(job, prefix="", template=DEFAULT_KEY_TEMPLATE)
+    receipt = replace(
+        RECEIPT,
+        job_id=job.job_id,
+        report_type=job.report_type,
+        output_format=job.output_format,
+        start_date=job.start_date,
+        end_date=job.end_date,
+        bucket="example-archive",
+        key=key,
+        created_at=created_at,
+        property_set=fingerprint(order.property_ids) if created_at else None,
+    )
+    content = b"".join(sample.content.chunks(0, sample.content.size_bytes))
+    for path, written in ((key, content), (entry_key(receipt, prefix=""), entry_line(receipt))):
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(written)
 
 
 def write_other_formats(folder: Path) -> None:
@@ -80,14 +98,34 @@ def as_duckdb(statement: exp.Expr, folder: Path) -> str:
     location = statement.find(exp.LocationProperty)
     partitions = statement.find(exp.PartitionedByProperty)
     assert location is not None
-    assert partitions is not None
     name = statement.this.this.name
-    output_format = name.rpartition("_")[2]
-    files = location.this.name.replace(BUCKET, f"{folder}/") + f"**/*.{output_format}"
-    columns = [*statement.this.expressions, *partitions.this.expressions]
+    output_format = "json" if name == "exports" else name.rpartition("_")[2]
+    files = location.this.name.replace(BUCKET, f"{folder}/") + f"**/*.{output_format}*"
+    columns = [*statement.this.expressions, *(partitions.this.expressions if partitions else ())]
     casts = [f'CAST("{c.name}" AS {c.args["kind"].sql("duckdb")}) AS "{c.name}"' for c in columns]
-    reader = READERS[output_format].format(files)
+    casts.append(f"replace(filename, '{folder}/', '{BUCKET}') AS \"$path\"")
+    if name == "exports":
+        kinds = {c.name: c.args["kind"].sql("duckdb") for c in columns}
+        reader = f"read_json('{files}', format = 'newline_delimited', columns = {kinds}, "
+    else:
+        reader = READERS[output_format].format(files)
+    reader += f"hive_partitioning = {partitions is not None}, filename = true)"
     return f"CREATE VIEW {name} AS SELECT {', '.join(casts)} FROM {reader}"  # noqa: S608 - our own DDL
+
+
+def documented(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Make the documented tables and views, as far as there are exports of their kind."""
+    there = {
+        f"{path.parts[-2].partition('=')[2]}_{path.name.partition('=')[2]}"
+        for path in folder.glob("report_type=*/format=*")
+    }
+    for text in (DOCS / "athena.sql").read_text(encoding="utf-8").strip().split(";\n"):
+        statement = sqlglot.parse_one(text, dialect="athena")
+        name = statement.find(exp.Table)
+        assert name is not None
+        kind = re.sub(r"_(typed|current)$", "", name.name)
+        if kind in there or name.name.startswith("exports"):
+            connection.execute(as_duckdb(statement, folder))
 
 
 @pytest.fixture(scope="module")
@@ -97,16 +135,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyCo
     for sample in (units_csv(), empty_export(), property_jsonl(), floorplans_parquet()):
         write_as_archived(folder, sample)
     write_other_formats(folder)
-    there = {
-        f"{path.parts[-2].partition('=')[2]}_{path.name.partition('=')[2]}"
-        for path in folder.glob("report_type=*/format=*")
-    }
     with duckdb.connect() as connection:
-        for text in (DOCS / "athena.sql").read_text(encoding="utf-8").strip().split(";\n"):
-            statement = sqlglot.parse_one(text, dialect="athena")
-            name = statement.find(exp.Table)
-            if name is not None and name.name.removesuffix("_typed") in there:
-                connection.execute(as_duckdb(statement, folder))
+        documented(connection, folder)
         yield connection
 
 
@@ -120,6 +150,9 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyCo
         ("floorplans_parquet", 50_000),
         ("floorplans_csv", 50_000),
         ("floorplans_csv_typed", 50_000),
+        ("units_csv_current", 200),
+        ("units_parquet_current", 200),
+        ("floorplans_parquet_current", 50_000),
     ],
 )
 def test_a_documented_table_reads_every_row_at_the_archivers_keys(
@@ -129,6 +162,26 @@ def test_a_documented_table_reads_every_row_at_the_archivers_keys(
     dates = "start_date = '2025-01-01' AND end_date = '2025-01-31'"
     counted = lake.execute(f"SELECT count(*) FROM {table} WHERE {dates}").fetchone()  # noqa: S608 - a name above
     assert counted == (rows,)
+
+
+@pytest.mark.parametrize("sample", [units_csv, property_jsonl, floorplans_parquet])
+def test_a_window_that_was_exported_again_is_read_once(
+    tmp_path: Path, sample: Callable[[], SampleExport]
+) -> None:
+    """The table has the rows of both jobs, its `_current` view those of the later."""
+    export = sample()
+    for day in (1, 2):
+        write_as_archived(tmp_path, export, f"2026-11-0{day}T00:00:00.000000+00:00")
+    table = f"{export.order.report_type}_{export.order.output_format}"
+    with duckdb.connect() as connection:
+        documented(connection, tmp_path)
+        queries = (f"SELECT count(*) FROM {name}" for name in (table, f"{table}_current"))  # noqa: S608 - names above
+        all_rows, current = (connection.execute(query).fetchone() for query in queries)
+        assert all_rows
+        assert current
+        assert all_rows[0] == 2 * current[0] > 0
+        newest = "SELECT created_at FROM exports_revisions WHERE is_current"
+        assert connection.execute(newest).fetchall() == [("2026-11-02T00:00:00.000000+00:00",)]
 
 
 @pytest.mark.parametrize("query", QUERIES)

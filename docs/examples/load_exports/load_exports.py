@@ -12,11 +12,16 @@ queue, `sqs:GetQueueUrl` and `sqs:SendMessage` on its dead letters.
 Each report type has a table, `export_units` for example: the export's columns, and before them
 `_job_id`, `_start_date`, `_end_date` and `_version_id`. The table's types are the schema: made from
 the exports, widened only by values that are there and where every row stays as it stands, which the
-log and the table `schema_changes` tell. `--schema` pins it: nothing is added or widened then. The
-table `loaded` says which exports are in. Events come at least once and in any order: a job that was
-archived again replaces its own rows, an older archiving never does; a message is deleted only after
-the transaction that loads its export. It must not guess: what does not fit becomes a dead letter
-with the file, the line and the column, and whatever else fails stays in the queue.
+log and the table `schema_changes` tell. `--schema` pins it: nothing is added or widened then.
+
+Of each window and set of properties the current revision is in, and no other: of jobs with equal
+type, format, dates and `property_set` the one that was created last (then: the greater job id).
+Where an event does not say all of these, its job stands by itself. The table `loaded` says which
+exports are in, `revisions` which are known. Events come at least once and in any order, and the
+rows are the same at the end: a job that was archived again replaces its own rows, an older
+archiving never does. A message is deleted only after the transaction that loads its export. It must
+not guess: what does not fit becomes a dead letter with the file, the line and the column, and
+whatever else fails stays in the queue.
 """
 
 from __future__ import annotations
@@ -26,7 +31,9 @@ import json
 import logging
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,6 +79,16 @@ _LEDGER = """
         row_count BIGINT NOT NULL
     );
     ALTER TABLE loaded ADD COLUMN IF NOT EXISTS archived_at VARCHAR;
+    CREATE TABLE IF NOT EXISTS revisions (
+        job_id VARCHAR PRIMARY KEY,
+        report_type VARCHAR NOT NULL,
+        output_format VARCHAR NOT NULL,
+        start_date VARCHAR NOT NULL,
+        end_date VARCHAR NOT NULL,
+        property_set VARCHAR,
+        created_at VARCHAR,
+        detail VARCHAR NOT NULL
+    );
     CREATE TABLE IF NOT EXISTS schema_changes (
         report_type VARCHAR NOT NULL,
         column_name VARCHAR NOT NULL,
@@ -82,7 +99,60 @@ _LEDGER = """
     );
 """
 
-Outcome = Literal["loaded", "already loaded", "older than what is loaded"]
+_REVISIONS = """
+    SELECT detail FROM revisions
+    WHERE report_type = ? AND output_format = ? AND start_date = ? AND end_date = ?
+        AND property_set = ? AND job_id <> ?
+"""
+
+Outcome = Literal["loaded", "already loaded", "older than what is loaded", "superseded"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Revision:
+    """A job's last archiving that is known, as its event told it."""
+
+    detail: Mapping[str, Any]
+
+    @property
+    def job(self) -> Mapping[str, Any]:
+        """What the event says of the job."""
+        told: Mapping[str, Any] = self.detail["job"]
+        return told
+
+    @property
+    def job_id(self) -> str:
+        return str(self.job["job_id"])
+
+    @property
+    def version_id(self) -> str:
+        return self.detail["object"]["version_id"] or ""  # null where the bucket keeps no versions
+
+    @property
+    def archived_at(self) -> str | None:
+        return self.detail.get("archived_at")
+
+    @property
+    def window(self) -> list[str] | None:
+        """What revisions of one another have in common; None where not all of it is told."""
+        names = ("report_type", "output_format", "start_date", "end_date", "property_set")
+        told = [self.job.get(name) for name in names]
+        return None if None in told or "unknown" in told else [str(each) for each in told]
+
+    @property
+    def rank(self) -> tuple[str, str]:
+        """What is greater of the later revision. Times are in UTC and written alike."""
+        return self.job.get("created_at") or "", self.job_id
+
+    def with_what(self, other: _Revision) -> _Revision:
+        """Return this archiving, with what another event of it told of the job and this did not."""
+        return _Revision({**self.detail, "job": {**other.job, **self.job}})
+
+    def fields(self) -> list[Any]:
+        """Return its row of the table `revisions`."""
+        names = ("job_id", "report_type", "output_format", "start_date", "end_date")
+        told = [self.job.get(name) for name in (*names, "property_set", "created_at")]
+        return [*told, json.dumps(self.detail)]
 
 
 class Loader:
@@ -99,29 +169,89 @@ class Loader:
         self.connection.close()
 
     def load(self, detail: Mapping[str, Any]) -> Outcome:
-        """Load what the detail of an `Export Archived` names: wholly, or, when it raises, not."""
-        job, stored = detail["job"], detail["object"]
-        version_id = stored["version_id"] or ""  # null where the bucket keeps no versions
-        archived_at = detail.get("archived_at")
-        if outcome := self._known(job["job_id"], version_id, archived_at):
-            return outcome
+        """Load what the detail of an `Export Archived` names, if it is current.
+
+        Whatever it supersedes is taken out. All of it is done or, when this raises, nothing.
+        """
+        now = _Revision(detail)
+        before = self._revision(now.job_id)
+        order = self._order(now, before)
+        if order == "older":
+            return "older than what is loaded"
+        if before is not None and order == "same":
+            now = now.with_what(before)
+        if before is not None and before.window != now.window and (left := self._others(before)):
+            self._settle(left)
+        loaded = self._settle([*self._others(now), now], now)
+        if loaded == now.job_id:
+            return "loaded"
+        return "already loaded" if self._loaded(now.job_id) else "superseded"
+
+    def _others(self, one: _Revision) -> list[_Revision]:
+        """Return the revisions of a job's window that are known, but for its own."""
+        if one.window is None:
+            return []
+        rows = self.connection.execute(_REVISIONS, [*one.window, one.job_id]).fetchall()
+        return [_Revision(json.loads(detail)) for (detail,) in rows]
+
+    def _settle(self, known: Sequence[_Revision], news: _Revision | None = None) -> str | None:
+        """Have of a window's revisions the current one in, and no other; returns what was loaded.
+
+        `news`: the one of which this is the first word.
+        """
+        current = max(known, key=lambda each: each.rank)
+        if self._is_in(current):
+            with self._transaction():
+                self._note(news, known, current)
+            return None
+        stored = current.detail["object"]
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "export")
             self._fetch(stored, path)
-            with open_export(self.connection, path, job["output_format"], stored["key"]) as cells:
-                self.connection.begin()
-                try:
-                    self._replace_rows(job, version_id, cells)
-                    told = [job["job_id"], version_id, job["report_type"]]
-                    self.connection.execute(
-                        "INSERT OR REPLACE INTO loaded VALUES (?, ?, ?, ?, ?)",
-                        [*told, cells.row_count, archived_at],
-                    )
-                    self.connection.commit()
-                except BaseException:
-                    self.connection.rollback()
-                    raise
-        return "loaded"
+            output_format = current.job["output_format"]
+            with (
+                open_export(self.connection, path, output_format, stored["key"]) as cells,
+                self._transaction(),
+            ):
+                self._note(news, known, current)
+                self._put_in(current, cells)
+        return current.job_id
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self.connection.begin()
+        try:
+            yield
+            self.connection.commit()
+        except BaseException:
+            self.connection.rollback()
+            raise
+
+    def _note(self, news: _Revision | None, known: Sequence[_Revision], current: _Revision) -> None:
+        if news is not None:
+            self.connection.execute(
+                "INSERT OR REPLACE INTO revisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)", news.fields()
+            )
+        for each in known:
+            if each.job_id != current.job_id:
+                self._delete_rows(each.job_id)
+                self.connection.execute("DELETE FROM loaded WHERE job_id = ?", [each.job_id])
+
+    def _put_in(self, revision: _Revision, cells: Cells) -> None:
+        """Load a revision's rows in place of those that there are of its job."""
+        self._delete_rows(revision.job_id)
+        self._insert_rows(revision.job, revision.version_id, cells)
+        told = [revision.job_id, revision.version_id, revision.job["report_type"]]
+        self.connection.execute(
+            "INSERT OR REPLACE INTO loaded VALUES (?, ?, ?, ?, ?)",
+            [*told, cells.row_count, revision.archived_at],
+        )
+
+    def _delete_rows(self, job_id: str) -> None:
+        """Delete the rows of a job that are in, from the table that they were loaded into."""
+        if found := self._loaded(job_id):
+            table = quoted(f"export_{found[2]}")
+            self.connection.execute(f"DELETE FROM {table} WHERE _job_id = ?", [job_id])  # noqa: S608 - quoted
 
     def schema(self) -> Schema:
         """Return the columns and types of each report type, as `--schema` takes them."""
@@ -136,17 +266,31 @@ class Loader:
             }
         return told
 
-    def _known(self, job_id: str, version_id: str, archived_at: str | None) -> Outcome | None:
-        """Say why nothing is to be done, if so: rows never go back to an older archiving."""
-        query = "SELECT version_id, archived_at FROM loaded WHERE job_id = ?"
+    def _revision(self, job_id: str) -> _Revision | None:
+        query = "SELECT detail FROM revisions WHERE job_id = ?"
         found = self.connection.execute(query, [job_id]).fetchone()
-        if found is None:
-            return None
-        if archived_at and found[1]:
-            before, now = datetime.fromisoformat(found[1]), datetime.fromisoformat(archived_at)
-            if now != before:
-                return "older than what is loaded" if now < before else None
-        return "already loaded" if found[0] == version_id else None
+        return None if found is None else _Revision(json.loads(found[0]))
+
+    def _loaded(self, job_id: str) -> tuple[str, str | None, str] | None:
+        """Return the version of a job that is in, when it was archived, and its report type."""
+        query = "SELECT version_id, archived_at, report_type FROM loaded WHERE job_id = ?"
+        found: tuple[str, str | None, str] | None
+        found = self.connection.execute(query, [job_id]).fetchone()
+        return found
+
+    def _is_in(self, revision: _Revision) -> bool:
+        found = self._loaded(revision.job_id)
+        return found is not None and _compared(revision, found[0], found[1]) == "same"
+
+    def _order(self, now: _Revision, before: _Revision | None) -> str:
+        """Compare an archiving with what is known of its job: rows never go back to an older one.
+
+        Earlier versions of this consumer wrote no `revisions`; what they loaded is in `loaded`.
+        """
+        if before is not None:
+            return _compared(now, before.version_id, before.archived_at)
+        found = self._loaded(now.job_id)
+        return "newer" if found is None else _compared(now, found[0], found[1])
 
     def _fetch(self, stored: Mapping[str, Any], path: Path) -> None:
         """Write the very version that the event names to a file, piece by piece."""
@@ -163,12 +307,11 @@ class Loader:
         if path.stat().st_size != stored["size_bytes"]:
             raise ValueError(f"{key} has {path.stat().st_size} bytes, not {stored['size_bytes']}")
 
-    def _replace_rows(self, job: Mapping[str, Any], version_id: str, cells: Cells) -> None:
+    def _insert_rows(self, job: Mapping[str, Any], version_id: str, cells: Cells) -> None:
         table = quoted(f"export_{job['report_type']}")
         own = ", ".join(f"{name} VARCHAR" for name in _OWN_COLUMNS)
         self.connection.execute(f"CREATE TABLE IF NOT EXISTS {table} ({own})")
         types = self._fit(job["report_type"], table, cells)
-        self.connection.execute(f"DELETE FROM {table} WHERE _job_id = ?", [job["job_id"]])  # noqa: S608 - quoted
         if cells.names:
             told = ", ".join(f"?::VARCHAR AS {name}" for name in _OWN_COLUMNS)
             self.connection.execute(
@@ -268,6 +411,15 @@ class Loader:
         """Whether no row has a value here: then the column has no type yet, whatever is said."""
         query = f"SELECT 1 FROM {table} WHERE {quoted(column)} IS NOT NULL LIMIT 1"  # noqa: S608 - quoted
         return self.connection.execute(query).fetchone() is None
+
+
+def _compared(now: _Revision, version_id: str, archived_at: str | None) -> str:
+    """Tell whether an archiving is newer or older than another of its job, or the same."""
+    if archived_at and now.archived_at:
+        then, this = datetime.fromisoformat(archived_at), datetime.fromisoformat(now.archived_at)
+        if then != this:
+            return "newer" if this > then else "older"
+    return "same" if now.version_id == version_id else "newer"
 
 
 def consume(sqs: SQSClient, queue_url: str, loader: Loader, *, until_empty: bool) -> int:
