@@ -102,6 +102,17 @@ class ObjectStore:
             ),
         )
 
+    def read(self, key: str) -> bytes | None:
+        """Return the bytes of a small object, such as an entry of the catalogue, or None."""
+        with translated("Reading an object"):
+            try:
+                answer = self.client.get_object(Bucket=self.bucket, Key=key)
+            except ClientError as error:
+                if status_of(error) == 404:
+                    return None
+                raise
+            return answer["Body"].read()
+
     def put(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed:
         """Commit an object in one request, its checksum in the header, checked by S3 on receipt.
 
