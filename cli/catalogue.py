@@ -1,7 +1,7 @@
 """The catalogue as people may read it (archiver/catalogue.py), and what writes it for them.
 
 The bucket's policy takes no write of theirs: archive_export writes, when it is invoked for that
-(archiving/cataloguing.py).
+(archiving/catalogue_upkeep.py).
 """
 
 from __future__ import annotations

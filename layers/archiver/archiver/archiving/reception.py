@@ -38,7 +38,7 @@ class Application(Protocol):
     def begin_invocation(self, context: LambdaContext) -> None: ...  # noqa: D102
     def now(self) -> datetime: ...  # noqa: D102
     def prove_writes(self, job_id: str) -> dict[str, str]: ...  # noqa: D102
-    def catalogue(self, asked: dict[str, Any]) -> dict[str, Any]: ...  # noqa: D102
+    def tend_catalogue(self, asked: dict[str, Any]) -> dict[str, Any]: ...  # noqa: D102
 
 
 def receive(event: Any, context: LambdaContext, application: Application) -> Any:  # noqa: ANN401 - JSON in and out
@@ -51,7 +51,7 @@ def receive(event: Any, context: LambdaContext, application: Application) -> Any
     if (probed := _probed_job(event)) is not None:
         return application.prove_writes(probed)
     if (asked := _asked_of_the_catalogue(event)) is not None:
-        return application.catalogue(asked)
+        return application.tend_catalogue(asked)
     if not _is_batch(event):
         application.delivery.enqueue(_as_message(event, application.now()))
         return {"queued": True}

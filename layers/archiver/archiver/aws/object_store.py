@@ -36,6 +36,7 @@ from archiver.transfer.contract import (
     ObjectExists,
     ObjectSpec,
     Part,
+    Slice,
     SourceHead,
     SourceNotGranted,
     UncertainCommit,
@@ -102,16 +103,28 @@ class ObjectStore:
             ),
         )
 
-    def read(self, key: str) -> bytes | None:
-        """Return the bytes of a small object, such as an entry of the catalogue, or None."""
-        with translated("Reading an object"):
+    def read(self, key: str, first: int, last: int, *, etag: str | None = None) -> Slice | None:
+        """Return these bytes of what is at a key, as far as it has them; None: nothing is there.
+
+        `etag`: of that object alone. Without its version, which would take another permission
+        (s3:GetObjectVersion).
+        """
+        asked: dict[str, Any] = {} if etag is None else {"IfMatch": etag}
+        with translated("Reading from an archived object"):
             try:
-                answer = self.client.get_object(Bucket=self.bucket, Key=key)
+                answer = self.client.get_object(
+                    Bucket=self.bucket, Key=key, Range=f"bytes={first}-{last}", **asked
+                )
+                content = answer["Body"].read()
             except ClientError as error:
                 if status_of(error) == 404:
                     return None
+                if status_of(error) == 416:  # it ends before, perhaps because it is empty
+                    return Slice(b"", None)
                 raise
-            return answer["Body"].read()
+        if not answer.get("ContentRange"):  # a store that knows no ranges
+            content = content[first : last + 1]
+        return Slice(content, kept_encoding(answer.get("ContentEncoding")))
 
     def put(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed:
         """Commit an object in one request, its checksum in the header, checked by S3 on receipt.

@@ -9,6 +9,7 @@ CompleteMultipartUpload). A handler of the event `before-send` may answer a requ
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -89,5 +90,7 @@ def _send(network: Network, request: AWSPreparedRequest, timeout: urllib3.Timeou
         timeout=timeout,
     )
     answer = AWSResponse(request.url, response.status, response.headers, response)  # type: ignore[arg-type] # a mapping
-    _ = answer.content  # read now, in the time that was given; none of our calls streams
+    # Read now, in the time that was given; whoever reads an object's body takes it from memory, so
+    # that a GET must name a small range.
+    answer.raw = io.BytesIO(answer.content)
     return answer

@@ -18,6 +18,7 @@ __all__ = [
     "ObjectSpec",
     "Part",
     "PartSender",
+    "Slice",
     "SourceHead",
     "SourceNotGranted",
     "Store",
@@ -160,6 +161,14 @@ class Found:
     checksum_crc64nvme: str | None
     metadata: Mapping[str, str]
     md5: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Some of an object's bytes, and the Content-Encoding under which it is stored."""
+
+    content: bytes = field(repr=False)
+    content_encoding: str | None
 
 
 def kept_encoding(told: str | None) -> str | None:

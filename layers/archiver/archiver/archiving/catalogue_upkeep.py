@@ -30,10 +30,18 @@ from archiver.errors import Failure
 from archiver.job import parse_job_id
 from archiver.receipt import Receipt
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
-from archiver.transfer.contract import CommitConflict, Committed, Found, ObjectExists, ObjectSpec
+from archiver.transfer.contract import (
+    CommitConflict,
+    Committed,
+    Found,
+    ObjectExists,
+    ObjectSpec,
+    Slice,
+)
 
-__all__ = ["Cataloguer"]
+__all__ = ["CatalogueUpkeep"]
 
+_MOST_ENTRY_BYTES = 1 << 16  # one has 1 to 3 KB: a key has at most 1,024 bytes
 _LEAVE_SECONDS = 10.0  # for what is under way, and the last write (deadline.py)
 
 
@@ -41,7 +49,7 @@ class Store(Protocol):
     """The archive bucket, as far as the catalogue needs it (aws/object_store.py)."""
 
     def find(self, key: str) -> Found | None: ...
-    def read(self, key: str) -> bytes | None: ...
+    def read(self, key: str, first: int, last: int) -> Slice | None: ...
     def put(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed: ...
 
 
@@ -53,7 +61,7 @@ class Jobs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Cataloguer:
+class CatalogueUpkeep:
     """Writes entries and months; `remaining_seconds`: of the invocation."""
 
     store: Store
@@ -151,13 +159,14 @@ class Cataloguer:
         """Return the line of an entry that lies where it belongs; None for any other object."""
         if not key.startswith(self.key_prefix + FOLDER) or job_of_entry(key) is None:
             return None
-        line = self.store.read(key)
+        found = self.store.read(key, 0, _MOST_ENTRY_BYTES - 1)
+        line = b"" if found is None else found.content
         try:
-            receipt = read_line(line or b"", prefix=self.key_prefix)
+            receipt = read_line(line, prefix=self.key_prefix)
         except ValueError:
             return None
         fits = receipt.catalogue_key == key and receipt.archived_at.startswith(month)
-        return line if line and fits and line.find(b"\n") == len(line) - 1 else None
+        return line if fits and line.find(b"\n") == len(line) - 1 else None
 
     def _put(self, key: str, content_type: str, body: bytearray) -> None:
         """Commit an object; one retry after a 409, which is another write of the same."""
@@ -176,5 +185,6 @@ class Cataloguer:
             return False
         told = found.checksum_crc64nvme
         if told is None:  # a store that tells none
-            return bytes(body) == self.store.read(key)
+            slice_ = self.store.read(key, 0, len(body) - 1)
+            return slice_ is not None and slice_.content == bytes(body)
         return told == encode_crc64nvme(crc64nvme(body))
