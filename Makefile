@@ -53,7 +53,7 @@ KEEP_BYTECODE := env -u PYTHONDONTWRITEBYTECODE
 # AWS's own command line; simulated worlds: what makes `make test` more than five minutes long
 # (docs/decisions/2026-11-26-what-make-test-runs.md, 2026-11-26-what-earns-its-keep.md).
 WIDE := tests/alarms tests/faults tests/fuzz tests/lake tests/integration/test_local_cloud_life.py \
-  $(addprefix tests/end_to_end/test_,kills.py least_privilege.py operations.py reconcile.py up.py) \
+  $(addprefix tests/end_to_end/test_,kills.py least_privilege.py lost_table.py operations.py reconcile.py up.py) \
   $(addprefix tests/functional/test_,answers.py copies_spoilt.py finding.py links.py outages.py \
   resuming.py vendor_answers.py wrong_bytes.py)
 PYTEST := $(KEEP_BYTECODE) $(BIN)/python -m pytest -p tests.taint.plugin -n 4 --dist loadscope
