@@ -201,6 +201,10 @@ bench-warm: build-local ## CPU and requests of warm jobs, and 2 GiB inside the w
 bench-memory: build-local ## peak memory of the whole function in 128 MiB (ARGS="--large --memory-mib N --json PATH")
 	@$(BIN)/python -m tests.bench.memory $(ARGS)
 
+.PHONY: bench-catalogue
+bench-catalogue: $(READY) ## requests, CPU and memory of `archiver audit` and what mends (N=365000)
+	@PYTHONPATH=layers/archiver $(BIN)/python -m tests.bench.catalogue $(if $(N),--exports $(N))
+
 .PHONY: bench-lock
 bench-lock: $(READY) # refresh the lock of the benchmark's peers
 	$(BIN)/uv pip compile --quiet --upgrade .ci/bench-requirements.in \
