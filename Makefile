@@ -54,7 +54,7 @@ KEEP_BYTECODE := env -u PYTHONDONTWRITEBYTECODE
 # (docs/decisions/2026-11-26-what-make-test-runs.md, 2026-11-26-what-earns-its-keep.md).
 WIDE := tests/alarms tests/faults tests/fuzz tests/lake tests/integration/test_local_cloud_life.py \
   tests/integration/test_load_exports.py $(addprefix tests/end_to_end/test_,alarms.py kills.py \
-  least_privilege.py operations.py reconcile.py up.py) \
+  least_privilege.py lost_table.py operations.py reconcile.py up.py) \
   $(addprefix tests/functional/test_,answers.py copies_spoilt.py finding.py links.py outages.py \
   resuming.py vendor_answers.py wrong_bytes.py)
 PYTEST := $(KEEP_BYTECODE) $(BIN)/python -m pytest -p tests.taint.plugin -n 4 --dist loadscope
@@ -201,6 +201,10 @@ bench-warm: build-local ## CPU and requests of warm jobs, and 2 GiB inside the w
 .PHONY: bench-memory
 bench-memory: build-local ## peak memory of the whole function in 128 MiB (ARGS="--large --memory-mib N --json PATH")
 	@$(BIN)/python -m tests.bench.memory $(ARGS)
+
+.PHONY: bench-catalogue
+bench-catalogue: $(READY) ## requests, CPU and memory of `archiver audit` and what mends (N=365000)
+	@PYTHONPATH=layers/archiver $(BIN)/python -m tests.bench.catalogue $(if $(N),--exports $(N))
 
 .PHONY: bench-lock
 bench-lock: $(READY) # refresh the lock of the benchmark's peers

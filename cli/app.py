@@ -189,11 +189,49 @@ def trace(job: Job, *, stack: str, named: str, state_folder: Path) -> int:
 
 
 @_stack_command()
-def audit(*, stack: str, as_json: Json = False) -> int:
+def audit(
+    *,
+    stack: str,
+    write: Annotated[
+        bool, typer.Option("--write-catalogue", help="add the entries that receipts lack")
+    ] = False,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="write the items that the table lacks, from the bucket"),
+    ] = False,
+    compact: Annotated[
+        bool, typer.Option("--compact", help="put the entries of past months together")
+    ] = False,
+    month: Annotated[
+        str | None, typer.Option(metavar="YYYY-MM", help="with --compact: this one alone")
+    ] = None,
+    delete_compacted: Annotated[
+        bool,
+        typer.Option("--delete-compacted", help="with --compact: delete what is proved to be in"),
+    ] = False,
+    as_json: Json = False,
+) -> int:
     """Compare every receipt with the bucket.
 
-    For the day before the vendor's copies are deleted. It changes nothing.
+    For the day before the vendor's copies are deleted. It changes nothing. One option at a time
+    mends instead: table, or catalogue (docs/operations.md).
     """
+    if write + rebuild + compact > 1:
+        raise typer.BadParameter("--write-catalogue, --rebuild, --compact: one at a time")
+    if not compact and (month is not None or delete_compacted):
+        raise typer.BadParameter("--month and --delete-compacted belong to --compact")
+    if write:
+        from cli.write_catalogue import write_catalogue  # noqa: PLC0415 - see above
+
+        return write_catalogue(stack, as_json=as_json)
+    if rebuild:
+        from cli.rebuild import rebuild as write_items  # noqa: PLC0415 - see above
+
+        return write_items(stack, as_json=as_json)
+    if compact:
+        from cli.compact import compact as put_together  # noqa: PLC0415 - see above
+
+        return put_together(stack, month, delete=delete_compacted, as_json=as_json)
     from cli.audit import show_audit  # noqa: PLC0415 - see above
 
     return show_audit(stack, as_json=as_json)

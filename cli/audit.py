@@ -1,7 +1,9 @@
 """`archiver audit`: every receipt against the bucket, before somebody deletes the vendor's copy.
 
 One HEAD for each receipt, with S3's own checksum; a page of receipts is held at a time, however
-many there are. It sees the stack as its users do, and changes nothing.
+many there are, and eight bytes of each. Then one listing of the bucket below the prefix tells what
+of table, catalogue and bucket is alone (survey.py). It sees the stack as its users do, and changes
+nothing; what mends is asked for apart (write_catalogue.py, rebuild.py, compact.py).
 """
 
 from __future__ import annotations
@@ -10,26 +12,27 @@ import json
 import re
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from cli.catalogue import AT_ONCE, archive_of
 from cli.failure import ASKED_IN_VAIN, NO, Failure, explain
 from cli.job_items import scan_receipts
-from cli.stack import read_outputs
+from cli.survey import Survey
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["audit", "show_audit"]
+__all__ = ["EXPLAINED", "GOOD", "audit", "compare", "show_audit"]
 
-_AT_ONCE = 16  # HEADs in flight: 10 ms each make some 1,500 a second, a million in ten minutes
-_GOOD = ("checksum", "size and ETag")
-_EXPLAINED = {
+GOOD = ("checksum", "size and ETag")
+EXPLAINED = {
     "checksum": "S3's CRC64NVME is the receipt's",
     "size and ETag": "this S3 keeps no checksum of them; size and ETag are the receipt's",
     "gone": "nothing is at the key, and the archived version is gone",
@@ -42,48 +45,62 @@ _EXPLAINED = {
 }
 
 
+# An export is in the bucket some seconds before its receipt is in the table; a run that dies in
+# between is gone on with within 15 minutes.
+_UNDER_WAY = timedelta(hours=1)
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 
 def show_audit(stack: str, *, as_json: bool) -> int:
     """Print each receipt that the bucket does not bear out, and the counts; 0 if there is none.
 
-    As JSON: a line for each such receipt, and a last one with the counts. Raises Failure.
+    What has no entry in the catalogue, or no receipt, is counted and no reason for a 1: the exports
+    are there. As JSON: a line for each such receipt, and one with the counts. Raises Failure.
     """
     counts: Counter[str] = Counter()
     try:
-        for receipt, found in audit(read_outputs(stack)["ArchiveTableName"]):
+        archive = archive_of(stack)
+        survey = Survey(archive, datetime.now(UTC) - _UNDER_WAY)
+        for receipt, found in audit(archive.table):
             counts[found] += 1
-            if found in _GOOD:
+            survey.add_receipt(receipt)
+            if found in GOOD:
                 continue
             if as_json:
                 print(json.dumps({"found": found, **receipt}))
             else:
                 print(f"{found:<11} job {receipt['job_id']}  {_where(receipt)}")
+        for page in archive.pages(archive.prefix):
+            for listed in page:
+                survey.add_object(listed)
     except ASKED_IN_VAIN as error:
         raise Failure(
             f"not finished, so that nothing is proved: {explain(error, stack=stack)}"
         ) from error
-    bad = counts.total() - sum(counts[name] for name in _GOOD)
+    alone = survey.result()
+    bad = counts.total() - sum(counts[name] for name in GOOD)
     if as_json:
-        print(json.dumps({"receipts": counts.total(), "not_borne_out": bad, "found": counts}))
+        told = {"receipts": counts.total(), "not_borne_out": bad, "found": counts}
+        print(json.dumps({**told, "alone": alone.to_fields()}))
     else:
         _report(counts, bad)
+        for sentence in alone.sentences(stack):
+            print(sentence)
     return NO if bad else 0
 
 
 def audit(table: str, *, page_items: int = 500) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield every receipt, with how the bucket bears it out or what is wrong there."""
-    config = Config(max_pool_connections=_AT_ONCE, retries={"mode": "standard", "max_attempts": 5})
+    config = Config(max_pool_connections=AT_ONCE, retries={"mode": "standard", "max_attempts": 5})
     s3 = boto3.client("s3", config=config)
-    with ThreadPoolExecutor(_AT_ONCE) as workers:
+    with ThreadPoolExecutor(AT_ONCE) as workers:
         for page in scan_receipts(table, page_items=page_items):
-            yield from workers.map(lambda one: (one, _compare(s3, one)), page)
+            yield from workers.map(lambda one: (one, compare(s3, one)), page)
 
 
 def _report(counts: Counter[str], bad: int) -> None:
     for name, number in counts.items():
-        print(f"{number:>11} {name}: {_EXPLAINED[name]}")
+        print(f"{number:>11} {name}: {EXPLAINED[name]}")
     total = counts.total()
     if bad:
         print(
@@ -100,8 +117,11 @@ def _where(receipt: Mapping[str, Any]) -> str:
     return f"s3://{receipt['bucket']}/{receipt['key']}" + (f" version {version}" if version else "")
 
 
-def _compare(s3: S3Client, receipt: Mapping[str, Any]) -> str:
-    """Return how the object at a receipt's key was verified, or what is wrong with it."""
+def compare(s3: S3Client, receipt: Mapping[str, Any]) -> str:
+    """Return how the object at a receipt's key was verified, or what is wrong with it (EXPLAINED).
+
+    What S3 refuses is "unreadable", so that one of many stops nothing.
+    """
     try:
         head = _head(s3, receipt, version_id=None)
         archived = receipt.get("version_id")
@@ -113,7 +133,7 @@ def _compare(s3: S3Client, receipt: Mapping[str, Any]) -> str:
     except ClientError:
         return "unreadable"
     verdict = _verify(head, receipt)
-    return "other MD5" if verdict in _GOOD and _etags_differ(receipt) else verdict
+    return "other MD5" if verdict in GOOD and _etags_differ(receipt) else verdict
 
 
 def _head(

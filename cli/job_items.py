@@ -11,23 +11,15 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from boto3.dynamodb.types import TypeDeserializer
 
+from archiver.receipt import Receipt
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["read_fleet", "read_job", "read_throttle", "scan_jobs", "scan_receipts"]
+__all__ = ["read_fleet", "read_job", "read_throttle", "scan_jobs", "scan_keys"]
+__all__ += ["scan_receipts"]
 
-_RECEIPT_FIELDS = (
-    "job_id",
-    "bucket",
-    "key",
-    "version_id",
-    "size_bytes",
-    "etag",
-    "checksum_crc64nvme",
-    "verified_by",
-    "source_etag",
-    "etags_agree",
-)
+_RECEIPT_FIELDS = tuple(Receipt.__slots__)
 
 
 def read_job(table: str, job_id: str) -> dict[str, Any]:
@@ -61,6 +53,19 @@ def scan_receipts(table: str, *, page_items: int = 500) -> Iterator[list[dict[st
         ExpressionAttributeNames={**names, "#state": "state"},
         ExpressionAttributeValues={":job": {"S": "job#"}, ":archived": {"S": "archived"}},
     )
+
+
+def scan_keys(table: str, *, page_items: int = 1_000) -> Iterator[list[dict[str, Any]]]:
+    """Yield `job_id` and `key`, if it has one, of every job's item; as scan_receipts does."""
+    for page in _scan(
+        table,
+        page_items,
+        FilterExpression="begins_with(id, :job)",
+        ProjectionExpression="id, #key",
+        ExpressionAttributeNames={"#key": "key"},
+        ExpressionAttributeValues={":job": {"S": "job#"}},
+    ):
+        yield [{"job_id": item["id"].removeprefix("job#"), "key": item.get("key")} for item in page]
 
 
 def scan_jobs(table: str, *, page_items: int = 500) -> Iterator[list[dict[str, Any]]]:

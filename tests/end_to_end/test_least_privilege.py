@@ -153,12 +153,31 @@ def call_back(cloud: LocalCloud, vendor: VendorStandIn) -> None:
     assert answer.status == 202
 
 
+def tend_the_catalogue(cloud: LocalCloud, vendor: VendorStandIn) -> None:
+    """Write an entry, as `archiver audit` asks for it, and put a month together."""
+    job = vendor.add_job(b"catalogued")
+    cloud.send({"job_id": job.job_id})
+    settle(cloud)
+    told = cloud.invoke({"catalogue": {"job_ids": [job.job_id]}}).payload
+    assert told["left"] == []
+    (key,) = (
+        each["Key"]
+        for each in cloud.clients.s3.list_objects_v2(Bucket=cloud.bucket, Prefix="catalogue/")[
+            "Contents"
+        ]
+        if job.job_id in each["Key"]
+    )
+    told = cloud.invoke({"catalogue": {"month": "2025-10", "keys": [key]}}).payload
+    assert told["unfit"] == [key]  # it is this month's
+
+
 SITUATIONS: tuple[Callable[[LocalCloud, VendorStandIn], None], ...] = (
     archive,
     go_on,
     give_up,
     meet_another,
     call_back,
+    tend_the_catalogue,
     sweep,
     wait,
 )

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
+from archiver.aws.job_table import JobTable
+from archiver.catalogue import entry_key, entry_line
 from cli.app import main
 from cli.clients import Clients
 from cli.delete import delete_stack
@@ -31,6 +34,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "lambda:Invoke": ("lambda:InvokeFunction",),
     "s3:HeadBucket": ("s3:ListBucket",),
     "s3:HeadObject": ("s3:GetObject", "s3:ListBucket"),
+    "s3:ListObjectsV2": ("s3:ListBucket",),
+    "s3:DeleteObjects": ("s3:DeleteObject",),  # each of its keys, without a version
     "s3:ListParts": ("s3:ListMultipartUploadParts",),
     "s3:GetBucketEncryption": ("s3:GetEncryptionConfiguration",),
     "s3:ListObjectVersions": ("s3:ListBucketVersions",),
@@ -78,6 +83,10 @@ class Calls:
         service = {"monitoring": "cloudwatch"}.get(service, service)
         named = f"{service}:{model.name}"
         for action in ACTIONS.get(named, (named,)):
+            for deleted in params.get("Delete", {}).get("Objects", []):
+                self.add(action, self._resource(service, action, {**params, **deleted}))
+            if "Delete" in params:
+                continue
             if action == "s3:GetObject" and "VersionId" in params:
                 action = "s3:GetObjectVersion"  # noqa: PLW2901 - the same call, on a version
             self.add(action, self._resource(service, action, params))
@@ -135,6 +144,7 @@ def policy(cloud: LocalCloud, name: str) -> list[dict[str, Any]]:
         "CREDENTIALS_SECRET_ARN": outputs["CredentialsSecretArn"],
         "CALLBACK_SECRET_ARN": outputs["CallbackTokenSecretArn"],
         "BUCKET": cloud.bucket,
+        "KEY_PREFIX": "",
         "BUS": outputs["EventBusName"],
         "STACK": STACK_NAME,
     }.items():
@@ -177,6 +187,7 @@ def typed(people: LocalCloud, vendor: VendorStandIn) -> None:
         ["status", job.job_id],
         ["status", large.job_id],
         ["audit"],
+        ["audit", "--write-catalogue"],
         ["report", "--out", str(people.state_folder / "page.html")],
         ["reconcile", "--dry-run"],
         ["dashboard"],
@@ -246,6 +257,36 @@ def test_who_is_on_call_may_do_what_the_manual_says_and_no_more(
         )
     }
     assert needless == set()
+
+
+def test_who_mends_the_catalogue_needs_two_permissions_more(
+    people: LocalCloud, vendor: VendorStandIn, calls: Calls
+) -> None:
+    """Rebuilding the table, and deleting what is compacted, there alone; each is made use of."""
+    known = JobTable(people.clients.dynamodb, people.table)
+    jobs = [vendor.add_job(b"four"), vendor.add_job(b"five")]
+    for job in jobs:
+        people.send({"job_id": job.job_id})
+    people.wait_until_quiet()
+    for job in jobs:
+        receipt = known.read(job.job_id).receipt
+        assert receipt is not None
+        entry = replace(receipt, archived_at="2025-10-07T10:00:00.000Z")
+        people.clients.s3.put_object(
+            Bucket=people.bucket, Key=entry_key(entry, prefix=""), Body=entry_line(entry)
+        )
+        key = {"id": {"S": f"job#{job.job_id}"}}
+        people.clients.dynamodb.delete_item(TableName=people.table, Key=key)
+    for options in (["--rebuild"], ["--compact", "--delete-compacted"]):
+        assert main(["audit", *options, "--stack", STACK_NAME]) == 0
+    more = policy(people, "catalogue")
+    both = [*policy(people, "on-call"), *more, *resource_policies(people)]
+    assert [r for r in calls.made.values() if decide(both, r) != ALLOWED] == []
+    for statement in more:
+        assert any(decide([statement], r) == ALLOWED for r in calls.made.values()), statement
+    export = f"arn:aws:s3:::{people.bucket}/report_type=units/x.csv"
+    delete = Request("s3:DeleteObject", export, {"aws:PrincipalArn": PERSON})
+    assert decide(both, delete) == NOT_ALLOWED
 
 
 def test_who_is_on_call_may_neither_write_to_the_archive_nor_read_credentials(

@@ -1,25 +1,35 @@
 """The catalogue: one small object in the bucket for each archived export. Pure.
 
     catalogue/report_type=units/format=csv/year=2026/<job id>.<checksum>.json    one line of JSON
+    catalogue/report_type=units/format=csv/year=2026/2026-10.<digest>.jsonl      of a whole month
 
 It outlives the table: what was archived when, and how it was verified, can be read from the bucket
 alone (docs/operations.md), and queries tell by it which revision of a window is the newest
 (docs/athena.md). A job that is archived again with other bytes has an entry more. `year` is the one
 in which it was archived. Hive takes a folder with a leading underscore or dot for hidden, so the
 name has none; no export's key is made below it (object_key.py).
+
+A month that is over is compacted into few objects, named by their content, so that a query opens
+hundreds and not hundreds of thousands. The lines are those of the small objects, byte for byte: as
+long as both lie there, an entry is told twice, and counts once, by its place (`entry_key`).
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 from archiver.job import UNKNOWN
 from archiver.receipt import Receipt
 
-__all__ = ["FOLDER", "MOST_VALUE_BYTES", "entry_key", "entry_line", "escape_value", "receipt_of"]
+__all__ = ["FOLDER", "MOST_MONTH_ENTRIES", "MOST_VALUE_BYTES", "entry_key", "entry_line"]
+__all__ += ["escape_value", "is_closed", "job_of_entry", "month_key", "read_line", "receipt_of"]
 
 FOLDER = "catalogue/"  # below KeyPrefix
 _SCHEMA_VERSION = "1"
@@ -28,6 +38,12 @@ _SCHEMA_VERSION = "1"
 _COLUMNS = {"key": "object_key", "window": "order_window", "cycle": "order_cycle"}
 _NOT_TOLD = frozenset({"emitted_at", "catalogue_key"})  # they follow the entry
 MOST_VALUE_BYTES = 96  # escaped
+# In one compacted object: 5 MB of lines at 1 KB, which the smallest function (128 MB) still holds
+# twice, and a minute or two of reading one by one, of Lambda's fifteen (`make bench-catalogue`).
+MOST_MONTH_ENTRIES = 5_000
+_SETTLES = timedelta(days=1)  # a run of that month has ended long before (Lambda: 15 minutes)
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
+_ENTRY = re.compile(r"/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.[^/]+\.json")
 
 
 def entry_key(receipt: Receipt, *, prefix: str) -> str:
@@ -60,6 +76,41 @@ def receipt_of(entry: dict[str, Any], catalogue_key: str | None = None) -> Recei
         if (column := _COLUMNS.get(name, name)) in entry
     }
     return Receipt.from_fields({**told, "catalogue_key": catalogue_key})
+
+
+def read_line(line: bytes, *, prefix: str) -> Receipt:
+    """Read the receipt out of a line of the catalogue; its `catalogue_key` is where it belongs.
+
+    Raises ValueError for what is no entry.
+    """
+    try:
+        receipt = receipt_of(json.loads(line))
+        return replace(receipt, catalogue_key=entry_key(receipt, prefix=prefix))
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError("that is no entry of the catalogue") from error
+
+
+def job_of_entry(key: str) -> str | None:
+    """Return the job of which a small object tells, by its key; None for any other object."""
+    found = _ENTRY.search(key)
+    return found[1] if found and found.end() == len(key) else None
+
+
+def month_key(folder: str, month: str, lines: bytes | bytearray) -> str:
+    """Return where a month's lines lie, by their content; `folder` is theirs, to its last slash."""
+    return f"{folder}{month}.{hashlib.sha256(lines).hexdigest()[:16]}.jsonl"
+
+
+def is_closed(month: str, now: datetime) -> bool:
+    """Tell whether a month, as 2026-10, has been over for a day, so that nothing new is of it.
+
+    What is catalogued of it later (`archiver audit --write-catalogue`) makes an object more.
+    """
+    if _MONTH.fullmatch(month) is None:
+        return False
+    year, number = int(month[:4]), int(month[5:])
+    next_month = datetime(year + number // 12, number % 12 + 1, 1, tzinfo=UTC)
+    return now >= next_month + _SETTLES
 
 
 def escape_value(value: str) -> str:

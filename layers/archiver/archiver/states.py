@@ -24,6 +24,8 @@
     forget    a message  all but archived                       the same   free, its own, as read
     queue     the sweep  as read                                queued     free, and as read
     miss      a recheck  archived                               missing    the receipt as read
+    catalogue a person   archived                               the same   the receipt as read
+    rebuild   a person   (no item)                              archived
 
 free     No run holds the job. A lease that has run out is none: then its owner still owns what it
          has, until another takes it.
@@ -60,8 +62,8 @@ from archiver.claim import Checkpoint, Claim, KnownJob
 from archiver.errors import Interruption
 from archiver.receipt import Receipt, iso_utc
 
-__all__ = ["ENDS", "GOES_ON", "LOST_AFTER", "Move", "NotedState", "State", "claim", "complete"]
-__all__ += ["extend", "forget", "keep", "miss", "note", "queue", "release"]
+__all__ = ["ENDS", "GOES_ON", "LOST_AFTER", "Move", "NotedState", "State", "catalogue", "claim"]
+__all__ += ["complete", "extend", "forget", "keep", "miss", "note", "queue", "rebuild", "release"]
 
 NotedState = Literal["waiting", "failing", "dead_lettered", "ended_at_vendor"]
 State = Literal[NotedState, "queued", "copying", "archived", "missing"]
@@ -245,6 +247,31 @@ def miss(receipt: Receipt, at: datetime) -> Move:
         sets={"state": "missing", "updated_at": iso_utc(at)},
         removes=("owner", *_LEASE, *_UPLOAD_ALONE, "asked_by"),
         shown_by={"state": "missing"},
+    )
+
+
+# --- a person's, by `archiver audit` ---
+
+
+def catalogue(receipt: Receipt, catalogue_key: str) -> Move:
+    """Say where the entry of a receipt lies that has got one later than its export."""
+    as_read, values = _as_read(state="archived", archived_at=receipt.archived_at)
+    return _move(receipt.job_id, as_read, values, sets={"catalogue_key": catalogue_key})
+
+
+def rebuild(receipt: Receipt, at: datetime) -> Move:
+    """Write a job's item anew, as `complete` leaves one, where the table has lost it.
+
+    An attempt is counted: should the object be gone, the next one looks for what is left of it.
+    """
+    now = iso_utc(at)
+    told = {**receipt.to_fields(), "attempts": 1, "first_seen_at": receipt.archived_at}
+    return _move(
+        receipt.job_id,
+        "attribute_not_exists(#id)",
+        {},
+        sets={**told, "state": "archived", "updated_at": receipt.archived_at, "rebuilt_at": now},
+        shown_by={"state": "archived", "rebuilt_at": now},
     )
 
 

@@ -1,4 +1,4 @@
-"""What invokes the function: a batch from the queue, an event that belongs on it, or a probe.
+"""What invokes the function: a batch from the queue, an event that belongs on it, or a command.
 
 Records are independent: Powertools' batch processor reports each failed one by itself.
 """
@@ -38,17 +38,20 @@ class Application(Protocol):
     def begin_invocation(self, context: LambdaContext) -> None: ...  # noqa: D102
     def now(self) -> datetime: ...  # noqa: D102
     def prove_writes(self, job_id: str) -> dict[str, str]: ...  # noqa: D102
+    def tend_catalogue(self, asked: dict[str, Any]) -> dict[str, Any]: ...  # noqa: D102
 
 
 def receive(event: Any, context: LambdaContext, application: Application) -> Any:  # noqa: ANN401 - JSON in and out
     """Handle an SQS batch (answers `batchItemFailures`), or queue an event that came directly.
 
-    Whoever may invoke the function may ask what the bucket does with writes, too
-    (`archiver verify`).
+    Whoever may invoke the function may ask what the bucket does with writes (`archiver verify`),
+    and have it write into the catalogue (`archiver audit`), too.
     """
     application.begin_invocation(context)
     if (probed := _probed_job(event)) is not None:
         return application.prove_writes(probed)
+    if (asked := _asked_of_the_catalogue(event)) is not None:
+        return application.tend_catalogue(asked)
     if not _is_batch(event):
         application.delivery.enqueue(_as_message(event, application.now()))
         return {"queued": True}
@@ -81,6 +84,13 @@ def _probed_job(event: Any) -> str | None:  # noqa: ANN401 - any JSON
     if not isinstance(event, dict) or event.keys() != {"probe", "job_id"}:
         return None
     return parse_job_id(event["job_id"]) if event["probe"] == "writes" else None
+
+
+def _asked_of_the_catalogue(event: Any) -> dict[str, Any] | None:  # noqa: ANN401 - any JSON
+    """Return what is asked of the catalogue, None for any other; no message's body comes here."""
+    if not isinstance(event, dict) or event.keys() != {"catalogue"}:
+        return None
+    return event["catalogue"] if isinstance(event["catalogue"], dict) else None
 
 
 def _as_message(event: object, now: datetime) -> Message:

@@ -145,6 +145,23 @@ class Application:
         self._log.info("probed", **told)
         return told
 
+    def tend_catalogue(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """Write what is asked for into the catalogue (catalogue_upkeep.py)."""
+        # Imported here, because no run that archives needs it.
+        from archiver.archiving.catalogue_upkeep import CatalogueUpkeep  # noqa: PLC0415
+
+        upkeep = CatalogueUpkeep(
+            self._store,
+            self._jobs,
+            self._settings.key_prefix,
+            self._outside.now,
+            self._remaining_seconds,
+        )
+        told = upkeep.answer(asked)
+        counts = {name: len(it) if isinstance(it, list) else it for name, it in told.items()}
+        self._log.info("catalogued", **counts)
+        return told
+
     def _keep(self, message: Message) -> AbstractContextManager[None]:
         """Keep a message and the claim to its job ours, a lease at a time.
 
