@@ -305,7 +305,7 @@ class Judge:
         self._check_entry(Receipt.from_fields(plain(item)))
 
     def _check_entry(self, receipt: Receipt) -> None:
-        """An archived job has its entry, whose line gives its receipt back."""
+        """Ask that an archived job has its entry, whose line gives its receipt back."""
         written = self.world.objects.entries.get(receipt.catalogue_key or "", [])
         entries = [receipt_of(json.loads(v.body), receipt.catalogue_key) for v in written]
         if entries != [replace(receipt, emitted_at=None)]:

@@ -25,7 +25,7 @@ MULTIPART = ["CreateMultipartUpload", "CompleteMultipartUpload"]
 
 @pytest.mark.parametrize("size_bytes", [0, 1, 16 * MIB - 1, 16 * MIB])
 def test_a_small_export_takes_one_get_and_one_put(company: Company, size_bytes: int) -> None:
-    """Up to one part nothing else is asked of S3: its answer tells the checksum that it holds."""
+    """Up to one part nothing else is asked of S3 but to take its entry: it tells its checksum."""
     company.stand_for_aws()
     export = SyntheticExport(size_bytes, seed=size_bytes)
     job = company.vendor.add_job(export)
@@ -33,12 +33,15 @@ def test_a_small_export_takes_one_get_and_one_put(company: Company, size_bytes: 
     assert_archived(company, job, export)
     # An empty object has no first byte: the ranged GET is refused (416) and asked again without.
     assert company.asked("link") == (1 if size_bytes else 2)
-    assert company.s3_actions() == ["PutObject"]
+    assert company.s3_actions() == ["PutObject", "PutObject"]
 
 
 @pytest.mark.parametrize("size_bytes", [16 * MIB + 1, 40 * MIB])
 def test_a_large_export_takes_one_get_for_each_part(company: Company, size_bytes: int) -> None:
-    """Each byte is asked for once; all but the first range name the ETag that it began with."""
+    """Each byte is asked for once; all but the first range name the ETag that it began with.
+
+    Of S3 a look at its first bytes is asked beside the copy, and that it takes the entry.
+    """
     company.stand_for_aws()
     export = SyntheticExport(size_bytes, seed=size_bytes)
     parts = -(-size_bytes // (16 * MIB))
@@ -46,7 +49,8 @@ def test_a_large_export_takes_one_get_for_each_part(company: Company, size_bytes
     assert company.deliver_job(job) == []
     assert_archived(company, job, export)
     actions = company.s3_actions()
-    assert sorted(actions) == sorted([*MULTIPART, *["UploadPart"] * parts, "HeadObject"])
+    copied = [*MULTIPART, *["UploadPart"] * parts, "HeadObject"]
+    assert sorted(actions) == sorted([*copied, "GetObject", "PutObject"])
     asked = [e.headers for e in company.vendor.journal if e.route == "link"]
     assert len(asked) == parts == len({headers["range"] for headers in asked})
     assert [h.get("if-match") for h in asked] == [None, *[f'"{export.etag()}"'] * (parts - 1)]
@@ -154,7 +158,7 @@ def test_whatever_is_written_names_its_checksum(company: Company, size_bytes: in
 
     company.aws_script.answer_next(look, Refusal(500))
     company.archive(company.vendor.add_job(bytes(size_bytes)))
-    assert seen == [("CRC64NVME", True)] * (2 if size_bytes > MIB else 1)
+    assert seen == [("CRC64NVME", True)] * (3 if size_bytes > MIB else 2)
 
 
 # --- server-side ---

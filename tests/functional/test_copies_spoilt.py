@@ -424,7 +424,7 @@ def test_every_write_says_how_it_is_encrypted(company: Company) -> None:
     company.archive(company.vendor.add_job(b"small"))
     company.archive(company.vendor.add_job(LARGE))
     company.archive(grant(company, b"copied by S3")[0])
-    assert began == ["AES256"] * 3
+    assert began == ["AES256"] * 6  # three exports, and the entry of each
 
 
 @pytest.mark.parametrize(

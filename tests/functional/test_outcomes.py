@@ -49,15 +49,15 @@ def test_archived_acknowledges_emits_and_remembers(company: Company) -> None:
     assert company.outcomes() == [("archived", None)]
 
 
-def test_a_small_job_asks_aws_seven_times(company: Company) -> None:
-    """Read, claim, receipt, beat, object, its entry, event: nothing is asked twice."""
+def test_a_small_job_asks_aws_eight_times(company: Company) -> None:
+    """Read, claim, receipt, beat, object, size, entry, event: nothing is asked twice."""
     company.archive(company.vendor.add_job(b"the credentials are read now"))
     company.stand_for_aws()
     calls = len(company.calls())
     company.archive(company.vendor.add_job(b"x"))
     assert Counter(call.action for call in company.calls()[calls:]) == {
         "BatchGetItem": 1,
-        "UpdateItem": 2,
+        "UpdateItem": 3,
         "ChangeMessageVisibility": 1,
         "PutObject": 2,
         "PutEvents": 1,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from archiver.catalogue import FOLDER
 from local.apartmentiq import (
     BytesExport,
     Export,
@@ -22,7 +23,7 @@ from local.apartmentiq import (
     crc64nvme_of,
     sha256_of,
 )
-from tests.functional.aws_script import Environ, Refusal, operation, s3_call
+from tests.functional.aws_script import Environ, Refusal, s3_call
 from tests.functional.company import LAST_RECEIVE, Company, default_key
 from tests.functional.copying import grant
 
@@ -239,10 +240,13 @@ def test_parts_of_other_sizes_make_another_etag_and_no_alarm(company: Company) -
 # --- what was compared ---
 
 
-def lose_the_event(company: Company, job: Job) -> None:
-    """Deliver a job whose object is committed, and whose receipt is not written."""
-    down = Refusal.json(400, b'{"__type": "InternalException"}')
-    company.aws_script.answer_next(operation("PutEvents"), down)
+def lose_the_rest(company: Company, job: Job) -> None:
+    """Deliver a job whose object is committed, and of which nothing else is written down."""
+    put = s3_call("PUT", company.bucket)
+    company.aws_script.answer_next(
+        lambda environ: put(environ) and FOLDER in environ["PATH_INFO"],
+        Refusal.s3(403, "AccessDenied"),
+    )
     assert len(company.deliver_job(job)) == 1
 
 
@@ -261,7 +265,7 @@ def test_an_object_of_an_earlier_attempt_says_what_was_compared(
     """crc64nvme is said only where the source tells one and it is the object's."""
     content = b"".join(bytes(view) for view in SMALL.chunks(0, SMALL.size_bytes))
     job = company.vendor.add_job(content, headers=headers, etag=etag)
-    lose_the_event(company, job)
+    lose_the_rest(company, job)
     assert company.deliver_job(job, receive_count=2) == []
     told = assert_archived(company, job, SMALL)
     assert told["verified_by"] == verified_by
@@ -275,7 +279,7 @@ def test_an_earlier_attempts_object_with_wrong_bytes_is_not_believed(
     """Its metadata and size are ours; a version of the past may have archived it."""
     headers = {"x-amz-checksum-crc64nvme": FOREIGN} if told == "checksum" else {}
     job = company.vendor.add_job(b"right", headers={})
-    lose_the_event(company, job)
+    lose_the_rest(company, job)
     metadata = company.head(default_key(job))["Metadata"]
     company.people.client("s3").put_object(
         Bucket=company.bucket,

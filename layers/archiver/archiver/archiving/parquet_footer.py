@@ -26,9 +26,10 @@ def num_rows(footer: bytes) -> int:
         if kind == _STOP:
             raise ValueError("A footer without num_rows.")
         if field == _NUM_ROWS:
-            if kind != _I64:
-                raise ValueError("num_rows is no number.")
-            return reader.number()
+            rows = reader.number() if kind == _I64 else -1
+            if rows < 0:
+                raise ValueError("num_rows is no number of rows.")
+            return rows
         reader.skip(kind, 0)
 
 
