@@ -57,10 +57,11 @@ _TARGET_JOB_CPU_SECONDS = 0.012
 # What a cold start took when its benchmark was last told of here; --cold replaces it.
 _COLD_CPU_SECONDS = 0.376  # 2026-11-26, `python -m tests.bench.cold --runs 5`, AMD EPYC
 _ROUND_TRIP_SECONDS = 0.03  # the benchmark's latency
-# One after the other: the job's item, status, claim, results, link, put, event, receipt.
-_ROUND_TRIPS = 8
-# A multipart upload begins and completes, in place of one put.
-_MULTIPART_ROUND_TRIPS = 9
+# One after the other: the job's item, status, claim, results, link, put, last size, entry, event,
+# receipt.
+_ROUND_TRIPS = 10
+# A multipart upload begins and completes, in place of one put, and is looked at.
+_MULTIPART_ROUND_TRIPS = 12
 _RESERVE_SECONDS = 12  # claim and link before the copy, and what pace.py leaves at the end
 _BEAT_SECONDS = 15  # a job's lease is renewed so often, its message hidden anew (wiring/)
 _JOBS_PER_SECRET_READ = 100  # a function's environment reads the secret once and lives for hours
@@ -72,14 +73,17 @@ _PER_JOB: Mapping[str, float] = {
     "lambda_request": 1,  # BatchSize 1
     "sqs_request": 4,  # sent, received, hidden for one lease, deleted
     "event": 2,  # "Job Completed" comes by the bus, "Export Archived" goes
-    "dynamodb_write_unit": 2,  # the claim and the receipt, in one item of up to 1 KB
+    # The claim, the receipt, by which the item has more than 1 KB, and the last size of its kind.
+    "dynamodb_write_unit": 4,
     "dynamodb_read_unit": 2,  # the job's item and the throttle's, read consistently, up to 4 KB
     "secret_read": 1 / _JOBS_PER_SECRET_READ,
     "trace": 1,  # at the most: X-Ray samples one a second and 5 % of the rest by default
 }
 # What a beat asks for: the job's item, and the message hidden for another lease.
 _PER_BEAT: Mapping[str, float] = {"dynamodb_write_unit": 1, "sqs_request": 1}
-_PER_UPLOAD: Mapping[str, float] = {"dynamodb_write_unit": 1}  # its checkpoint, in the job's item
+# Its checkpoint, in the job's item, and a look at its first bytes (of Parquet: one more).
+_PER_UPLOAD: Mapping[str, float] = {"dynamodb_write_unit": 1, "s3_read": 1}
+_ENTRIES = 1  # of the catalogue, a PUT each
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +234,7 @@ def _parts(size_bytes: int, plan: PartPlan) -> list[PartRange]:
 
 
 def s3_writes(size_bytes: int, plan: PartPlan = _PLAN) -> int:
-    """Return the requests of S3's dear class that an export costs."""
+    """Return the requests of S3's dear class that a copy costs."""
     parts = len(_parts(size_bytes, plan))
     return parts + 2 if parts else 1  # begin and complete
 
@@ -285,14 +289,14 @@ def gb_seconds(memory_mb: int, seconds: float) -> float:
 
 
 def requests_of(size_bytes: int, seconds: float, plan: PartPlan = _PLAN) -> dict[str, float]:
-    """Return what a job of so many seconds asks of each service but S3."""
+    """Return what a job of so many seconds asks of each service beside S3's writes."""
     asked = dict(_PER_JOB)
     beats = int(seconds // _BEAT_SECONDS)
     uploads = 1 if _parts(size_bytes, plan) else 0
     for times, each in ((beats, _PER_BEAT), (uploads, _PER_UPLOAD)):
         for name, count in each.items():
-            asked[name] += times * count
-    return asked
+            asked[name] = asked.get(name, 0) + times * count
+    return {name: count for name, count in asked.items() if count}
 
 
 def cost_of(
@@ -308,7 +312,7 @@ def cost_of(
     asked = requests_of(size_bytes, seconds, plan)
     return Cost(
         compute=gb_seconds(memory_mb, seconds) * price["gb_second"].each,
-        s3_writes=s3_writes(size_bytes, plan) * price["s3_write"].each,
+        s3_writes=(s3_writes(size_bytes, plan) + _ENTRIES) * price["s3_write"].each,
         other_requests=sum(count * price[name].each for name, count in asked.items()),
     )
 
@@ -451,7 +455,7 @@ def _table_of_parts(measured: Measured) -> str:
         slowest_seconds = part_bytes / _PLAN.slowest_bytes_per_second
         cells = (
             str(part_mib),
-            f"{s3_writes(_BENCH_BYTES, plan) * copies:,}",
+            f"{(s3_writes(_BENCH_BYTES, plan) + _ENTRIES) * copies:,}",
             f"{cost.s3_writes * copies:.3f}",
             f"{cost.compute * copies:.3f}",
             f"{cost.total * copies:.3f}",
@@ -531,7 +535,8 @@ def _worked_row(measured: Measured) -> str:
         "one export": f"{seconds:.2f} s; a TiB is {copies} of them",
         "GB-seconds": f"{memory_mb}/1024 GB x {seconds:.2f} s x {copies} = {billed:,.0f}",
         "compute": f"{billed:,.0f} x {price['gb_second'].shown} = ${cost.compute * copies:.3f}",
-        "S3 writes": f"({writes - 2} parts + begin + complete) x {copies} = {writes * copies:,}",
+        "S3 writes": f"({writes - 2} parts + begin + complete + entry) x {copies} = "
+        f"{(writes + _ENTRIES) * copies:,}",
         "their price": f"x {price['s3_write'].shown} = ${cost.s3_writes * copies:.3f}",
         "other requests": f"{copies} x the sum of: = ${cost.other_requests * copies:.4f}",
         **{f"  {name}": f"{count:g} x {price[name].shown}" for name, count in asked.items()},

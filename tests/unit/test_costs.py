@@ -122,34 +122,35 @@ def test_parts_share_what_the_function_has_and_the_last_is_alone() -> None:
 
 
 def test_seconds_are_the_processor_s_where_it_is_the_slower() -> None:
-    """128 MB: 1.769 x 2 / (128/1769) = 48.896 s of bytes, 0.2445 of the job, 9 round trips."""
-    expected = 1.769 * 2 * 1769 / 128 + 0.01769 * 1769 / 128 + 9 * 0.03
-    assert expected == pytest.approx(49.4104, abs=1e-3)
+    """128 MB: 1.769 x 2 / (128/1769) = 48.896 s of bytes, 0.2445 of the job, 12 round trips."""
+    expected = 1.769 * 2 * 1769 / 128 + 0.01769 * 1769 / 128 + 12 * 0.03
+    assert expected == pytest.approx(49.5004, abs=1e-3)
     assert seconds_of(2 * GIB, 128, ENGINES, AWS) == pytest.approx(expected)
 
 
 def test_seconds_are_the_network_s_where_it_is_the_slower() -> None:
     """A whole processor needs 3.54 s for 2 GiB and waits 27.49 s for the network."""
-    assert seconds_of(2 * GIB, 1769, ENGINES, AWS) == pytest.approx(27.487791 + 0.01769 + 0.27)
+    assert seconds_of(2 * GIB, 1769, ENGINES, AWS) == pytest.approx(27.487791 + 0.01769 + 0.36)
 
 
 def test_a_small_job_s_dollars_add_up() -> None:
-    """1 MiB at 512 MB: 0.3535 s, $0.0000023567 of compute, one PUT, and $10.35e-6 of requests."""
-    seconds = 8 * 0.03 + 0.01769 / (512 / 1769) + 2 * 1.048576 / 40
-    assert seconds == pytest.approx(0.353549, abs=1e-6)
+    """1 MiB at 512 MB: 0.4135 s, $0.0000027567 of compute, two PUTs, and $11.6e-6 of requests."""
+    seconds = 10 * 0.03 + 0.01769 / (512 / 1769) + 2 * 1.048576 / 40
+    assert seconds == pytest.approx(0.413549, abs=1e-6)
     cost = cost_of(MIB, 512, ENGINES, AWS)
     assert cost.compute == pytest.approx(seconds / 2 * 0.0000133334)
-    assert cost.s3_writes == pytest.approx(0.000005)
-    # Millionths: 0.2 Lambda, 1.6 SQS, 2 EventBridge, 1.25 and 0.25 DynamoDB, 0.05 secret, 5 X-Ray.
-    assert cost.other_requests == pytest.approx(10.35e-6)
+    assert cost.s3_writes == pytest.approx(0.000010)
+    # Millionths: 0.2 Lambda, 1.6 SQS, 2 EventBridge, 2.5 and 0.25 DynamoDB, 0.05 secret, 5 X-Ray.
+    assert cost.other_requests == pytest.approx(11.6e-6)
     assert cost.total == pytest.approx(cost.compute + cost.s3_writes + cost.other_requests)
 
 
 def test_an_upload_is_noted_and_a_longer_job_renews_its_lease() -> None:
-    """A write for the checkpoint, and every 15 s a write and a request of SQS."""
+    """A write for the checkpoint, a look, and every 15 s a write and a request of SQS."""
     short, long = requests_of(MIB, 14.9), requests_of(GIB, 31.0)
     assert long["dynamodb_write_unit"] - short["dynamodb_write_unit"] == 1 + 2
     assert long["sqs_request"] - short["sqs_request"] == 2
+    assert (short.get("s3_read"), long["s3_read"]) == (None, 1)
 
 
 @pytest.mark.parametrize("network", [AWS, MEASURED], ids=["AWS's", "somebody's"])
