@@ -17,6 +17,7 @@ import time_machine
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from archiver.catalogue import FOLDER
 from archiver.claim import Claim
 from archiver.errors import Deferral, Failure
 from archiver.network.answer import Answer
@@ -175,6 +176,37 @@ def _emitting_after_the_receipt(outside: Outside) -> Outside:
             "events": {"put_events": put_events},
             "dynamodb": {"update_item": update_item},
         }
+        return _Worse(real, **worse[name]) if name in worse else real
+
+    return replace(outside, client=client)
+
+
+def _forgotten_entry(real: Any, **call: Any) -> Any:  # noqa: ANN401 - boto3's own
+    return {} if call["Key"].startswith(FOLDER) else real.put_object(**call)
+
+
+def _cataloguing_after_the_event(outside: Outside) -> Outside:
+    late: list[dict[str, Any]] = []
+    s3: Any = None
+
+    def put_object(real: Any, **call: Any) -> Any:  # noqa: ANN401 - boto3's own
+        if not call["Key"].startswith(FOLDER):
+            return real.put_object(**call)
+        late.append(call)
+        return {}
+
+    def put_events(real: Any, **call: Any) -> Any:  # noqa: ANN401 - boto3's own
+        answer = real.put_events(**call)
+        with suppress(ClientError, BotoCoreError):
+            while late:
+                s3.put_object(**late.pop())
+        return answer
+
+    def client(name: str, config: Any) -> Any:  # noqa: ANN401 - any client
+        nonlocal s3
+        real = outside.client(name, config)
+        s3 = real if name == "s3" else s3
+        worse = {"s3": {"put_object": put_object}, "events": {"put_events": put_events}}
         return _Worse(real, **worse[name]) if name in worse else real
 
     return replace(outside, client=client)
@@ -378,6 +410,8 @@ MUTANTS: dict[str, Mutation] = {
     ),
     "FailedEntryCount is ignored": _worse_client("events", put_events=_blind_put_events),
     "emitted after the receipt": Mutation(outside=_emitting_after_the_receipt),
+    "no entry is written": _worse_client("s3", put_object=_forgotten_entry),
+    "the entry follows the event": Mutation(outside=_cataloguing_after_the_event),
     "an expired link is used again": _worse_http(_OldLinks),
     "Retry-After is not honoured": _worse_http(_Impatient),
     "the token goes to the link's host": _worse_wire(begin=_begin_with_token),
