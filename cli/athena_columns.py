@@ -46,7 +46,8 @@ _TYPES = {
     "timestamp with time zone": "timestamp",
 }
 _IN_ATHENA = {"TIMESTAMP": "TIMESTAMP_MS"}
-_PARTITIONS = re.compile(r"(?:^|/)report_type=([^/]+)/format=([^/]+)/")
+# An entry of the catalogue goes on with its year.
+_PARTITIONS = re.compile(r"(?:^|/)report_type=([^/]+)/format=([^/]+)/(?!year=)")
 _WRITTEN_COLUMN = re.compile(r"\s*(?P<name>[^\s,]+)\s+(?P<type>[a-z][a-z0-9_<>:(),]*)\s*")
 
 

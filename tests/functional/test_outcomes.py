@@ -455,7 +455,8 @@ def test_a_bus_that_was_down_after_the_commit_hears_of_it_on_the_retry(company: 
 def test_a_receipt_that_could_not_be_stored_is_stored_on_the_retry(company: Company) -> None:
     """The event may come twice; consumers deduplicate by job and version, which are the same."""
     job = company.vendor.add_job(b"x")
-    company.aws_script.answer_next(operation("UpdateItem"), DENIED, skip=1)  # after the claim
+    # After the claim and the size of its kind.
+    company.aws_script.answer_next(operation("UpdateItem"), DENIED, skip=2)
     assert len(company.deliver_job(job)) == 1
     assert company.deliver_job(job, receive_count=2) == []
     told = company.emitted("Export Archived")

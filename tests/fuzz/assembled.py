@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import get_args
 
 from aws_lambda_powertools import Logger
 from botocore.credentials import Credentials
 
+from archiver.archiving.quality import Oddity
 from archiver.network.deadline import Deadline
 from archiver.network.outside import Outside
 from archiver.receipt import Receipt
@@ -66,7 +68,10 @@ class Counted:
 
     def count_reason(self, name: str, reason: str) -> None:
         """Count an outcome by reason."""
-        self.outcomes.append((name, reason))
+        if name == "QualityWarnings":  # beside an outcome
+            assert reason in get_args(Oddity)
+        else:
+            self.outcomes.append((name, reason))
 
 
 class Assembled(Application):

@@ -102,6 +102,7 @@ def check_nothing_secret(archiver: Assembled, answer: object) -> None:
     told: list[object] = [world.letters, world.copies, world.events, world.hidden, answer]
     told += [world.table.items, list(world.specs.values()), archiver.counted.outcomes]
     told += [[key, dict(stored.metadata)] for key, stored in world.objects.items()]
+    told += [[key, stored.body.decode()] for key, stored in world.entries.items()]
     check_shown(
         [archiver.logged, *(json.dumps(one, ensure_ascii=False, default=repr) for one in told)]
     )
@@ -146,6 +147,10 @@ def _check_archived(case: Case, archiver: Assembled) -> None:
     (event,) = world.events
     detail = json.loads(event["Detail"])
     assert detail["object"]["key"] == key
+    ((entry_key, entry),) = world.entries.items()
+    assert entry_key.startswith(SETTINGS.key_prefix)
+    assert len(entry_key.encode()) <= 1024
+    assert json.loads(entry.body)["object_key"] == key
     assert detail["object"]["size_bytes"] == len(stored.body)
     sent = [raw for raw in case.exports if raw is not None]
     assert any(stored.body in raw or b"chunked" in raw for raw in sent), "other bytes"

@@ -72,8 +72,10 @@ class FakeDynamoDb:
         if not self._holds(statement):
             item = self.items.get(_id_of(statement))
             raise refusal(operation, "ConditionalCheckFailedException", Item=item)
+        before = self.items.get(_id_of(statement))
         self._apply(write)
-        return {}
+        told = statement.get("ReturnValues") == "ALL_OLD" and before is not None
+        return {"Attributes": before} if told else {}
 
     def _holds(self, statement: Mapping[str, Any]) -> bool:
         text = statement.get("ConditionExpression")

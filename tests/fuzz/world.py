@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from archiver.aws.moves import serialise
+from archiver.catalogue import FOLDER
 from archiver.errors import Failure
 from archiver.network.answer import Answer
 from archiver.network.answer_head import Answered
@@ -67,7 +68,8 @@ class World:
     exports: list[bytes | None] = field(default_factory=list)  # as the link's host sends them
     secret: str | None = None
     table: FakeDynamoDb = field(default_factory=FakeDynamoDb)
-    objects: dict[str, Stored] = field(default_factory=dict)
+    objects: dict[str, Stored] = field(default_factory=dict)  # exports
+    entries: dict[str, Stored] = field(default_factory=dict)  # of the catalogue
     remaining_seconds: float = 300.0
     letters: list[dict[str, Any]] = field(default_factory=list)
     copies: list[dict[str, Any]] = field(default_factory=list)
@@ -334,7 +336,7 @@ class _S3:
         check_call("s3", "HeadObject", asked)
         if asked["Bucket"] != "archive":
             raise refusal("HeadObject", "403", 403)
-        stored = self.world.objects.get(asked["Key"])
+        stored = self._place(asked["Key"]).get(asked["Key"])
         if stored is None:
             raise refusal("HeadObject", "404", 404)
         return {
@@ -344,6 +346,16 @@ class _S3:
             "ChecksumCRC64NVME": stored.checksum,
             "Metadata": dict(stored.metadata),
         }
+
+    def get_object(self, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
+        """Read a range of an object."""
+        check_call("s3", "GetObject", asked)
+        stored = self._place(asked["Key"]).get(asked["Key"])
+        if stored is None:
+            raise refusal("GetObject", "NoSuchKey", 404)
+        first, _, last = asked["Range"].removeprefix("bytes=").partition("-")
+        body = stored.body[int(first) : int(last) + 1]
+        return {"Body": io.BytesIO(body), "ContentRange": f"bytes {first}-{last}/*"}
 
     def put_object(self, **asked: Any) -> dict[str, Any]:  # noqa: ANN401 - boto3's own
         """Commit an object, if there is none."""
@@ -377,13 +389,17 @@ class _S3:
         """Return the pages of a list."""
         return _Pages(self.world, operation)
 
+    def _place(self, key: str) -> dict[str, Stored]:
+        return self.world.entries if FOLDER in key else self.world.objects
+
     def _commit(self, operation: str, asked: Mapping[str, Any], stored: Stored) -> dict[str, Any]:
         assert asked["IfNoneMatch"] == "*"
-        if asked["Key"] in self.world.objects:
+        place = self._place(asked["Key"])
+        if asked["Key"] in place:
             raise refusal(operation, "PreconditionFailed", 412)
         if asked["ChecksumCRC64NVME"] != stored.checksum:
             raise refusal(operation, "BadDigest")
-        self.world.objects[asked["Key"]] = stored
+        place[asked["Key"]] = stored
         return {"ETag": stored.etag, "VersionId": "v1", "ChecksumCRC64NVME": stored.checksum}
 
 

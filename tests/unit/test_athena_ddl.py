@@ -388,6 +388,9 @@ def test_all_exports_of_a_kind_are_read(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_bytes(content)
     (tmp_path / "README").write_text("not an export")
+    entry = tmp_path / "exports/catalogue/report_type=units/format=csv/year=2026/x.y.json"
+    entry.parent.mkdir(parents=True)
+    entry.write_text('{"the catalogue\'s": 1}')
     ((report_type, output_format, paths),) = find_exports(tmp_path)
     assert (report_type, output_format, len(paths)) == ("units", "csv", 4)
     assert read_columns(paths, "csv") == [
