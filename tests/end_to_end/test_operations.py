@@ -12,10 +12,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from archiver.aws.job_table import JobTable
+from archiver.catalogue import entry_key, entry_line
 from local.apartmentiq import Job, VendorStandIn
 from local.cloud import STACK_NAME, LocalCloud
 from tests.locked_venv import make_locked_venv
@@ -187,6 +190,33 @@ def test_restore_a_deleted_object(cloud: LocalCloud, vendor: VendorStandIn, run:
         lambda counts: counts.deleted > before, deadline_seconds=PATIENCE_SECONDS
     )
     assert cloud.clients.s3.get_object(Bucket=cloud.bucket, Key=key)["Body"].read() == b"four"
+
+
+def test_tend_the_catalogue(cloud: LocalCloud, vendor: VendorStandIn, run: Run) -> None:
+    """Entries of before are added; a month that is over is put together, and then alone."""
+    job, _ = archived(cloud, vendor)
+    assert "have their entry in the catalogue" in run("The catalogue")
+    known = JobTable(cloud.clients.dynamodb, cloud.table).read(job.job_id).receipt
+    assert known is not None
+    old = replace(known, archived_at="2025-10-07T10:00:00.000Z")
+    cloud.clients.s3.put_object(
+        Bucket=cloud.bucket, Key=entry_key(old, prefix=""), Body=entry_line(old)
+    )
+    assert "1 entries were put together" in run("The catalogue", 1)
+    assert "1 small objects were deleted" in run("The catalogue", 2)
+
+
+def test_a_lost_table(cloud: LocalCloud, vendor: VendorStandIn, run: Run) -> None:
+    """What was archived is known again."""
+    job, _ = archived(cloud, vendor)
+    run("The catalogue")
+    cloud.clients.dynamodb.delete_item(
+        TableName=cloud.table, Key={"id": {"S": f"job#{job.job_id}"}}
+    )
+    assert "1 items were written anew" in run("The table is lost")
+    item = cloud.job_item(job.job_id)
+    assert item is not None
+    assert item["state"] == {"S": "archived"}
 
 
 def test_look_for_unfinished_uploads(cloud: LocalCloud, run: Run) -> None:

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
-from archiver.catalogue import entry_key, entry_line, receipt_of
+from archiver.catalogue import (
+    entry_key,
+    entry_line,
+    is_closed,
+    job_of_entry,
+    month_key,
+    read_line,
+    receipt_of,
+)
 from archiver.receipt import Receipt
 
 RECEIPT = Receipt(
@@ -93,3 +102,62 @@ def test_an_entry_without_its_key_is_no_receipt() -> None:
     del entry["object_key"]
     with pytest.raises(TypeError, match="key"):
         receipt_of(entry)
+
+
+def test_a_line_is_read_with_the_place_where_it_belongs() -> None:
+    """So that one that lies elsewhere is found out, and one that lies twice counts once."""
+    read = read_line(entry_line(RECEIPT), prefix="p/")
+    assert read == replace(RECEIPT, emitted_at=None, catalogue_key=entry_key(RECEIPT, prefix="p/"))
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"\n", b"{", b"[]", b"{}", b"7", b"\xff", b'"job_id"', b'{"job_id": 1}']
+)
+def test_what_is_no_entry_is_told(line: bytes) -> None:
+    """It raises, whatever it is."""
+    with pytest.raises(ValueError, match="no entry"):
+        read_line(line, prefix="")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("archived_at", None), ("report_type", 7), ("checksum_crc64nvme", [])]
+)
+def test_an_entry_whose_place_cannot_be_told_is_none(name: str, value: object) -> None:
+    """A value of another kind is not made to fit."""
+    entry = {**json.loads(entry_line(RECEIPT)), name: value}
+    with pytest.raises(ValueError, match="no entry"):
+        read_line(json.dumps(entry).encode(), prefix="")
+
+
+def test_small_objects_are_told_from_months() -> None:
+    """By their keys alone, which name the job."""
+    key = entry_key(RECEIPT, prefix="p/")
+    assert job_of_entry(key) == RECEIPT.job_id
+    folder = key.rpartition("/")[0] + "/"
+    month = month_key(folder, "2026-10", b"lines")
+    assert month.startswith("p/catalogue/report_type=units/format=csv/year=2026/2026-10.")
+    assert month == month_key(
+        "p/catalogue/report_type=units/format=csv/year=2026/", "2026-10", b"lines"
+    )
+    assert month != month_key(
+        "p/catalogue/report_type=units/format=csv/year=2026/", "2026-10", b"line"
+    )
+    for other in (month, key + ".bak", f"{RECEIPT.job_id}.0.json", "p/catalogue/x.json"):
+        assert job_of_entry(other) is None
+
+
+@pytest.mark.parametrize(
+    ("month", "now", "closed"),
+    [
+        ("2026-10", datetime(2026, 11, 2, tzinfo=UTC), True),
+        ("2026-10", datetime(2026, 11, 1, 23, 59, tzinfo=UTC), False),
+        ("2025-12", datetime(2026, 1, 2, tzinfo=UTC), True),
+        ("2026-12", datetime(2026, 12, 31, tzinfo=UTC), False),
+        ("2026-13", datetime(2030, 1, 1, tzinfo=UTC), False),
+        ("2026-1", datetime(2030, 1, 1, tzinfo=UTC), False),
+        ("", datetime(2030, 1, 1, tzinfo=UTC), False),
+    ],
+)
+def test_a_month_is_over_a_day_after_its_end(month: str, now: datetime, closed: bool) -> None:  # noqa: FBT001 - of a table
+    """Nothing is archived in it any more; what is no month is never over."""
+    assert is_closed(month, now) == closed

@@ -203,9 +203,35 @@ def test_a_sweep_queues_what_is_as_it_was_read(state: State) -> None:
     assert made(states.queue(JOB_ID, None, None, NOW, taken_up=0), {}) is not None
 
 
+def test_an_entry_is_told_of_the_receipt_that_was_read_alone() -> None:
+    """A job that was archived anew, or whose object is missed meanwhile, is left as it is."""
+    move = states.catalogue(RECEIPT, "catalogue/key")
+    after = made(move, known("archived"))
+    assert after == {**known("archived"), "catalogue_key": "catalogue/key"}
+    assert made(move, known("archived", archived_at=LATER)) is None
+    assert made(move, {}) is None
+    for state in set(get_args(State)) - {"archived"}:
+        assert made(move, known(state)) is None
+
+
+def test_an_item_is_rebuilt_where_there_is_none_alone() -> None:
+    """As complete leaves one, so that it is read and missed like any; twice is once."""
+    move = states.rebuild(RECEIPT, NOW)
+    after = made(move, {})
+    assert after is not None
+    assert Receipt.from_fields(after) == RECEIPT
+    assert (after["state"], after["updated_at"], after["attempts"]) == ("archived", EARLIER, 1)
+    assert made(states.miss(RECEIPT, NOW), after) is not None
+    assert move.shown_by.items() <= after.items()
+    assert not states.rebuild(RECEIPT, NOW + timedelta(seconds=1)).shown_by.items() <= after.items()
+    for state in get_args(State):
+        assert made(move, known(state)) is None
+
+
 def test_no_move_writes_an_expiry_or_an_unknown_state() -> None:
     """The table's TTL would delete a receipt; a state that nobody knows would be lost."""
     moves = [*OURS.values(), *FREE.values(), states.miss(RECEIPT, NOW)]
+    moves += [states.catalogue(RECEIPT, "k"), states.rebuild(RECEIPT, NOW)]
     for move in moves:
         assert "expiration" not in move.names.values()
         assert move.values.get(":state", "archived") in get_args(State)

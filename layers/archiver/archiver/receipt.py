@@ -79,7 +79,11 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One archived export. Times are ISO 8601 in UTC, durations in seconds, sizes in bytes."""
+    """One archived export. Times are ISO 8601 in UTC, durations in seconds, sizes in bytes.
+
+    One that `archiver audit --rebuild` made of an object's own metadata is verified by "metadata":
+    nothing was compared, and `duration_seconds` is 0.0, because nobody knows it any more.
+    """
 
     job_id: str
     report_type: str
