@@ -17,9 +17,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from archiver.archiving.object_key import DEFAULT_KEY_TEMPLATE
 from archiver.aws.moves import Table
 from archiver.catalogue import FOLDER, read_line
+from cli.athena_ddl import DEFAULT_KEY_TEMPLATE
 from cli.failure import NO, Failure
 from cli.stack import read_outputs
 

@@ -22,12 +22,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from archiver import states
-from archiver.archiving.object_key import DEFAULT_KEY_TEMPLATE
 from archiver.catalogue import job_of_entry, read_line
 from archiver.errors import Failure as AwsFailure
 from archiver.job import UNKNOWN, job_ids_in
 from archiver.moment import read_moment
 from archiver.receipt import Receipt, bare_etag, iso_utc
+from cli.athena_ddl import DEFAULT_KEY_TEMPLATE
 from cli.audit import EXPLAINED, GOOD, compare
 from cli.catalogue import AT_ONCE, archive_of, progress
 from cli.failure import NO

@@ -24,8 +24,7 @@ __all__ = ["write_catalogue"]
 
 _JOBS_A_CALL = 200  # three requests each: some ten seconds, of the 30 that a function has at least
 _EXPLAINED = {
-    "written": "entries were written",
-    "already": "entries were there, though no item told where",
+    "catalogued": "receipts got their entry",
     "changed": "jobs were archived again meanwhile, which writes an entry of its own",
     "not_archived": "jobs are archived no more",
     "conflict": "entries were NOT written: another object is at their key",
@@ -48,7 +47,7 @@ def write_catalogue(stack: str, *, as_json: bool) -> int:
         ]
         while len(waiting) >= _JOBS_A_CALL:
             waiting = _ask(archive, waiting, counts)
-            progress(f"{receipts} receipts read, {counts['written']} entries written")
+            progress(f"{receipts} receipts read, {counts['catalogued']} entries written")
     while waiting:
         waiting = _ask(archive, waiting, counts)
     if as_json:

@@ -28,6 +28,7 @@ from unittest import mock
 import boto3
 
 from archiver.archiving.catalogue_upkeep import CatalogueUpkeep
+from archiver.archiving.cataloguing import Catalogue
 from archiver.catalogue import entry_key, entry_line
 from archiver.claim import KnownJob
 from archiver.receipt import Receipt
@@ -222,7 +223,7 @@ class World:
         upkeep = CatalogueUpkeep(
             FunctionsStore(self),
             FunctionsJobs(self),
-            PREFIX,
+            Catalogue(FunctionsStore(self), PREFIX, mock.Mock()),
             lambda: datetime.now(UTC),
             lambda: 900.0,
         )
@@ -242,9 +243,9 @@ class FunctionsStore:
         """Look at an object; nothing here needs it."""
         raise NotImplementedError(key)
 
-    def read(self, key: str, first: int, last: int) -> Slice:
+    def read(self, key: str, first: int, last: int, *, etag: str | None = None) -> Slice:
         """Return what is there."""
-        answer = self._world.get_object(Key=key)
+        answer = self._world.get_object(Key=key, IfMatch=etag)
         return Slice(answer["Body"].read()[first : last + 1], None)
 
     def put(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed:

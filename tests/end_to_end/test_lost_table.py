@@ -118,7 +118,7 @@ def test_what_was_archived_before_is_counted_and_gets_its_entries_once(
     assert (code, told["receipts"], told["not_borne_out"]) == (0, 3, 0)
     assert told["alone"]["receipts_without_entry"] == 3
     code, told, _ = say("--write-catalogue")
-    assert (code, told["written"], told["receipts"]) == (0, 3, 3)
+    assert (code, told["catalogued"], told["receipts"]) == (0, 3, 3)
     lines = {
         key: cloud.clients.s3.get_object(Bucket=cloud.bucket, Key=key)["Body"].read()
         for key in objects(cloud, "catalogue/")
@@ -131,7 +131,7 @@ def test_what_was_archived_before_is_counted_and_gets_its_entries_once(
         for entry in entries
         if (known := receipt(cloud, entry.job_id)) is not None
     }
-    assert say("--write-catalogue")[1]["written"] == 0
+    assert say("--write-catalogue")[1]["catalogued"] == 0
     assert set(say()[1]["alone"].values()) == {0}
 
 

@@ -77,7 +77,7 @@ def test_what_was_archived_before_gets_an_entry_and_its_item_says_where(company:
     """One line that tells the receipt; asked again, nothing is written, and both are told."""
     (job,) = archived_before(company)
     assert ask(company, job_ids=[job.job_id, UNKNOWN_JOB, 7]) == {
-        "written": 1,
+        "catalogued": 1,
         "not_archived": 2,
         "left": [],
     }
@@ -87,7 +87,7 @@ def test_what_was_archived_before_gets_an_entry_and_its_item_says_where(company:
     assert (told.created_at, told.property_set) == (None, None)
     assert company.item(job.job_id)["catalogue_key"] == key
     assert company.item(job.job_id)["state"] == "archived"
-    assert ask(company, job_ids=[job.job_id]) == {"already": 1, "left": []}
+    assert ask(company, job_ids=[job.job_id]) == {"catalogued": 1, "left": []}
     assert len(company.versions(key)) == 1
 
 
@@ -100,7 +100,7 @@ def test_an_entry_of_which_no_item_told_is_found_and_told(company: Company) -> N
         Key={"id": {"S": f"job#{job.job_id}"}},
         UpdateExpression="REMOVE catalogue_key",
     )
-    assert ask(company, job_ids=[job.job_id]) == {"already": 1, "left": []}
+    assert ask(company, job_ids=[job.job_id]) == {"catalogued": 1, "left": []}
     assert company.item(job.job_id)["catalogue_key"] in entries(company)
 
 
@@ -127,7 +127,7 @@ def test_what_there_is_no_time_for_is_left_and_told(company: Company) -> None:
         "left": ids,
         "failed": "Writing the object: AccessDenied.",
     }
-    assert ask(company, job_ids=ids) == {"written": 2, "left": []}
+    assert ask(company, job_ids=ids) == {"catalogued": 2, "left": []}
 
 
 def test_a_month_is_put_together_byte_for_byte_and_the_small_objects_stay(

@@ -11,6 +11,7 @@ from mypy_boto3_s3 import S3Client
 
 from archiver.receipt import Receipt
 from cli.catalogue import Archive
+from cli.job_items import RECEIPT_FIELDS
 from cli.marks import Marks
 from cli.rebuild import receipt_of_object
 
@@ -78,6 +79,11 @@ def test_an_object_that_is_surely_ours_tells_its_receipt() -> None:
         duration_seconds=0.0,
         etags_agree=True,
     )
+
+
+def test_a_receipt_is_read_as_a_whole() -> None:
+    """The command line names the fields itself; a new one is asked for, too."""
+    assert set(RECEIPT_FIELDS) == set(Receipt.__slots__)
 
 
 @pytest.mark.parametrize("missing", [*HEAD["Metadata"], "all of them"])

@@ -86,7 +86,7 @@ def read_line(line: bytes, *, prefix: str) -> Receipt:
     try:
         receipt = receipt_of(json.loads(line))
         return replace(receipt, catalogue_key=entry_key(receipt, prefix=prefix))
-    except (AttributeError, TypeError, ValueError) as error:
+    except (AttributeError, RecursionError, TypeError, ValueError) as error:
         raise ValueError("that is no entry of the catalogue") from error
 
 

@@ -15,11 +15,10 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from archiver import states
+from archiver.archiving.cataloguing import Catalogue
 from archiver.catalogue import (
     FOLDER,
     MOST_MONTH_ENTRIES,
-    entry_key,
-    entry_line,
     is_closed,
     job_of_entry,
     month_key,
@@ -28,7 +27,6 @@ from archiver.catalogue import (
 from archiver.claim import KnownJob
 from archiver.errors import Failure
 from archiver.job import parse_job_id
-from archiver.receipt import Receipt
 from archiver.transfer.checksum import crc64nvme, encode_crc64nvme
 from archiver.transfer.contract import (
     CommitConflict,
@@ -66,7 +64,7 @@ class CatalogueUpkeep:
 
     store: Store
     jobs: Jobs
-    key_prefix: str
+    catalogue: Catalogue
     now: Callable[[], datetime]
     remaining_seconds: Callable[[], float]
 
@@ -88,8 +86,9 @@ class CatalogueUpkeep:
     def _write_entries(self, job_ids: Sequence[object]) -> dict[str, Any]:
         """Write the entry of each archived job, and into its item where that lies.
 
-        Told are counts (`written`, `already`, `not_archived`, `conflict`: another object is there,
-        `changed`: the job was archived anew meanwhile, which writes its own) and the jobs `left`.
+        Told are counts (`catalogued`: it is there now, `not_archived`, `conflict`: another object
+        is at its place, `changed`: the job was archived anew meanwhile, which writes its own) and
+        the jobs that are `left`.
         """
         counts: Counter[str] = Counter()
         for done, named in enumerate(job_ids):
@@ -105,19 +104,12 @@ class CatalogueUpkeep:
         receipt = None if job_id is None else self.jobs.read(job_id).receipt
         if receipt is None:
             return "not_archived"
-        key = entry_key(receipt, prefix=self.key_prefix)
-        told = self._put_entry(receipt, key)
-        if told == "conflict" or receipt.catalogue_key == key:
-            return told
-        return told if self.jobs.move(states.catalogue(receipt, key)) else "changed"
-
-    def _put_entry(self, receipt: Receipt, key: str) -> str:
-        """Put an entry where none is; one that is there tells of the same job and bytes."""
-        try:
-            self._put(key, "application/json", bytearray(entry_line(receipt)))
-        except ObjectExists:
-            return "already" if self._read_entry(key) is not None else "conflict"
-        return "written"
+        key = self.catalogue.write_entry(receipt)
+        if key is None:
+            return "conflict"
+        if receipt.catalogue_key == key or self.jobs.move(states.catalogue(receipt, key)):
+            return "catalogued"
+        return "changed"
 
     def _compact(self, month: str, keys: Sequence[object]) -> dict[str, Any]:
         """Put entries of one folder and month together into one object, named by what it holds.
@@ -149,7 +141,7 @@ class CatalogueUpkeep:
             return told
         key = month_key(folder, month, lines)
         try:
-            self._put(key, "application/x-ndjson", lines)
+            self._put(key, lines)
         except ObjectExists:
             if not self._has(key, lines):
                 return {"refused": f"Another object is at {key}, which its content would name so."}
@@ -157,20 +149,20 @@ class CatalogueUpkeep:
 
     def _read_entry(self, key: str, month: str = "") -> bytes | None:
         """Return the line of an entry that lies where it belongs; None for any other object."""
-        if not key.startswith(self.key_prefix + FOLDER) or job_of_entry(key) is None:
+        if not key.startswith(self.catalogue.prefix + FOLDER) or job_of_entry(key) is None:
             return None
         found = self.store.read(key, 0, _MOST_ENTRY_BYTES - 1)
         line = b"" if found is None else found.content
         try:
-            receipt = read_line(line, prefix=self.key_prefix)
+            receipt = read_line(line, prefix=self.catalogue.prefix)
         except ValueError:
             return None
         fits = receipt.catalogue_key == key and receipt.archived_at.startswith(month)
         return line if fits and line.find(b"\n") == len(line) - 1 else None
 
-    def _put(self, key: str, content_type: str, body: bytearray) -> None:
+    def _put(self, key: str, body: bytearray) -> None:
         """Commit an object; one retry after a 409, which is another write of the same."""
-        spec, crc = ObjectSpec(key, content_type, None), crc64nvme(body)
+        spec, crc = ObjectSpec(key, "application/x-ndjson", None), crc64nvme(body)
         try:
             self.store.put(spec, body, crc)
         except CommitConflict:

@@ -153,7 +153,7 @@ class Application:
         upkeep = CatalogueUpkeep(
             self._store,
             self._jobs,
-            self._settings.key_prefix,
+            self.catalogue,
             self._outside.now,
             self._remaining_seconds,
         )
