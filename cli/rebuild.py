@@ -21,6 +21,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from botocore.exceptions import ClientError
+
 from archiver import states
 from archiver.catalogue import job_of_entry, read_line
 from archiver.errors import Failure as AwsFailure
@@ -47,14 +49,17 @@ _SAID = {
     "from_object": "items were written anew from objects that have no entry",
     "has_item": "entries, or objects, are of jobs that have an item: it was left as it is",
     "not_ours": "objects below the prefix are not this archiver's, by key or metadata: left alone",
+    "ambiguous": "objects are of jobs with several, none where a template has it: left alone",
+    "unseen": "objects could NOT be looked at, because S3 refused: left alone",
     "unreadable_entries": "lines of the catalogue cannot be read",
 }
 
 
 def rebuild(stack: str, *, as_json: bool) -> int:
-    """Write the items that the table lacks; 1 if an entry's object is not there. Raises Failure.
+    """Write the items that the table lacks; 1 if an object is not there, or cannot be looked at.
 
     As JSON: a line for each entry that was not written for that reason, and one with the counts.
+    Raises Failure.
     """
     told: Counter[str] = Counter()
     bad = 0
@@ -77,7 +82,7 @@ def rebuild(stack: str, *, as_json: bool) -> int:
             if bad
             else "every job of the catalogue has its item"
         )
-    return NO if bad else 0
+    return NO if bad or told["unseen"] else 0
 
 
 @dataclass
@@ -186,23 +191,45 @@ class _Rebuilding:
         return newest, verdicts[0]
 
     def _take_objects(self) -> None:
-        """Write the items of jobs whose objects lie in the bucket without an entry."""
+        """Write the items of jobs whose objects lie in the bucket without an entry.
+
+        First of those at a key as the templates make it; a copy that somebody put elsewhere has the
+        same metadata. Elsewhere only the one object of its job is taken, of several none.
+        """
+        elsewhere: dict[str, list[str]] = {}
         for page in self.archive.pages(self.archive.prefix):
-            untold = [
-                listed.key
-                for listed in page
-                if not listed.key.startswith(self.archive.catalogue)
-                and listed.key not in self._told_objects
-            ]
-            with ThreadPoolExecutor(AT_ONCE) as workers:
-                self.told.update(workers.map(self._take_object, untold))
+            fitting = []
+            for key in (listed.key for listed in page):
+                if key.startswith(self.archive.catalogue) or key in self._told_objects:
+                    continue
+                job_ids = job_ids_in(key)
+                if not job_ids:
+                    self.told["not_ours"] += 1
+                elif self._named(key, job_ids[-1]) is None:
+                    elsewhere.setdefault(job_ids[-1], []).append(key)
+                else:
+                    fitting.append(key)
+            self._take(fitting)
+        self.told["ambiguous"] += sum(len(keys) for keys in elsewhere.values() if len(keys) > 1)
+        self._take([keys[0] for keys in elsewhere.values() if len(keys) == 1])
+
+    def _named(self, key: str, job_id: str) -> dict[str, str] | None:
+        rest = key.removeprefix(self.archive.prefix)
+        return _named_in(rest, self.archive.key_template, job_id)
+
+    def _take(self, keys: Sequence[str]) -> None:
+        with ThreadPoolExecutor(AT_ONCE) as workers:
+            self.told.update(workers.map(self._take_object, keys))
 
     def _take_object(self, key: str) -> str:
-        if not job_ids_in(key):
-            return "not_ours"
-        head = self.archive.s3.head_object(
-            Bucket=self.archive.bucket, Key=key, ChecksumMode="ENABLED"
-        )
+        try:
+            head = self.archive.s3.head_object(
+                Bucket=self.archive.bucket, Key=key, ChecksumMode="ENABLED"
+            )
+        except ClientError as error:  # of others, perhaps, under a key of theirs
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+                raise
+            return "unseen"
         receipt = receipt_of_object(self.archive, key, head)
         if receipt is None:
             return "not_ours"
@@ -229,7 +256,7 @@ def receipt_of_object(archive: Archive, key: str, head: Mapping[str, Any]) -> Re
     told = all(said.get(name) for name in ("source-etag", "copy-method", "archiver-version"))
     if not told or archived_at is None or job_id not in job_ids_in(key):
         return None
-    named = _named_in(key.removeprefix(archive.prefix), archive.key_template, job_id)
+    named = _named_in(key.removeprefix(archive.prefix), archive.key_template, job_id) or {}
     etag, source_etag = bare_etag(head.get("ETag", "")), bare_etag(said["source-etag"])
     return Receipt(
         job_id=job_id,
@@ -252,11 +279,11 @@ def receipt_of_object(archive: Archive, key: str, head: Mapping[str, Any]) -> Re
     )
 
 
-def _named_in(key: str, key_template: str, job_id: str) -> dict[str, str]:
+def _named_in(key: str, key_template: str, job_id: str) -> dict[str, str] | None:
     """Return the fields of a job that its key names, by the stack's template or the default one.
 
     Only a field that has a segment of the key to itself is read: between slashes nothing is left to
-    guess. What the templates do not make so, names nothing.
+    guess. None for a key that neither template makes.
     """
     for template in (key_template, DEFAULT_KEY_TEMPLATE):
         wanted, there = template.split("/"), key.split("/")
@@ -281,4 +308,4 @@ def _named_in(key: str, key_template: str, job_id: str) -> dict[str, str]:
                 break
         else:
             return found
-    return {}
+    return None

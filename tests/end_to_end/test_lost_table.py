@@ -231,9 +231,15 @@ def test_a_mixed_bucket_is_rebuilt_from_the_objects_that_are_surely_ours(
     put(Bucket=cloud.bucket, Key=f"others/{stranger}.csv", Body=b"x")
     ours = cloud.clients.s3.head_object(Bucket=cloud.bucket, Key=before.key)["Metadata"]
     put(Bucket=cloud.bucket, Key=f"copies/{stranger}.csv", Body=b"x", Metadata=ours)
+    for copy in (f"a-copy/{job.job_id}.csv", f"copies/{catalogued.job_id}.csv"):
+        cloud.clients.s3.copy_object(
+            Bucket=cloud.bucket, Key=copy, CopySource={"Bucket": cloud.bucket, "Key": before.key}
+        )
     empty_table(cloud)
     code, told, _ = say("--rebuild")
-    assert (code, told["rebuilt"], told["from_object"], told["not_ours"]) == (0, 1, 1, 3)
+    assert (code, told["rebuilt"], told["from_object"], told["not_ours"]) == (0, 1, 1, 2)
+    assert told["ambiguous"] == 2  # the stranger's, who has two
+    assert told["has_item"] == 1  # the copy, which comes first in a listing
     rebuilt = receipt(cloud, job.job_id)
     assert rebuilt is not None
     assert rebuilt == replace(
@@ -249,6 +255,9 @@ def test_a_mixed_bucket_is_rebuilt_from_the_objects_that_are_surely_ours(
         catalogue_key=None,
     )
     assert receipt(cloud, stranger) is None
+    told_of = receipt(cloud, catalogued.job_id)
+    assert told_of is not None
+    assert told_of.key.startswith("report_type=")
     code, told, _ = say()
     assert (code, told["not_borne_out"], told["alone"]["receipts_without_entry"]) == (0, 0, 1)
 

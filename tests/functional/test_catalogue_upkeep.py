@@ -23,12 +23,6 @@ def ask(company: Company, **asked: object) -> dict[str, Any]:
     return answer
 
 
-def entries(company: Company) -> dict[str, bytes]:
-    """Return what lies in the catalogue."""
-    found = company.objects()
-    return {key: content for key, content in found.items() if key.startswith("catalogue/")}
-
-
 def archived_before(company: Company, count: int = 1) -> list[Job]:
     """Archive jobs as a version without a catalogue did: without entry, and words of it."""
     jobs = [company.vendor.add_job(f"rows of {n}".encode()) for n in range(count)]
@@ -39,8 +33,11 @@ def archived_before(company: Company, count: int = 1) -> list[Job]:
             Key={"id": {"S": f"job#{job.job_id}"}},
             UpdateExpression="REMOVE catalogue_key, created_at, property_set, quality_warning",
         )
-    for key in entries(company):
-        company.people.client("s3").delete_object(Bucket=company.bucket, Key=key)
+    for key in company.entries():
+        for version in company.versions(key):
+            company.people.client("s3").delete_object(
+                Bucket=company.bucket, Key=key, VersionId=version["VersionId"]
+            )
     return jobs
 
 
@@ -81,7 +78,7 @@ def test_what_was_archived_before_gets_an_entry_and_its_item_says_where(company:
         "not_archived": 2,
         "left": [],
     }
-    ((key, line),) = entries(company).items()
+    ((key, line),) = company.entries().items()
     told = read_line(line, prefix="")
     assert (told.job_id, told.key, told.catalogue_key) == (job.job_id, default_key(job), key)
     assert (told.created_at, told.property_set) == (None, None)
@@ -101,14 +98,14 @@ def test_an_entry_of_which_no_item_told_is_found_and_told(company: Company) -> N
         UpdateExpression="REMOVE catalogue_key",
     )
     assert ask(company, job_ids=[job.job_id]) == {"catalogued": 1, "left": []}
-    assert company.item(job.job_id)["catalogue_key"] in entries(company)
+    assert company.item(job.job_id)["catalogue_key"] in company.entries()
 
 
 def test_another_object_at_an_entrys_place_is_told_and_left(company: Company) -> None:
     """It is no entry of that job and those bytes, so that the receipt has none."""
     (job,) = archived_before(company)
     ask(company, job_ids=[job.job_id])
-    (key,) = entries(company)
+    (key,) = company.entries()
     s3 = company.people.client("s3")
     s3.put_object(Bucket=company.bucket, Key=key, Body=b'{"job_id": "another"}\n')
     assert ask(company, job_ids=[job.job_id]) == {"conflict": 1, "left": []}
@@ -135,7 +132,7 @@ def test_a_month_is_put_together_byte_for_byte_and_the_small_objects_stay(
 ) -> None:
     """Named by its content: again, it is the same object; late entries make another."""
     keys = write_entries_of(company, "2025-10", 12)
-    small = entries(company)
+    small = company.entries()
     told = ask(company, month="2025-10", keys=keys[:10])
     assert told == {"key": told["key"], "entries": 10, "left": [], "unfit": []}
     assert told["key"].startswith("catalogue/report_type=units/format=csv/year=2025/2025-10.")
@@ -144,7 +141,7 @@ def test_a_month_is_put_together_byte_for_byte_and_the_small_objects_stay(
     assert len(company.versions(told["key"])) == 1
     late = ask(company, month="2025-10", keys=keys[10:])
     assert late["key"] != told["key"]
-    assert entries(company).keys() == {*small, told["key"], late["key"]}
+    assert company.entries().keys() == {*small, told["key"], late["key"]}
 
 
 def test_what_is_no_entry_of_the_month_stays_out(company: Company) -> None:
@@ -215,4 +212,4 @@ def test_no_message_writes_a_catalogue(company: Company) -> None:
     company.deliver(json.dumps(message))
     for event in ({"detail": message}, {**message, "more": 1}, {"catalogue": [job.job_id]}):
         assert company.invoke(event) == {"queued": True}
-    assert entries(company) == {}
+    assert company.entries() == {}

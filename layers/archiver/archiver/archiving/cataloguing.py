@@ -78,7 +78,7 @@ class Catalogue:
         told = _read(found.content, key)
         if told is None or _of(told, _SAME) != _of(receipt, _SAME):
             self.log.warning("catalogue_entry_differs", job_id=receipt.job_id, key=key)
-            return receipt
+            return replace(receipt, catalogue_key=None)
         if _of(told, _SAME_OBJECT) == _of(receipt, _SAME_OBJECT):
             return told
         return replace(receipt, catalogue_key=key)  # the same bytes, put there once more
