@@ -7,6 +7,7 @@
     not_due      not complete yet
 
 Of a window with several chunks the worst of theirs counts: failed, missing, on_its_way, archived.
+It names archived windows that overlap, too, for of these rows are read twice (docs/athena.md).
 It changes nothing. `gather` is pure; events/schemas/coverage.schema.json describes what it returns.
 """
 
@@ -27,6 +28,7 @@ from archiver.orders.demand import missing
 from archiver.orders.windows import label_of, number_of, read_label, window_dates
 from cli.failure import NO, USAGE, Failure
 from cli.order_book import open_book, orders_anything
+from cli.overlaps import Windows
 from cli.report.coverage import STATES
 
 if TYPE_CHECKING:
@@ -99,12 +101,14 @@ def gather(
     plan: Plan, ledgers: Mapping[str, Ledger], jobs: Iterable[Mapping[str, Any]], now: datetime
 ) -> dict[str, Any]:
     """Return the coverage of a plan as JSON values; `jobs`: the archived ones, as items of them."""
-    known = _Jobs(plan, jobs)
+    archived = Windows(ends_before=any(each.end_date == "exclusive" for each in plan.orders))
+    known = _Jobs(plan, archived.noting(jobs))
     lacks = missing(plan, ledgers, now)
     return {
         "missing_windows": lacks.windows,
         "oldest_missing_seconds": lacks.oldest_seconds if lacks.windows else None,
         "orders": [_order(plan, order, ledgers, known, now) for order in plan.orders],
+        "overlaps": archived.overlapping(),
     }
 
 
@@ -177,6 +181,7 @@ class _ByHand:
     job_id: str
     first: date
     last: date
+    property_set: str | None
 
 
 class _Jobs:
@@ -201,7 +206,9 @@ class _Jobs:
                     last = date.fromisoformat(str(job.get("end_date")))
                 except ValueError:
                     continue  # the vendor did not tell
-                self._by_hand.setdefault(kind, []).append(_ByHand(job["job_id"], first, last))
+                self._by_hand.setdefault(kind, []).append(
+                    _ByHand(job["job_id"], first, last, job.get("property_set"))
+                )
 
     def of(self, order_name: str, number: int) -> list[dict[str, Any]]:
         """Return the jobs of a window, the newest cycle last."""
@@ -210,8 +217,10 @@ class _Jobs:
     def by_hand(self, order: Order, last: int) -> list[dict[str, Any]]:
         """Return the jobs whose dates overlap the windows of an order; nobody ordered them for it.
 
-        Which properties they have is not known here: they may hold the same rows, or others.
+        Those with the properties of a chunk hold its rows; of others nobody here can tell whether
+        they share some.
         """
+        chunks = {chunk.fingerprint for chunk in order.chunks}
         begins = window_dates(order.every, order.first)[0]
         ends = window_dates(order.every, last)[1] if last >= order.first else begins
         found = [
@@ -222,6 +231,9 @@ class _Jobs:
                 "windows": number_of(order.every, min(job.last, ends))
                 - number_of(order.every, max(job.first, begins))
                 + 1,
+                "has_properties_of_a_chunk": None
+                if job.property_set is None
+                else job.property_set in chunks,
             }
             for job in self._by_hand.get((order.report_type, order.output_format), [])
             if begins <= job.last and job.first <= ends and job.first <= job.last
@@ -237,6 +249,7 @@ def describe(found: Mapping[str, Any]) -> Iterator[Text]:
     for order in found["orders"]:
         yield from _describe_order(order)
         yield Text("")
+    yield from _describe_overlaps(found["overlaps"])
     legend = Text("  ".join(f"{_SIGNS[state]} {_WORDS.get(state, state)}" for state in STATES))
     yield legend
     number = found["missing_windows"]
@@ -265,9 +278,29 @@ def _describe_order(order: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(f"  given up: {told}: archiver orders resume --order {order['name']}")
     by_hand = order["by_hand"]
     if by_hand:
-        yield Text(f"  by hand, of the same dates and kind, properties unknown: {len(by_hand)}")
+        yield Text(f"  by hand, of the same dates and kind: {len(by_hand)}")
     for job in by_hand[:_MOST_TOLD]:
-        yield Text(f"    {job['job_id']}  {job['from']} to {job['to']}")
+        words = {
+            True: "a chunk's properties",
+            False: "other properties",
+            None: "properties unknown",
+        }
+        has = words[job["has_properties_of_a_chunk"]]
+        yield Text(f"    {job['job_id']}  {job['from']} to {job['to']}  {has}")
+
+
+def _describe_overlaps(overlaps: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
+    if not overlaps:
+        return
+    yield Text("archived windows that overlap, so that days of theirs are read twice:")
+    for each in overlaps[:_MOST_TOLD]:
+        told = ", ".join(f"{it['from']} to {it['to']}" for it in each["windows"][:_MOST_TOLD])
+        more = ", …" if len(each["windows"]) > _MOST_TOLD else ""
+        kind = f"{each['report_type']} as {each['output_format']}, properties"
+        yield Text(f"  {kind} {each['property_set']}: {told}{more}")
+    if len(overlaps) > _MOST_TOLD:
+        yield Text(f"  and {len(overlaps) - _MOST_TOLD} more: --json")
+    yield Text("")
 
 
 def calendar(every: str, windows: Sequence[Mapping[str, Any]]) -> Iterator[Text]:

@@ -38,7 +38,7 @@ _FUNCTION = "OrderExportsFunctionName"  # the output
 _MOST_VERSIONS = 50  # of earlier plans that are looked for, one read each
 _JOB_FIELDS = (
     *("job_id", "order_name", "window", "cycle"),
-    *("report_type", "output_format", "start_date", "end_date"),
+    *("report_type", "output_format", "start_date", "end_date", "property_set"),
 )
 _LONGEST_INVOCATION_SECONDS = 310  # the function's 300, and the way there and back
 _MOST_PAYLOAD_BYTES = 6_000_000  # Lambda Developer Guide, "Lambda quotas": 6 MB

@@ -562,11 +562,14 @@ class LocalCloud:
         exit_stack.callback(self._emitted.stop)
 
     def _mirror(self, event: Mapping[str, Any]) -> None:
-        """Copy what an `Export Archived` event names into the archive folder."""
+        """Copy what an `Export Archived` names into the archive folder, and its catalogue entry."""
         if event.get("detail-type") == "Export Archived":
             archived = event["detail"]["object"]
             folder = MirrorFolder(self.archive_path, self.clients.s3)
             folder.fetch(archived["bucket"], archived["key"])
+            item = self.job_item(event["detail"]["job"]["job_id"])
+            if "S" in (entry := (item or {}).get("catalogue_key", {})):
+                folder.fetch(archived["bucket"], entry["S"])
 
     def _start_functions(self, exit_stack: ExitStack) -> None:
         settings = self._runtime_settings()

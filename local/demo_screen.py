@@ -454,13 +454,19 @@ def _with_depth(segment: Segment, depth: int = 0) -> Iterator[tuple[int, Segment
 
 
 def lake_table(console: Console, lake: Sequence[LakeRow], source: str) -> None:
-    """Print what the archived files hold, partition by partition."""
+    """Print what the archived files hold, partition by partition, and what is current of it."""
     _print_title(console, "The archived lake, as DuckDB reads it")
     table = _table("report_type", "format", "start_date", "end_date", "exports:r", "rows:r")
+    table.add_column("current", justify="right", no_wrap=True, header_style="underline")
     for row in lake:
         partition = (row.report_type, row.format, row.start_date, row.end_date)
-        table.add_row(*partition, f"{row.export_count}", f"{row.row_count:,}")
+        counts = (row.row_count, row.current_row_count)
+        table.add_row(*partition, f"{row.export_count}", *(f"{count:,}" for count in counts))
     console.print(table)
+    all_rows, current = (
+        sum(counts) for counts in ([r.row_count for r in lake], [r.current_row_count for r in lake])
+    )
+    console.print(f"{all_rows:,} rows in all; {current:,} are current, each window read once.")
     console.print(Text(source, style="dim"))
 
 

@@ -35,6 +35,7 @@ __all__ = [
 _MIB = 1024 * 1024
 _ROW_BYTES = 64  # a power of two, so that rows never straddle the synthetic block's edge
 _UNITS = 200
+_LARGE_PROPERTIES = tuple(range(99001416, 99001416 + 700))
 _FLOORPLANS = ("Studio", "One Bed", "Two Bed", "Townhome")
 _COLUMNS = ("date", "property_id", "unit_id", "floorplan", "beds", "sqft", "market_rent")
 
@@ -108,7 +109,12 @@ def large_csv(size_mib: int = 256) -> SampleExport:
     content = SyntheticExport(
         size_bytes=size_mib * _MIB, prefix=header, block=_row_block(), stride_bytes=_ROW_BYTES
     )
-    order = Order(report_type="units", start_date="2020-01-01", end_date="2025-12-31")
+    order = Order(
+        report_type="units",
+        property_ids=_LARGE_PROPERTIES,
+        start_date="2020-01-01",
+        end_date="2025-12-31",
+    )
     return SampleExport(f"{size_mib} MiB CSV", order, content)
 
 
@@ -120,7 +126,7 @@ def _row_block() -> bytes:
         beds = dice.randrange(4)
         rent = dice.randrange(90_000, 450_000) / 100
         day = date(2020, 1, 1) + timedelta(days=dice.randrange(2190))
-        fields = f"{day},{99001416 + number % 700},{number:08d},{_FLOORPLANS[beds]},{beds}"
+        fields = f"{day},{_LARGE_PROPERTIES[number % 700]},{number:08d},{_FLOORPLANS[beds]},{beds}"
         row = f"{fields},{dice.randrange(400, 1900)},{rent:.2f},"
         rows.append(row.ljust(_ROW_BYTES - 1, "x") + "\n")
     return "".join(rows).encode()

@@ -46,16 +46,23 @@ def archive(cloud: LocalCloud, vendor: VendorStandIn, sample: SampleExport) -> s
 def test_the_example_consumer_loads_what_the_lake_holds(
     cloud: LocalCloud, vendor: VendorStandIn
 ) -> None:
-    """Function → bus → rule → queue → a process of its own; at the keys lie the same rows."""
+    """Function → bus → rule → queue → a process of its own; at the keys lie the same rows.
+
+    Of units that were exported twice the later export alone: by the events, and by the catalogue.
+    """
     loader = ExampleLoader.subscribe(cloud)
+    least = "00000000-0000-4000-8000-000000000000"  # within one second ids tell which is later
+    earlier = vendor.add_job(units_csv().content, order=units_csv().order, job_id=least)
     jobs = {archive(cloud, vendor, sample()): ROWS[kind] for kind, sample in SAMPLES.items()}
+    cloud.send({"job_id": earlier.job_id})
     cloud.wait_until_quiet(PATIENCE_SECONDS)
-    assert len(cloud.emitted_events()) == len(jobs)  # read, and so mirrored
+    assert len(cloud.emitted_events()) == len(jobs) + 1  # read, and so mirrored
     code, log = loader.run()
     assert code == 0, log
     assert loader.loaded_rows() == jobs
     lake = read_lake(cloud.archive_path)
-    assert {(row.format, row.row_count) for row in lake} == set(ROWS.items())
+    assert {(row.format, row.current_row_count) for row in lake} == set(ROWS.items())
+    assert sum(row.row_count for row in lake) == sum(ROWS.values()) + ROWS["csv"]
     assert {(row.start_date, row.end_date) for row in lake} == {("2025-01-01", "2025-01-31")}
 
 

@@ -35,6 +35,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 BUCKET = "s3://example-archive/"
 MANUAL = (DOCS / "athena.md").read_text(encoding="utf-8")
 QUERIES = re.findall(r"```sql\n(.*?)```", MANUAL, re.DOTALL)
+PYTHON_BLOCKS = re.findall(r"```python\n(.*?)```", MANUAL, re.DOTALL)
 DUCKDB_BLOCKS = re.findall(r"```duckdb\n(.*?)```", MANUAL, re.DOTALL)
 READERS = {
     "csv": "read_csv('{}', all_varchar = true, union_by_name = true, ",
@@ -135,6 +136,13 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPyCo
     for sample in (units_csv(), empty_export(), property_jsonl(), floorplans_parquet()):
         write_as_archived(folder, sample)
     write_other_formats(folder)
+    for day in ("15", "31"):  # two windows that overlap; their exports are elsewhere
+        entry = replace(
+            RECEIPT, job_id=f"job {day}", start_date="2024-01-01", end_date=f"2024-01-{day}"
+        )
+        path = folder / entry_key(entry, prefix="")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(entry_line(entry))
     with duckdb.connect() as connection:
         documented(connection, folder)
         yield connection
@@ -200,7 +208,7 @@ def test_the_manual_has_queries() -> None:
 
 def test_the_documented_way_in_duckdb_bears_empty_files_and_unknown_dates(tmp_path: Path) -> None:
     """A Parquet of zero bytes is left out, and `unknown` is NULL as a date."""
-    (block,) = DUCKDB_BLOCKS
+    block, _ = DUCKDB_BLOCKS
     sample = floorplans_parquet()
     write_as_archived(tmp_path, sample)
     (real,) = tmp_path.rglob("*.parquet")
@@ -214,3 +222,23 @@ def test_the_documented_way_in_duckdb_bears_empty_files_and_unknown_dates(tmp_pa
         connection.execute(set_files)
         rows = connection.execute(asked).fetchall()
     assert set(rows) == {(date(2025, 1, 1), 1, 50_000), (None, 1, 50_000)}
+
+
+def test_the_documented_ways_to_what_is_current_in_duckdb_read_each_window_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parquet by files that are chosen first, CSV by the reader; over a copy of the bucket."""
+    for sample in (floorplans_parquet(), units_csv()):
+        for day in (1, 2):
+            write_as_archived(tmp_path / "archive", sample, f"2026-11-0{day}T00:00:00.000000+00:00")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/lake.sql").write_text((DOCS / "lake.sql").read_text(encoding="utf-8"))
+    monkeypatch.chdir(tmp_path)
+    _, block = DUCKDB_BLOCKS
+    block = block.replace(".read docs/lake.sql", Path("docs/lake.sql").read_text(encoding="utf-8"))
+    with duckdb.connect() as connection:
+        assert connection.execute(block).fetchall() == [(1, 50_000)]
+    (program,) = PYTHON_BLOCKS
+    exec(program, {})  # noqa: S102 - the manual's own
+    with duckdb.connect("lake.duckdb") as connection:
+        assert connection.execute("SELECT count(*) FROM units").fetchall() == [(200,)]

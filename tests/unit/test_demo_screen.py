@@ -159,7 +159,7 @@ def show_all(console: Console) -> None:
     )
     show_event(console, {"Export Archived": 3, "Export Rejected": 1}, ("Export Archived", EVENT))
     show_waterfall(console, trace(), "job 1 (1024 MiB CSV, id)")
-    lake = [LakeRow("floorplans", "parquet", "2025-01-01", "2025-01-31", 2, 100_000)]
+    lake = [LakeRow("floorplans", "parquet", "2025-01-01", "2025-01-31", 2, 100_000, 50_000)]
     lake_table(console, lake, "Loaded on the events by the example consumer: 2 exports.")
     show_coverage(
         console,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from archiver.catalogue import entry_key, entry_line
 from local.export_reader import UnfitError
 from local.lake import LakeRow, read_lake
 from local.sample_exports import floorplans_parquet
+from tests.unit.test_catalogue import RECEIPT
 
 
 def write(folder: Path, kind: str, output_format: str, content: bytes, start: str = "x") -> Path:
@@ -28,8 +31,8 @@ def test_every_row_counts(tmp_path: Path) -> None:
     write(tmp_path, "units", "csv", b'a;b\r\n"x\r\ny"\r\n;\r\n')
     write(tmp_path, "units", "jsonl", b'{"a": 1}\n\n{"b": "#"}\n')
     assert read_lake(tmp_path) == [
-        LakeRow("units", "csv", "x", "y", 2, 5),
-        LakeRow("units", "jsonl", "x", "y", 1, 2),
+        LakeRow("units", "csv", "x", "y", 2, 5, 5),
+        LakeRow("units", "jsonl", "x", "y", 1, 2, 2),
     ]
 
 
@@ -41,13 +44,33 @@ def test_exports_without_rows_are_no_trouble(tmp_path: Path) -> None:
     write(tmp_path, "floorplans", "parquet", content)
     write(tmp_path, "floorplans", "parquet", b"", start="z")
     write(tmp_path, "units", "csv", b"unit,rent\n")
-    assert read_lake(tmp_path) == [LakeRow("floorplans", "parquet", "x", "y", 1, 50_000)]
+    assert read_lake(tmp_path) == [LakeRow("floorplans", "parquet", "x", "y", 1, 50_000, 50_000)]
+
+
+def test_a_superseded_export_counts_among_all_rows_and_not_among_the_current(
+    tmp_path: Path,
+) -> None:
+    """By the catalogue's entries, which are no exports; what they do not name is current."""
+    folder = tmp_path / "it's [a] lake"
+    for number, rows in enumerate((b"1\n", b"2\n3\n", b"4\n5\n6\n4\n")):
+        path = write(folder, "units", "csv", b"unit\n" + rows)
+        receipt = replace(
+            RECEIPT,
+            job_id=f"{number}",
+            key=path.relative_to(folder).as_posix(),
+            created_at=f"2026-11-0{number + 1}T00:00:00.000000+00:00",
+        )
+        if number < 2:
+            entry = folder / entry_key(receipt, prefix="")
+            entry.parent.mkdir(parents=True, exist_ok=True)
+            entry.write_bytes(entry_line(receipt))
+    assert read_lake(folder) == [LakeRow("units", "csv", "x", "y", 3, 7, 6)]
 
 
 def test_a_packed_export_and_an_unknown_date_are_read(tmp_path: Path) -> None:
     """What the source had packed is kept packed; what the vendor does not tell reads `unknown`."""
     write(tmp_path, "units", "csv", gzip.compress(b"unit\n1\n2\n"), start="unknown")
-    assert read_lake(tmp_path) == [LakeRow("units", "csv", "unknown", "y", 1, 2)]
+    assert read_lake(tmp_path) == [LakeRow("units", "csv", "unknown", "y", 1, 2, 2)]
 
 
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from archiver.orders.ledger import Entry, Ledger
 from archiver.orders.plan import Plan
 from archiver.orders.spans import Spans
 from archiver.orders.windows import number_of, read_label
-from cli.coverage import STATES, calendar, gather
+from cli.coverage import STATES, calendar, describe, gather
 from tests.unit.orders.plans import NOW, applied, written
 
 SCHEMA = json.loads(
@@ -135,14 +135,16 @@ def test_jobs_are_told_with_their_window_and_strangers_by_themselves() -> None:
     """An order's own carry its name; of others the dates are all that is known."""
     plan = applied(written(**{"from": "2026-09-01"}))
     ours = {"order_name": "monthly-units", "window": "2026-09", "cycle": "2026-10-02"}
+    ((_, chunk),) = plan.chunks()
+    mine = chunk.fingerprint
     found = gather(
         plan,
         ledgers(plan, {"done": Spans.of([month("2026-09")])}),
         [
             job("b", **{**ours, "cycle": "2026-11-02"}),
             job("a", **ours),
-            job("c"),
-            job("d", start_date="2026-08-15", end_date="2026-12-31"),
+            job("c", property_set=mine),
+            job("d", property_set="0" * 24, start_date="2026-08-15", end_date="2026-12-31"),
             job("e", start_date="2026-08-01", end_date="2026-08-31"),
             job("f", report_type="property"),
             job("g", output_format="csv"),
@@ -151,6 +153,7 @@ def test_jobs_are_told_with_their_window_and_strangers_by_themselves() -> None:
             job("j", order_name="of-an-earlier-plan", window="2026-09", cycle="2026-10-02"),
             job("k", order_name="monthly-units", window="2026-W36", cycle="2026-10-02"),
             {"job_id": "l"},
+            job("m", start_date="2026-08-15", end_date="2026-12-31"),
         ],
         NOW,
     )
@@ -160,10 +163,64 @@ def test_jobs_are_told_with_their_window_and_strangers_by_themselves() -> None:
         {"job_id": "a", "cycle": "2026-10-02", "state": "archived"},
         {"job_id": "b", "cycle": "2026-11-02", "state": "archived"},
     ]
-    assert order["by_hand"] == [
-        {"job_id": "d", "from": "2026-08-15", "to": "2026-12-31", "windows": 3},
-        {"job_id": "c", "from": "2026-09-01", "to": "2026-09-30", "windows": 1},
+    assert [list(each.values()) for each in order["by_hand"]] == [
+        ["d", "2026-08-15", "2026-12-31", 3, False],
+        ["m", "2026-08-15", "2026-12-31", 3, None],
+        ["c", "2026-09-01", "2026-09-30", 1, True],
     ]
+    said = [line.plain for line in describe(found)]
+    assert "    c  2026-09-01 to 2026-09-30  a chunk's properties" in said
+    assert "    d  2026-08-15 to 2026-12-31  other properties" in said
+
+
+def test_windows_that_overlap_are_named() -> None:
+    """Of one kind and set of properties, where they are not equal; those that hang together."""
+    both = [
+        job("a", start_date="2026-09-01", end_date="2026-09-30"),
+        job("b", start_date="2026-09-01", end_date="2026-09-30"),
+        job("c", start_date="2026-09-30", end_date="2026-10-02"),
+        job("d", start_date="2026-10-03", end_date="2026-10-31"),
+        job("e", start_date="2026-09-10", end_date="2026-09-12"),
+    ]
+    plan = applied(written(**{"from": "2026-09-01"}))
+    jobs = [each | {"property_set": "0" * 24} for each in both]
+    others = [
+        job("f", start_date="2026-10-31", end_date="2026-11-30", property_set="1" * 24),
+        job("g", start_date="2026-10-31", end_date="2026-11-30"),
+        job("h", start_date="2026-10-31", end_date="unknown", property_set="0" * 24),
+        jobs[3] | {"job_id": "i", "output_format": "csv", "start_date": "2026-09-01"},
+    ]
+    found = gather(plan, ledgers(plan), [*jobs, *others], NOW)
+    states(found)
+    assert found["overlaps"] == [
+        {
+            "report_type": "units",
+            "output_format": "parquet",
+            "property_set": "0" * 24,
+            "windows": [
+                {"from": "2026-09-01", "to": "2026-09-30", "jobs": 2},
+                {"from": "2026-09-10", "to": "2026-09-12", "jobs": 1},
+                {"from": "2026-09-30", "to": "2026-10-02", "jobs": 1},
+            ],
+        }
+    ]
+    said = [line.plain for line in describe(found)]
+    assert (
+        f"  units as parquet, properties {'0' * 24}: 2026-09-01 to 2026-09-30, "
+        "2026-09-10 to 2026-09-12, 2026-09-30 to 2026-10-02" in said
+    )
+
+
+def test_windows_whose_last_day_is_not_in_them_may_touch() -> None:
+    """With `end_date: exclusive` each month ends on the day on which the next begins."""
+    jobs = [
+        job("a", start_date="2026-09-01", end_date="2026-10-01", property_set="0" * 24),
+        job("b", start_date="2026-10-01", end_date="2026-11-01", property_set="0" * 24),
+    ]
+    plan = applied(written(**{"from": "2026-09-01"}))
+    exclusive = replace(plan, orders=tuple(replace(o, end_date="exclusive") for o in plan.orders))
+    assert gather(plan, ledgers(plan), jobs, NOW)["overlaps"]
+    assert not gather(exclusive, ledgers(plan), jobs, NOW)["overlaps"]
 
 
 def test_where_nothing_is_missing_nothing_has_an_age() -> None:
