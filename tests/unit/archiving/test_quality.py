@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import json
 import zlib
 from dataclasses import replace
@@ -133,6 +134,7 @@ def test_parquet(content: bytes, told: str | None) -> None:
         ("parquet", gzip.compress(parquet(0)), "header_only"),
         ("parquet", gzip.compress(b"unit,rent\n1,2\n"), "unreadable"),
     ],
+    ids=itertools.count(),  # what gzip packs has the second in it, a name must not
 )
 def test_what_is_packed_is_unpacked_first(
     output_format: str, content: bytes, told: str | None
