@@ -57,7 +57,7 @@ WIDE := tests/alarms tests/faults tests/fuzz tests/lake tests/integration/test_l
   least_privilege.py lost_table.py operations.py reconcile.py up.py) \
   $(addprefix tests/functional/test_,answers.py copies_spoilt.py finding.py links.py outages.py \
   resuming.py vendor_answers.py wrong_bytes.py)
-PYTEST := $(KEEP_BYTECODE) $(BIN)/python -m pytest -p tests.taint.plugin -n 4 --dist loadscope
+PYTEST := $(KEEP_BYTECODE) $(BIN)/python -m pytest -p tests.taint.plugin -n 6 --dist loadscope
 
 # What linters and `make check` judge is judged there alone.
 .PHONY: test

@@ -31,9 +31,18 @@ from tests.faults.scheduler import START
 from tests.faults.vendor import EXPORT_HOST
 from tests.faults.world import Mutation, Physics
 
-__all__ = ["FIRST_HUNTED_SEED", "LOCKED_BEATS", "MUTANTS", "Found", "hunt"]
+__all__ = ["FIRST_HUNTED_SEED", "GREEDY_WAITS", "LOCKED_BEATS", "MUTANTS", "Found", "hunt"]
 
 FIRST_HUNTED_SEED = 1_000_000
+# Where a hunt from the first seed on caught the rare ones last: minutes of CPU each. Where draws have
+# shifted since, the hunt takes as long again, and finds another.
+_FIRST_SEEDS = {
+    "a 200 Complete is trusted": 1_000_600,
+    "the checkpoint is not fenced": 1_000_350,
+    "acknowledged though not sent on": 1_000_160,
+    "no If-Match, no ETag compared": 1_002_250,
+    "AWS is given 20 s for each answer": 1_001_890,
+}
 _MAX_SCHEDULES = 3_000
 
 Override = Callable[..., Any]
@@ -423,14 +432,14 @@ MUTANTS: dict[str, Mutation] = {
     "failures are acknowledged": Mutation(application=_acknowledging_failures),
     "waits are not clipped": _waiting(_Unclipped),
     "nobody is hung up on": _waiting(_Silent),
-    "the first to be told gets all the time": _waiting(_Greedy),
     "AWS is given 20 s for each answer": Mutation(outside=_patient),
     "RecursiveLoop is not set": Mutation(physics=_loop_detection),
 }
 
 
-# A rare moment: schedules would have to be drawn for long. test_scenarios.py makes it.
+# Rare moments: schedules would have to be drawn for long. test_scenarios.py makes them.
 LOCKED_BEATS = Mutation(application=_locked_beats)
+GREEDY_WAITS = _waiting(_Greedy)
 
 
 @dataclass(frozen=True)
@@ -447,7 +456,8 @@ def hunt(name: str) -> Found:
     with time_machine.travel(START, tick=False) as clock, warnings.catch_warnings():
         # Powertools' own complaint of a context that is not registered must not catch that mutant.
         warnings.simplefilter("ignore")
-        for seed in range(FIRST_HUNTED_SEED, FIRST_HUNTED_SEED + _MAX_SCHEDULES):
+        first = _FIRST_SEEDS.get(name, FIRST_HUNTED_SEED)
+        for seed in range(first, first + _MAX_SCHEDULES):
             violations = Schedule(seed, clock, MUTANTS[name]).run()
             if violations and not Schedule(seed, clock).run():
                 return Found(name, seed, violations[0])

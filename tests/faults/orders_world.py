@@ -84,6 +84,7 @@ class MemoryTable:
             raise client_error("ConditionalCheckFailedException", 400, "UpdateItem", **standing)
         self.items[key] = {**after, "id": {"S": key}}
         self._step("after a write")
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

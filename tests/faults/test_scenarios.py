@@ -14,7 +14,7 @@ from archiver.transfer.plan import PartPlan
 from tests.faults.chaos import Fault, Profile, Stall, silences
 from tests.faults.fleet import Invocation
 from tests.faults.judge import Judge
-from tests.faults.mutants import LOCKED_BEATS
+from tests.faults.mutants import GREEDY_WAITS, LOCKED_BEATS
 from tests.faults.objects import Upload, Version
 from tests.faults.queues import Letter
 from tests.faults.scheduler import START
@@ -423,6 +423,29 @@ def test_nobody_waits_for_a_heartbeat(
     caught = [broken for broken in story.world.chaos.violations if "its heartbeat" in broken]
     assert bool(caught) == waits
     assert story.state(job) == "archived"
+
+
+@pytest.mark.parametrize(
+    ("mutation", "reasons"), [(NO_MUTATION, ["forbidden"]), (GREEDY_WAITS, [])]
+)
+def test_a_silent_table_does_not_cost_the_reason(
+    clock: time_machine.Traveller, mutation: Mutation, reasons: list[str]
+) -> None:
+    """Silent once the vendor has refused: the first receive sets the message aside all the same.
+
+    Unless one wait may take all that is left for telling.
+    """
+    story = Story(clock, mutation=mutation)
+
+    def which(side: str, _faults: Sequence[Fault]) -> Fault | None:
+        return SILENCE if side == "dynamodb" and story.told("Export Rejected") else None
+
+    story.meets(which)
+    job_id = str(uuid.UUID(int=1, version=4))
+    story.ask(story.world.add(ExportJob(job_id, "forbidden", START, "succeeded")))
+    story.world.run(until=START + HOUR, max_steps=2_000_000)
+    story.world.close()
+    assert [letter.attributes["reason"] for letter in story.dead] == reasons
 
 
 def test_credentials_are_waited_for(clock: time_machine.Traveller) -> None:
