@@ -20,6 +20,7 @@ EVENTS = REPOSITORY / "events"
 JOB_ID = "ed49987b-6539-4e9e-8a63-2bcd811ef0ec"
 EMITTED = {
     "export-archived": "Export Archived",
+    "export-superseded": "Export Superseded",
     "export-rejected": "Export Rejected",
     "export-failed-at-vendor": "Export Failed At Vendor",
     "order-needs-attention": "Order Needs Attention",
