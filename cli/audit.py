@@ -19,9 +19,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from archiver.receipt import Receipt
-from archiver.superseded import is_record_of, record_key
 from cli.catalogue import AT_ONCE, archive_of
+from cli.expired import has_expired
 from cli.failure import ASKED_IN_VAIN, NO, Failure, explain
 from cli.job_items import scan_receipts
 from cli.survey import Survey
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["EXPLAINED", "FINE", "GOOD", "audit", "compare", "has_expired", "show_audit"]
+__all__ = ["EXPLAINED", "FINE", "GOOD", "audit", "compare", "show_audit"]
 
 GOOD = ("checksum", "size and ETag")
 FINE = (*GOOD, "expired")  # as it is to be
@@ -130,31 +129,21 @@ def compare(s3: S3Client, receipt: Mapping[str, Any], prefix: str) -> str:
     What S3 refuses is "unreadable", so that one of many stops nothing. `prefix`: KeyPrefix, below
     which it is recorded what was superseded.
     """
-    verdict = _compare(s3, receipt)
-    return "expired" if verdict in _WENT and has_expired(s3, receipt, prefix) else verdict
-
-
-def has_expired(s3: S3Client, receipt: Mapping[str, Any], prefix: str) -> bool:
-    """Tell whether it is recorded that the very object of a receipt was superseded, and tagged."""
     try:
-        key = record_key(Receipt.from_fields(receipt), prefix=prefix)
-        told = s3.get_object(Bucket=receipt["bucket"], Key=key)["Body"].read()
-        return is_record_of(json.loads(told), receipt)
-    except (ClientError, TypeError, ValueError):  # none, or a receipt that says too little for one
-        return False
+        verdict = _compare(s3, receipt)
+        return "expired" if verdict in _WENT and has_expired(s3, receipt, prefix) else verdict
+    except ClientError:
+        return "unreadable"
 
 
 def _compare(s3: S3Client, receipt: Mapping[str, Any]) -> str:
-    try:
-        head = _head(s3, receipt, version_id=None)
-        archived = receipt.get("version_id")
-        if head is None:
-            behind = archived and _head(s3, receipt, version_id=archived)
-            return "hidden" if behind else "gone"
-        if archived and head.get("VersionId") not in {None, archived}:
-            return "replaced" if _head(s3, receipt, version_id=archived) else "different"
-    except ClientError:
-        return "unreadable"
+    head = _head(s3, receipt, version_id=None)
+    archived = receipt.get("version_id")
+    if head is None:
+        behind = archived and _head(s3, receipt, version_id=archived)
+        return "hidden" if behind else "gone"
+    if archived and head.get("VersionId") not in {None, archived}:
+        return "replaced" if _head(s3, receipt, version_id=archived) else "different"
     verdict = _verify(head, receipt)
     return "other MD5" if verdict in GOOD and _etags_differ(receipt) else verdict
 

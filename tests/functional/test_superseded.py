@@ -92,6 +92,9 @@ def test_a_superseded_export_is_tagged_recorded_and_told_when_its_days_are_over(
     assert told["object"]["version_id"] == record["version_id"] == head["VersionId"]
     assert told["object"]["key"] == record["object_key"] == default_key(old)
     assert told["tagged_at"] == record["tagged_at"] > record["superseded_at"]
+    order = [(call.action, RECORDS_FOLDER in call.resource) for call in company.calls()]
+    steps = [("PutObject", True), ("PutObjectTagging", False), ("PutEvents", False)]
+    assert [step for step in order[order.index(steps[0]) :] if step in steps] == steps
     assert (told["kept_days"], record["kept_days"]) == (DAYS, DAYS)
     assert company.items("superseded")[old.job_id]["tagged_at"] == record["tagged_at"]
 
