@@ -18,8 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from archiver.aws.moves import Table
-from archiver.catalogue import FOLDER, read_line
-from archiver.superseded import RECORDS_FOLDER
+from archiver.catalogue import FOLDER, RECORDS_FOLDER, read_line
 from cli.athena_ddl import DEFAULT_KEY_TEMPLATE
 from cli.failure import NO, Failure
 from cli.stack import read_outputs

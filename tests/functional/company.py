@@ -23,9 +23,8 @@ from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
 import archive_export
-from archiver.catalogue import FOLDER
+from archiver.catalogue import FOLDER, RECORDS_FOLDER
 from archiver.receipt import iso_utc
-from archiver.superseded import RECORDS_FOLDER
 from local.apartmentiq import Job, VendorStandIn
 from local.aws.server import ACCOUNT_ID, EmbeddedAws, RequestRecord
 from tests.functional.aws_script import AwsScript

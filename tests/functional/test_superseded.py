@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from archiver.superseded import RECORDS_FOLDER
+from archiver.catalogue import RECORDS_FOLDER
 from local.apartmentiq import Job, Order
 from tests.functional.aws_script import Refusal, operation, s3_call
 from tests.functional.company import Company, default_key

@@ -28,7 +28,14 @@ from urllib.parse import quote
 from archiver.job import UNKNOWN
 from archiver.receipt import Receipt
 
-__all__ = ["FOLDER", "MOST_MONTH_ENTRIES", "MOST_VALUE_BYTES", "archiving_mark", "entry_key"]
+__all__ = [
+    "FOLDER",
+    "MOST_MONTH_ENTRIES",
+    "MOST_VALUE_BYTES",
+    "RECORDS_FOLDER",
+    "archiving_mark",
+    "entry_key",
+]
 __all__ += [
     "entry_line",
     "escape_value",
@@ -40,6 +47,7 @@ __all__ += [
 ]
 
 FOLDER = "catalogue/"  # below KeyPrefix
+RECORDS_FOLDER = "catalogue-superseded/"  # beside it: superseded.py
 _SCHEMA_VERSION = "1"
 # What a receipt calls otherwise, because these are reserved words, functions or partitions where
 # entries are queried (Athena User Guide, "Reserved keywords").

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from archiver.catalogue import archiving_mark
+from archiver.catalogue import RECORDS_FOLDER, archiving_mark
 from archiver.job import UNKNOWN
 from archiver.receipt import Receipt
 
-__all__ = ["RECORDS_FOLDER", "TAG", "Superseded", "event_detail", "is_newer", "is_record_of"]
+__all__ = ["TAG", "Superseded", "event_detail", "is_newer", "is_record_of"]
 __all__ += ["record_key", "record_line", "window_of"]
 
-RECORDS_FOLDER = "catalogue-superseded/"  # below KeyPrefix
 # What the bucket's lifecycle rule looks for; template.yaml has the same words.
 TAG = ("apartmentiq-archiver", "superseded")
 _SCHEMA_VERSION = "1"

@@ -150,8 +150,8 @@ def test_a_record_speaks_of_one_object_alone(name: str) -> None:
     """One of another archiving, or another's, clears nothing of the charge that it is lost."""
     record = {**RECEIPT.to_fields(), "object_key": RECEIPT.key, "tagged_at": iso_utc(NOW)}
     assert is_record_of(record, RECEIPT.to_fields())
-    other = replace(RECEIPT, **{name: "2025-01-01T00:00:00.000Z"})
-    assert not is_record_of(record, other.to_fields())
+    other = {**RECEIPT.to_fields(), name: "2025-01-01T00:00:00.000Z"}
+    assert not is_record_of(record, other)
     assert not is_record_of({**record, "tagged_at": None}, RECEIPT.to_fields())
     assert not is_record_of([], RECEIPT.to_fields())
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import string
 
-from archiver.catalogue import FOLDER, MOST_VALUE_BYTES, escape_value
+from archiver.catalogue import FOLDER, MOST_VALUE_BYTES, RECORDS_FOLDER, escape_value
 from archiver.job import UNKNOWN, Job
-from archiver.superseded import RECORDS_FOLDER
 
 __all__ = ["DEFAULT_KEY_TEMPLATE", "check_key_template", "is_of_unknowns", "object_key"]
 
