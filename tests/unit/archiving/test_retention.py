@@ -124,7 +124,7 @@ def test_a_window_at_which_others_always_win_fails_and_says_so() -> None:
     table.replace = lambda *_: False  # type: ignore[method-assign] # another was there each time
     with pytest.raises(Failure, match="others did"):
         noting.note(RECEIPT)
-    assert table.windows == table.superseded == {}
+    assert (table.windows, table.superseded) == ({}, {})
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_what_is_not_told_in_full_or_not_catalogued_is_not_noted(change: dict[st
     """It stands alone, for ever."""
     table = Table(drawn(0))
     retention(table).note(replace(RECEIPT, **change))
-    assert table.windows == table.superseded == {}
+    assert (table.windows, table.superseded) == ({}, {})
 
 
 @pytest.mark.parametrize("name", ["job_id", "bucket", "key", "version_id", "etag", "archived_at"])
