@@ -20,6 +20,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from cli.catalogue import AT_ONCE, archive_of
+from cli.expired import has_expired
 from cli.failure import ASKED_IN_VAIN, NO, Failure, explain
 from cli.job_items import scan_receipts
 from cli.survey import Survey
@@ -29,9 +30,11 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
-__all__ = ["EXPLAINED", "GOOD", "audit", "compare", "show_audit"]
+__all__ = ["EXPLAINED", "FINE", "GOOD", "audit", "compare", "show_audit"]
 
 GOOD = ("checksum", "size and ETag")
+FINE = (*GOOD, "expired")  # as it is to be
+_WENT = frozenset({"gone", "hidden"})  # the lifecycle first hides a version, then deletes it
 EXPLAINED = {
     "checksum": "S3's CRC64NVME is the receipt's",
     "size and ETag": "this S3 keeps no checksum of them; size and ETag are the receipt's",
@@ -42,6 +45,7 @@ EXPLAINED = {
     "other MD5": "as archived, but source_etag and etag are two MD5s (or KMS made the source's);"
     " versions up to 2026-11-25 did not look into that: compare with the vendor's copy",
     "unreadable": "S3 refused to say",
+    "expired": "superseded, and by KeepSupersededDays expired: its record in the catalogue says so",
 }
 
 
@@ -61,10 +65,10 @@ def show_audit(stack: str, *, as_json: bool) -> int:
     try:
         archive = archive_of(stack)
         survey = Survey(archive, datetime.now(UTC) - _UNDER_WAY)
-        for receipt, found in audit(archive.table):
+        for receipt, found in audit(archive.table, archive.prefix):
             counts[found] += 1
             survey.add_receipt(receipt)
-            if found in GOOD:
+            if found in FINE:
                 continue
             if as_json:
                 print(json.dumps({"found": found, **receipt}))
@@ -78,7 +82,7 @@ def show_audit(stack: str, *, as_json: bool) -> int:
             f"not finished, so that nothing is proved: {explain(error, stack=stack)}"
         ) from error
     alone = survey.result()
-    bad = counts.total() - sum(counts[name] for name in GOOD)
+    bad = counts.total() - sum(counts[name] for name in FINE)
     if as_json:
         told = {"receipts": counts.total(), "not_borne_out": bad, "found": counts}
         print(json.dumps({**told, "alone": alone.to_fields()}))
@@ -89,13 +93,15 @@ def show_audit(stack: str, *, as_json: bool) -> int:
     return NO if bad else 0
 
 
-def audit(table: str, *, page_items: int = 500) -> Iterator[tuple[dict[str, Any], str]]:
+def audit(
+    table: str, prefix: str, *, page_items: int = 500
+) -> Iterator[tuple[dict[str, Any], str]]:
     """Yield every receipt, with how the bucket bears it out or what is wrong there."""
     config = Config(max_pool_connections=AT_ONCE, retries={"mode": "standard", "max_attempts": 5})
     s3 = boto3.client("s3", config=config)
     with ThreadPoolExecutor(AT_ONCE) as workers:
         for page in scan_receipts(table, page_items=page_items):
-            yield from workers.map(lambda one: (one, compare(s3, one)), page)
+            yield from workers.map(lambda one: (one, compare(s3, one, prefix)), page)
 
 
 def _report(counts: Counter[str], bad: int) -> None:
@@ -117,21 +123,27 @@ def _where(receipt: Mapping[str, Any]) -> str:
     return f"s3://{receipt['bucket']}/{receipt['key']}" + (f" version {version}" if version else "")
 
 
-def compare(s3: S3Client, receipt: Mapping[str, Any]) -> str:
+def compare(s3: S3Client, receipt: Mapping[str, Any], prefix: str) -> str:
     """Return how the object at a receipt's key was verified, or what is wrong with it (EXPLAINED).
 
-    What S3 refuses is "unreadable", so that one of many stops nothing.
+    What S3 refuses is "unreadable", so that one of many stops nothing. `prefix`: KeyPrefix, below
+    which it is recorded what was superseded.
     """
     try:
-        head = _head(s3, receipt, version_id=None)
-        archived = receipt.get("version_id")
-        if head is None:
-            behind = archived and _head(s3, receipt, version_id=archived)
-            return "hidden" if behind else "gone"
-        if archived and head.get("VersionId") not in {None, archived}:
-            return "replaced" if _head(s3, receipt, version_id=archived) else "different"
+        verdict = _compare(s3, receipt)
+        return "expired" if verdict in _WENT and has_expired(s3, receipt, prefix) else verdict
     except ClientError:
         return "unreadable"
+
+
+def _compare(s3: S3Client, receipt: Mapping[str, Any]) -> str:
+    head = _head(s3, receipt, version_id=None)
+    archived = receipt.get("version_id")
+    if head is None:
+        behind = archived and _head(s3, receipt, version_id=archived)
+        return "hidden" if behind else "gone"
+    if archived and head.get("VersionId") not in {None, archived}:
+        return "replaced" if _head(s3, receipt, version_id=archived) else "different"
     verdict = _verify(head, receipt)
     return "other MD5" if verdict in GOOD and _etags_differ(receipt) else verdict
 

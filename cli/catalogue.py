@@ -18,7 +18,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from archiver.aws.moves import Table
-from archiver.catalogue import FOLDER, read_line
+from archiver.catalogue import FOLDER, RECORDS_FOLDER, read_line
 from cli.athena_ddl import DEFAULT_KEY_TEMPLATE
 from cli.failure import NO, Failure
 from cli.stack import read_outputs
@@ -76,6 +76,11 @@ class Archive:
     def catalogue(self) -> str:
         """The folder of the catalogue."""
         return self.prefix + FOLDER
+
+    @property
+    def records(self) -> str:
+        """The folder of what was superseded (archiver/superseded.py)."""
+        return self.prefix + RECORDS_FOLDER
 
     def pages(self, prefix: str) -> Iterator[list[Listed]]:
         """Yield what lies below a prefix, in the order of keys, a thousand at a time."""

@@ -30,7 +30,7 @@ from archiver.job import UNKNOWN, job_ids_in
 from archiver.moment import read_moment
 from archiver.receipt import Receipt, bare_etag, iso_utc
 from cli.athena_ddl import DEFAULT_KEY_TEMPLATE
-from cli.audit import EXPLAINED, GOOD, compare
+from cli.audit import EXPLAINED, FINE, compare
 from cli.catalogue import AT_ONCE, archive_of, progress
 from cli.failure import NO
 from cli.job_items import scan_keys
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["rebuild", "receipt_of_object"]
 
-_THERE = (*GOOD, "other MD5")  # as archived, in any case
+# As archived, in any case; of one that was to go the item says that it is not asked for again.
+_THERE = (*FINE, "other MD5")
 _SAID = {
     "rebuilt": "items were written anew from the catalogue",
     "from_object": "items were written anew from objects that have no entry",
@@ -185,7 +186,7 @@ class _Rebuilding:
         newest, *_ = ordered = sorted(entries, key=lambda one: one.archived_at, reverse=True)
         verdicts = []
         for receipt in ordered:
-            verdicts.append(compare(self.archive.s3, receipt.to_fields()))
+            verdicts.append(compare(self.archive.s3, receipt.to_fields(), self.archive.prefix))
             if verdicts[-1] in _THERE:
                 return receipt, "rebuilt" if self._is_put(receipt) else "has_item"
         return newest, verdicts[0]
@@ -200,7 +201,8 @@ class _Rebuilding:
         for page in self.archive.pages(self.archive.prefix):
             fitting = []
             for key in (listed.key for listed in page):
-                if key.startswith(self.archive.catalogue) or key in self._told_objects:
+                ours = (self.archive.catalogue, self.archive.records)
+                if key.startswith(ours) or key in self._told_objects:
                     continue
                 job_ids = job_ids_in(key)
                 if not job_ids:

@@ -93,6 +93,8 @@ class Survey:
 
     def add_object(self, listed: Listed) -> None:
         """Take an object below the prefix; of the catalogue's months the lines are read."""
+        if listed.key.startswith(self._archive.records):
+            return
         if not listed.key.startswith(self._archive.catalogue):
             self._add_export(listed)
         elif listed.is_month:

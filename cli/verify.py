@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import boto3
 from botocore.exceptions import ClientError
 
+from cli.audit import compare
+from cli.catalogue import archive_of
 from cli.failure import NO
 from cli.job_items import read_job
 from cli.proofs import prove_deployment
@@ -41,11 +43,17 @@ _ADVICE = {
 def verify(stack: str, job_id: str, *, deadline_seconds: float, as_json: bool) -> int:
     """Send the job, watch its item to an end, prove the rest; 0 only if all of it holds.
 
-    As JSON: one object at the end, with the job's item and each proof. Raises what boto3 raises.
+    As JSON: one object at the end, with the job's item and each proof. One that was superseded and
+    has expired is told as such: to recheck it would archive it again. Raises what boto3 raises.
     """
     outputs = read_outputs(stack)
     before = read_job(outputs["ArchiveTableName"], job_id)
     tell = _say_nothing if as_json else print
+    if before.get("state") == "archived" and _went(stack, before):
+        if as_json:
+            print(json.dumps({"verified": True, "job": before, "expired": True}, indent=2))
+        tell(f"job {job_id} was superseded by another one, and expired by KeepSupersededDays")
+        return 0
     if before.get("state") == "archived":
         tell(f"job {job_id} was archived before; asking for a recheck")
     _send(outputs, job_id)
@@ -63,6 +71,11 @@ def verify(stack: str, job_id: str, *, deadline_seconds: float, as_json: bool) -
         told = {"job": item, "bucket_holds_bytes": held, "proofs": [asdict(p) for p in proofs]}
         print(json.dumps({"verified": not failed, **told}, indent=2))
     return NO if failed else 0
+
+
+def _went(stack: str, item: Mapping[str, Any]) -> bool:
+    archive = archive_of(stack)
+    return compare(archive.s3, item, archive.prefix) == "expired"
 
 
 def _say_nothing(_line: object) -> None:

@@ -47,6 +47,8 @@ _REMEMBERED_REQUESTS = 100_000  # a day of idle polling at one call a second
 
 # S3 tells its operations apart by method and by these query names or headers, first match first.
 _OBJECT_ACTIONS = (
+    ("PUT", "tagging", False, "PutObjectTagging"),
+    ("GET", "tagging", False, "GetObjectTagging"),
     ("PUT", "uploadId", True, "UploadPartCopy"),
     ("PUT", "uploadId", False, "UploadPart"),
     ("PUT", None, True, "CopyObject"),

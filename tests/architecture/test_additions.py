@@ -34,7 +34,7 @@ RELEASED_REASONS = {
     *("malformed_message", "no_such_job", "forbidden", "quota_exceeded", "untrusted_link"),
     *("object_conflict", "waited_too_long", "network", "vendor_error", "aws_error", "bug"),
 }
-EVENTS = ("export-archived", "export-rejected", "export-failed-at-vendor")
+EVENTS = ("export-archived", "export-superseded", "export-rejected", "export-failed-at-vendor")
 
 
 def written(name: str) -> str:

@@ -39,6 +39,7 @@ PURE = {
     "archiver.network.answer",
     "archiver.callbacks.job_ids",
     "archiver.catalogue",
+    "archiver.superseded",
     "archiver.callbacks.token",
     "archiver.claim",
     "archiver.errors",

@@ -143,7 +143,7 @@ def test_every_page_is_read_and_other_items_are_none_of_its_business(
         cloud.clients.dynamodb.put_item(TableName=cloud.table, Item=copy)
     waiting = {"id": {"S": "job#waiting"}, "state": {"S": "waiting"}}
     cloud.clients.dynamodb.put_item(TableName=cloud.table, Item=waiting)
-    assert [found for _, found in audit(cloud.table, page_items=4)] == ["checksum"] * 25
+    assert [found for _, found in audit(cloud.table, "", page_items=4)] == ["checksum"] * 25
 
 
 def test_a_stack_that_cannot_be_read_proves_nothing(capsys: pytest.CaptureFixture[str]) -> None:

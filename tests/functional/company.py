@@ -23,7 +23,7 @@ from moto.s3.models import s3_backends
 from moto.sqs.models import sqs_backends
 
 import archive_export
-from archiver.catalogue import FOLDER
+from archiver.catalogue import FOLDER, RECORDS_FOLDER
 from archiver.receipt import iso_utc
 from local.apartmentiq import Job, VendorStandIn
 from local.aws.server import ACCOUNT_ID, EmbeddedAws, RequestRecord
@@ -150,7 +150,20 @@ class Company:
         self.people.client("dynamodb").create_table(
             TableName=self.table,
             KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
-            AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+            AttributeDefinitions=[
+                {"AttributeName": name, "AttributeType": "S"}
+                for name in ("id", "due", "counts_from")
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "superseded",
+                    "KeySchema": [
+                        {"AttributeName": "due", "KeyType": "HASH"},
+                        {"AttributeName": "counts_from", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "KEYS_ONLY"},
+                }
+            ],
             BillingMode="PAY_PER_REQUEST",
         )
         secrets = self.people.client("secretsmanager")
@@ -205,6 +218,7 @@ class Company:
             "DEAD_LETTER_QUEUE_URL": self.dead_letter_queue_url,
             "MAX_RECEIVES": str(LAST_RECEIVE),
             "MAX_WAIT_HOURS": "72",
+            "KEEP_SUPERSEDED_DAYS": "0",
             "AWS_ENDPOINT_URL": self.aws.url,
             **changes,
         }
@@ -333,11 +347,16 @@ class Company:
 
     def objects(self) -> dict[str, bytes]:
         """Return all archived exports."""
-        return {key: self.content(key) for key in self._keys() if FOLDER not in key}
+        told = (FOLDER, RECORDS_FOLDER)
+        return {key: self.content(key) for key in self._keys() if not any(it in key for it in told)}
 
     def entries(self) -> dict[str, bytes]:
         """Return all entries of the catalogue."""
         return {key: self.content(key) for key in self._keys() if FOLDER in key}
+
+    def records(self) -> dict[str, bytes]:
+        """Return the records of what was superseded and tagged."""
+        return {key: self.content(key) for key in self._keys() if RECORDS_FOLDER in key}
 
     def _keys(self) -> list[str]:
         listed = self.people.client("s3").list_objects_v2(Bucket=self.bucket).get("Contents", [])
@@ -413,6 +432,31 @@ class Company:
         """Return a job's own item as plain text values."""
         attributes = self._item_attributes().get(f"job#{job_id}", {})
         return {name: next(iter(value.values())) for name, value in attributes.items()}
+
+    def items(self, kind: str) -> dict[str, dict[str, Any]]:
+        """Return the items of a kind (window, superseded) as plain text values, by what follows."""
+        return {
+            key.removeprefix(f"{kind}#"): {n: next(iter(v.values())) for n, v in item.items()}
+            for key, item in self._item_attributes().items()
+            if key.startswith(f"{kind}#")
+        }
+
+    def let_days_pass(self, days: float) -> None:
+        """Let everything have been superseded by so many days earlier, as if they had passed."""
+        for job_id, item in self.items("superseded").items():
+            earlier = {
+                name: iso_utc(datetime.fromisoformat(item[name]) - timedelta(days=days))
+                for name in ("superseded_at", "counts_from")
+            }
+            self.people.client("dynamodb").update_item(
+                TableName=self.table,
+                Key={"id": {"S": f"superseded#{job_id}"}},
+                UpdateExpression="SET superseded_at = :at, counts_from = :from",
+                ExpressionAttributeValues={
+                    ":at": {"S": earlier["superseded_at"]},
+                    ":from": {"S": earlier["counts_from"]},
+                },
+            )
 
     def hold(self, job_id: str) -> None:
         """Let another run hold a job, as its claim writes it down."""
@@ -506,7 +550,7 @@ class Company:
         for name in keys:
             metadata = [getattr(version, "metadata", "") for version in keys.getlist(name)]
             left[f"bucket, object {name}"] = f"{name} {metadata}"
-            if FOLDER in name:
+            if FOLDER in name or RECORDS_FOLDER in name:
                 left[f"catalogue, {name}"] = str([v.value for v in keys.getlist(name)])
         for number, call in enumerate(self.calls()):  # what is gone by now, too
             left[f"call {number}, {call.service} {call.action}"] = call.sent

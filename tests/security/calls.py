@@ -29,6 +29,13 @@ _OBJECT_ACTIONS = {
     "CompleteMultipartUpload": "s3:PutObject",
     "AbortMultipartUpload": "s3:AbortMultipartUpload",
     "ListParts": "s3:ListMultipartUploadParts",
+    "GetObjectTagging": "s3:GetObjectTagging",
+    "PutObjectTagging": "s3:PutObjectTagging",
+}
+# With a version's id (API Reference of each).
+_VERSION_ACTIONS = {
+    "GetObjectTagging": "s3:GetObjectVersionTagging",
+    "PutObjectTagging": "s3:PutObjectVersionTagging",
 }
 _BUCKET_ACTIONS = {
     "ListMultipartUploads": "s3:ListBucketMultipartUploads",
@@ -104,6 +111,8 @@ def _dynamodb(action: str, body: Mapping[str, Any], region: str) -> Iterator[Req
         used = [("BatchGetItem", table) for table in body["RequestItems"]]
     else:
         used = [(action, body["TableName"])]
+    if "IndexName" in body:
+        used = [(name, f"{table}/index/{body['IndexName']}") for name, table in used]
     for name, table in used:
         yield Request(f"dynamodb:{name}", f"arn:aws:dynamodb:{region}:{ACCOUNT_ID}:table/{table}")
 
@@ -118,7 +127,9 @@ def _s3(record: RequestRecord) -> Iterator[Request]:
         return
     if record.action not in _OBJECT_ACTIONS:
         raise LookupError(f"what IAM action is s3 {record.action}?")
-    yield Request(_OBJECT_ACTIONS[record.action], f"arn:aws:s3:::{record.resource}")
+    of_version = "versionId" in parse_qs(words["query"])
+    actions = _OBJECT_ACTIONS | (_VERSION_ACTIONS if of_version else {})
+    yield Request(actions[record.action], f"arn:aws:s3:::{record.resource}")
     if record.action == "HeadObject":  # without it S3 answers 403 where there is no object
         yield Request("s3:ListBucket", f"arn:aws:s3:::{bucket}")
     if record.action == "UploadPartCopy":

@@ -28,10 +28,26 @@ from urllib.parse import quote
 from archiver.job import UNKNOWN
 from archiver.receipt import Receipt
 
-__all__ = ["FOLDER", "MOST_MONTH_ENTRIES", "MOST_VALUE_BYTES", "entry_key", "entry_line"]
-__all__ += ["escape_value", "is_closed", "job_of_entry", "month_key", "read_line", "receipt_of"]
+__all__ = [
+    "FOLDER",
+    "MOST_MONTH_ENTRIES",
+    "MOST_VALUE_BYTES",
+    "RECORDS_FOLDER",
+    "archiving_mark",
+    "entry_key",
+]
+__all__ += [
+    "entry_line",
+    "escape_value",
+    "is_closed",
+    "job_of_entry",
+    "month_key",
+    "read_line",
+    "receipt_of",
+]
 
 FOLDER = "catalogue/"  # below KeyPrefix
+RECORDS_FOLDER = "catalogue-superseded/"  # beside it: superseded.py
 _SCHEMA_VERSION = "1"
 # What a receipt calls otherwise, because these are reserved words, functions or partitions where
 # entries are queried (Athena User Guide, "Reserved keywords").
@@ -53,7 +69,7 @@ def entry_key(receipt: Receipt, *, prefix: str) -> str:
         f"format={escape_value(receipt.output_format)}",
         f"year={receipt.archived_at[:4]}",
     )
-    name = f"{receipt.job_id}.{_mark(receipt)}.json"
+    name = f"{receipt.job_id}.{archiving_mark(receipt)}.json"
     return f"{prefix}{FOLDER}{'/'.join(folders)}/{name}"
 
 
@@ -122,7 +138,7 @@ def escape_value(value: str) -> str:
     return escaped if 0 < len(escaped) <= MOST_VALUE_BYTES else UNKNOWN
 
 
-def _mark(receipt: Receipt) -> str:
+def archiving_mark(receipt: Receipt) -> str:
     """Return what tells two archivings of one job apart, in letters that any key may have."""
     if receipt.checksum_crc64nvme is None:  # a store that tells none
         return f"etag-{escape_value(receipt.etag)}"

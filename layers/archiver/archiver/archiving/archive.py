@@ -130,6 +130,16 @@ class Catalogues(Protocol):
         """Write a receipt's entry; return the receipt as the catalogue has it."""
 
 
+class Retains(Protocol):
+    """Has what is superseded expire (retention.py)."""
+
+    def note(self, receipt: Receipt) -> None:
+        """Write down what a revision supersedes; raises Failure("aws_error")."""
+
+    def retire_due(self) -> None:
+        """Tag what has been superseded for long enough; raises nothing that fails a job."""
+
+
 class Events(Protocol):
     """Emits events on the bus (aws/events.py)."""
 
@@ -156,6 +166,7 @@ class ExportArchiver:
     copier: Copies
     inspection: Inspects
     catalogue: Catalogues
+    retention: Retains | None  # None: everything is kept for ever
     events: Events
     outages: Outages
     steps: Steps
@@ -189,6 +200,8 @@ class ExportArchiver:
                 raise
             if archived.now:
                 self.outages.archived()
+                if self.retention is not None:
+                    self.retention.retire_due()
             return archived
 
     def _is_young(self, request: Request) -> bool:
@@ -209,7 +222,10 @@ class ExportArchiver:
     def _archive(self, request: Request) -> Archived:
         known = self.jobs.read(request.job_id)
         if known.receipt is not None:
-            if not (request.recheck and self._is_gone(known.receipt)):
+            if not request.recheck:
+                return Archived(known.receipt, now=False)
+            if not self._is_gone(known.receipt):
+                self._note(known.receipt)  # it may be of before KeepSupersededDays was set
                 return Archived(known.receipt, now=False)
             # Before anything else can fail: from now on nobody is told that it is archived.
             self.jobs.miss(known.receipt, self.now())
@@ -299,9 +315,14 @@ class ExportArchiver:
             odd = self.inspection.warning(receipt, stored.ends)
         with self.steps.step("catalogue"):
             receipt = self.catalogue.add(replace(receipt, quality_warning=odd))
+        self._note(receipt)
         with self.steps.step("emit"):
             self.events.emit("Export Archived", receipt.event_detail())
         return replace(receipt, emitted_at=iso_utc(self.now()))
+
+    def _note(self, receipt: Receipt) -> None:
+        if self.retention is not None:
+            self.retention.note(receipt)
 
     def _uploads_at(self, key: str) -> list[Upload]:
         """Return the unfinished uploads at a key, if the store tells; the sweep takes the rest."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import string
 
-from archiver.catalogue import FOLDER, MOST_VALUE_BYTES, escape_value
+from archiver.catalogue import FOLDER, MOST_VALUE_BYTES, RECORDS_FOLDER, escape_value
 from archiver.job import UNKNOWN, Job
 
 __all__ = ["DEFAULT_KEY_TEMPLATE", "check_key_template", "is_of_unknowns", "object_key"]
@@ -19,6 +19,7 @@ DEFAULT_KEY_TEMPLATE = (
     "/start_date={start_date}/end_date={end_date}/{job_id}.{extension}"
 )
 
+_RESERVED = (FOLDER, RECORDS_FOLDER)
 _FIELDS = frozenset(
     {"report_type", "output_format", "start_date", "end_date", "job_id", "extension"}
 )
@@ -40,8 +41,8 @@ def object_key(job: Job, *, prefix: str, template: str) -> str:
         job_id=job.job_id,
         extension=job.output_format if job.output_format in _EXTENSIONS else "bin",
     )
-    if made.startswith(FOLDER):  # a report type of that name, where the template begins with it
-        made = f"%{ord(FOLDER[0]):02X}{made[1:]}"
+    if made.startswith(_RESERVED):  # a report type of that name, where the template begins with it
+        made = f"%{ord(made[0]):02X}{made[1:]}"
     return prefix + made
 
 
@@ -61,8 +62,9 @@ def check_key_template(prefix: str, template: str) -> None:
     unknown = sorted(names - _FIELDS)
     if unknown:
         raise ValueError(f"the key template has no field {unknown[0]!r}; use {sorted(_FIELDS)}")
-    if template.startswith(FOLDER):
-        raise ValueError(f"the key template must not begin with {FOLDER}: the catalogue is there")
+    if template.startswith(_RESERVED):
+        reserved = " or ".join(_RESERVED)
+        raise ValueError(f"the key template must not begin with {reserved}: the catalogue is there")
     example = prefix + template.format(**dict.fromkeys(_FIELDS, "x"))
     if any(segment in {"", ".", ".."} for segment in example.split("/")):
         raise ValueError(f"the key {example!r} has an empty segment, or one of only dots")

@@ -18,7 +18,7 @@ _SOURCE = "apartmentiq.archiver"
 
 
 class EventBus:
-    """Emits our three events; each is accepted by the bus when `emit` returns."""
+    """Emits our events; each is accepted by the bus when `emit` returns."""
 
     def __init__(self, client: EventBridgeClient, bus_name: str) -> None:
         self._client = client

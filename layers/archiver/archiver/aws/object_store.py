@@ -126,6 +126,24 @@ class ObjectStore:
             content = content[first : last + 1]
         return Slice(content, kept_encoding(answer.get("ContentEncoding")))
 
+    def tags(self, key: str, version_id: str | None) -> dict[str, str]:
+        """Return the tags of a version of an object; None: of what is at the key."""
+        version: dict[str, Any] = {} if version_id is None else {"VersionId": version_id}
+        with translated("Reading an object's tags"):
+            answer = self.client.get_object_tagging(Bucket=self.bucket, Key=key, **version)
+        return {tag["Key"]: tag["Value"] for tag in answer["TagSet"]}
+
+    def tag(self, key: str, version_id: str | None, tags: Mapping[str, str]) -> None:
+        """Give a version of an object these tags, and no others."""
+        version: dict[str, Any] = {} if version_id is None else {"VersionId": version_id}
+        with translated("Tagging an object"):
+            self.client.put_object_tagging(
+                Bucket=self.bucket,
+                Key=key,
+                Tagging={"TagSet": [{"Key": name, "Value": it} for name, it in tags.items()]},
+                **version,
+            )
+
     def put(self, spec: ObjectSpec, body: bytearray, crc: int) -> Committed:
         """Commit an object in one request, its checksum in the header, checked by S3 on receipt.
 

@@ -18,7 +18,7 @@ from archiver import VERSION
 from archiver.apartmentiq.client import ApartmentIq
 from archiver.apartmentiq.link import Link
 from archiver.apartmentiq.throttle import ThrottledHttp
-from archiver.archiving.archive import ExportArchiver
+from archiver.archiving.archive import ExportArchiver, Retains
 from archiver.archiving.cataloguing import Catalogue
 from archiver.archiving.delivery import Delivery, Outcomes
 from archiver.archiving.inspection import Inspection
@@ -208,11 +208,28 @@ class Application:
                 briefly=self._outside.deadline.briefly,
             ),
             catalogue=self.catalogue,
+            retention=self._retention() if settings.keep_superseded_days else None,
             events=self._events,
             outages=self._outages,
             steps=self.steps,
             key_prefix=settings.key_prefix,
             key_template=settings.key_template,
+            now=self._outside.now,
+            seconds_left=self._outside.deadline.left,
+        )
+
+    def _retention(self) -> Retains:
+        # Imported here, because most stacks keep everything.
+        from archiver.archiving.retention import Retention  # noqa: PLC0415
+        from archiver.aws.superseded_items import SupersededItems  # noqa: PLC0415
+
+        return Retention(
+            SupersededItems(self._dynamodb, self._settings.table_name),
+            self._store,
+            self._events,
+            self._log,
+            key_prefix=self._settings.key_prefix,
+            days=self._settings.keep_superseded_days,
             now=self._outside.now,
             seconds_left=self._outside.deadline.left,
         )

@@ -71,6 +71,7 @@ class Settings:
     dead_letter_queue_url: str
     max_receives: int
     max_wait_hours: float
+    keep_superseded_days: int  # 0: for ever
     lease_seconds: int  # for so long a run that was killed keeps its job and its message
     memory_mib: int  # what the process may take in all: MemorySize
     extra_ca_bundle: str | None  # AWS_CA_BUNDLE: roots to trust beside the system's
@@ -107,6 +108,7 @@ class Settings:
             dead_letter_queue_url=_required(environ, "DEAD_LETTER_QUEUE_URL"),
             max_receives=_whole(environ, "MAX_RECEIVES", default=6),
             max_wait_hours=_whole(environ, "MAX_WAIT_HOURS", default=72),
+            keep_superseded_days=_whole(environ, "KEEP_SUPERSEDED_DAYS", default=0, least=0),
             lease_seconds=_whole(environ, "LEASE_SECONDS", default=45),
             memory_mib=_whole(environ, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", default=128),
             extra_ca_bundle=environ.get("AWS_CA_BUNDLE") or None,
@@ -254,8 +256,9 @@ def _listed(value: str) -> list[str]:
     return [item.strip() for item in value.split(",") if item.strip()]
 
 
-def _whole(environ: Mapping[str, str], name: str, *, default: int) -> int:
+def _whole(environ: Mapping[str, str], name: str, *, default: int, least: int = 1) -> int:
     text = environ.get(name, "").strip() or str(default)
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise SettingsError(f"{name} must be a whole number above zero; found {text!r}.")
+    if not (text.isascii() and text.isdigit() and int(text) >= least):
+        which = "above zero" if least else "or zero"
+        raise SettingsError(f"{name} must be a whole number {which}; found {text!r}.")
     return int(text)
