@@ -34,8 +34,8 @@ from tests.faults.world import Mutation, Physics
 __all__ = ["FIRST_HUNTED_SEED", "GREEDY_WAITS", "LOCKED_BEATS", "MUTANTS", "Found", "hunt"]
 
 FIRST_HUNTED_SEED = 1_000_000
-# Where a hunt from the first seed on caught the rare ones last: minutes of CPU each. Where draws have
-# shifted since, the hunt takes as long again, and finds another.
+# Where a hunt from the first seed on caught the rare ones last: minutes of CPU each. When draws
+# have shifted since, the hunt takes as long again, and finds another.
 _FIRST_SEEDS = {
     "a 200 Complete is trusted": 1_000_600,
     "the checkpoint is not fenced": 1_000_350,
