@@ -47,6 +47,7 @@ _SIGNS = {"archived": "=", "on_its_way": ">", "failed": "x", "missing": "!", "no
 _STYLES = {"archived": "green", "on_its_way": "cyan", "failed": "bold red", "missing": "bold red"}
 _WORDS = {"on_its_way": "on its way", "not_due": "not due yet"}
 _MOST_FULL_ROWS = 3  # of a calendar that are told one by one
+_A_LINE = 2  # windows of two dates each, in 80 columns
 _MOST_TOLD = 10
 _HOUR_SECONDS, _DAY_SECONDS = 3_600, 86_400
 
@@ -278,12 +279,12 @@ def _describe_order(order: Mapping[str, Any]) -> Iterator[Text]:
         yield Text(f"  given up: {told}: archiver orders resume --order {order['name']}")
     by_hand = order["by_hand"]
     if by_hand:
-        yield Text(f"  by hand, of the same dates and kind: {len(by_hand)}")
+        yield Text(f"  by hand, of the same dates and kind, and whose properties: {len(by_hand)}")
     for job in by_hand[:_MOST_TOLD]:
         words = {
-            True: "a chunk's properties",
-            False: "other properties",
-            None: "properties unknown",
+            True: "a chunk's",
+            False: "others'",
+            None: "unknown",
         }
         has = words[job["has_properties_of_a_chunk"]]
         yield Text(f"    {job['job_id']}  {job['from']} to {job['to']}  {has}")
@@ -294,10 +295,12 @@ def _describe_overlaps(overlaps: Sequence[Mapping[str, Any]]) -> Iterator[Text]:
         return
     yield Text("archived windows that overlap, so that days of theirs are read twice:")
     for each in overlaps[:_MOST_TOLD]:
-        told = ", ".join(f"{it['from']} to {it['to']}" for it in each["windows"][:_MOST_TOLD])
-        more = ", …" if len(each["windows"]) > _MOST_TOLD else ""
         kind = f"{each['report_type']} as {each['output_format']}, properties"
-        yield Text(f"  {kind} {each['property_set']}: {told}{more}")
+        yield Text(f"  {kind} {each['property_set']}:")
+        told = [f"{it['from']} to {it['to']}" for it in each["windows"][:_MOST_TOLD]]
+        told += ["…"] if len(each["windows"]) > _MOST_TOLD else []
+        for first in range(0, len(told), _A_LINE):
+            yield Text(f"    {', '.join(told[first : first + _A_LINE])}")
     if len(overlaps) > _MOST_TOLD:
         yield Text(f"  and {len(overlaps) - _MOST_TOLD} more: --json")
     yield Text("")

@@ -7,6 +7,7 @@ parameters before it begins, moto does not ask: that is here.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from copy import deepcopy
@@ -90,6 +91,12 @@ def _expanded_text(text: str, region: str) -> dict[str, Any]:
 
 
 def _plain(source: dict[str, Any], region: str) -> dict[str, Any]:
+    for parameter in source.get("Parameters", {}).values():
+        # A default is text as any value is ("Parameters", CloudFormation User Guide: a Number is
+        # validated as one, "but when you use the parameter elsewhere … it becomes a literal
+        # string"); moto compares YAML's 0 with "0", and they differ.
+        if isinstance(parameter.get("Default"), int | float):
+            parameter["Default"] = json.dumps(parameter["Default"])
     if "Transform" not in source:
         return source
     # it warns that its usage metrics were not published, which is how we want them

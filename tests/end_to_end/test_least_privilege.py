@@ -8,7 +8,7 @@ and nobody used in it stands out.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import pytest
 import urllib3
@@ -16,8 +16,15 @@ import urllib3
 from local.apartmentiq import Job, SyntheticExport, VendorStandIn
 from local.cloud import LocalCloud
 from tests.functional.aws_script import AwsScript, Refusal, operation
-from tests.security.calls import allowances, refused_calls, requests_of, statements_of
-from tests.security.iam import ALLOWED, NOT_ALLOWED, Request, decide
+from tests.security.calls import (
+    NOT_CALLED_BY_CODE,
+    allowances,
+    refused_calls,
+    requests_of,
+    statements_of,
+    unused_allowances,
+)
+from tests.security.iam import NOT_ALLOWED, Request, decide
 
 ARCHIVE, CALLBACKS, SWEEP = (
     "ArchiveExportFunction",
@@ -29,16 +36,6 @@ LARGE = SyntheticExport(48 * MIB)
 PATIENCE_SECONDS = 90
 SCHEDULED = {"source": "aws.events", "detail-type": "Scheduled Event", "detail": {}}
 REFUSED = {"__type": "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException"}
-# What a role allows and no function calls itself, with the reason for each.
-NOT_CALLED_BY_CODE: Mapping[str, str] = {
-    "logs:CreateLogStream": "Lambda writes the function's standard output to its log",
-    "logs:PutLogEvents": "Lambda, likewise",
-    "xray:PutTraceSegments": "Lambda's X-Ray daemon sends what the function hands it over UDP",
-    "xray:PutTelemetryRecords": "the same daemon",
-    "sqs:ReceiveMessage": "the event source mapping polls in the role's name",
-    "sqs:DeleteMessage": "the event source mapping, for what the function has acknowledged",
-    "sqs:GetQueueAttributes": "the event source mapping, to scale",
-}
 
 
 def settle(cloud: LocalCloud) -> None:
@@ -193,22 +190,6 @@ def lived(cloud: LocalCloud) -> LocalCloud:
     return cloud
 
 
-def used(cloud: LocalCloud, function: str) -> set[tuple[str, str]]:
-    """Return those of a role's allowances that the function made use of."""
-    requests = requests_of(cloud, function)
-    return {
-        (action, resource)
-        for action, resource in allowances(cloud, function)
-        for request in requests
-        if request.action == action and _grants(action, resource, request)
-    }
-
-
-def _grants(action: str, resource: str, request: Request) -> bool:
-    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
-    return decide([statement], request) == ALLOWED
-
-
 def test_every_call_is_allowed_by_the_functions_own_role(lived: LocalCloud) -> None:
     """On this resource, under this condition; with another function's role it would not be."""
     assert refused_calls(lived) == []
@@ -222,8 +203,7 @@ def test_every_call_is_allowed_by_the_functions_own_role(lived: LocalCloud) -> N
 @pytest.mark.parametrize("function", [ARCHIVE, CALLBACKS, SWEEP])
 def test_nothing_is_allowed_that_nobody_uses(lived: LocalCloud, function: str) -> None:
     """But for what AWS itself does in the role's name, each with its reason."""
-    unused = allowances(lived, function) - used(lived, function)
-    assert {pair for pair in unused if pair[0] not in NOT_CALLED_BY_CODE} == set()
+    assert unused_allowances(lived, function) == set()
 
 
 @pytest.mark.parametrize("function", [ARCHIVE, CALLBACKS, SWEEP])

@@ -17,8 +17,19 @@ from local.aws.server import ACCOUNT_ID, RequestRecord
 from local.cloud import LocalCloud
 from tests.security.iam import ALLOWED, Request, decide, listed
 
-__all__ = ["allowances", "refused_calls", "requests_of", "statements_of"]
+__all__ = ["NOT_CALLED_BY_CODE", "allowances", "refused_calls", "requests_of"]
+__all__ += ["statements_of", "unused_allowances"]
 
+# What a role allows and no function calls itself, with the reason for each.
+NOT_CALLED_BY_CODE: Mapping[str, str] = {
+    "logs:CreateLogStream": "Lambda writes the function's standard output to its log",
+    "logs:PutLogEvents": "Lambda, likewise",
+    "xray:PutTraceSegments": "Lambda's X-Ray daemon sends what the function hands it over UDP",
+    "xray:PutTelemetryRecords": "the same daemon",
+    "sqs:ReceiveMessage": "the event source mapping polls in the role's name",
+    "sqs:DeleteMessage": "the event source mapping, for what the function has acknowledged",
+    "sqs:GetQueueAttributes": "the event source mapping, to scale",
+}
 _OBJECT_ACTIONS = {
     "HeadObject": "s3:GetObject",
     "GetObject": "s3:GetObject",
@@ -63,6 +74,24 @@ def allowances(cloud: LocalCloud, function: str) -> set[tuple[str, str]]:
         for action in listed(statement["Action"])
         for resource in listed(statement["Resource"])
     }
+
+
+def unused_allowances(cloud: LocalCloud, function: str) -> set[tuple[str, str]]:
+    """Return those that the function made no use of, but for what AWS does in the role's name."""
+    requests = requests_of(cloud, function)
+    return {
+        (action, resource)
+        for action, resource in allowances(cloud, function)
+        if action not in NOT_CALLED_BY_CODE
+        and not any(
+            request.action == action and _grants(action, resource, request) for request in requests
+        )
+    }
+
+
+def _grants(action: str, resource: str, request: Request) -> bool:
+    statement = {"Effect": "Allow", "Action": action, "Resource": resource}
+    return decide([statement], request) == ALLOWED
 
 
 def statements_of(cloud: LocalCloud, function: str) -> list[dict[str, Any]]:

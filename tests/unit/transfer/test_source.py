@@ -11,7 +11,7 @@ import pytest
 from archiver.apartmentiq.link import Link
 from archiver.errors import Failure, Transient
 from archiver.network.answer_head import Answered
-from archiver.transfer.source import ExportSource, SourceHead
+from archiver.transfer.source import CHUNK_BYTES, ExportSource, SourceHead
 
 LINK = Link("files.example.com", 443, "/export", None, None, None)
 
@@ -66,6 +66,54 @@ def test_an_answer_that_cannot_be_stored_is_the_vendors_error(
     with pytest.raises(Failure) as failed:
         source.reader().open(100)
     assert failed.value.reason == "vendor_error"
+
+
+# --- one answer after the other ---
+
+
+LONG = bytes(range(256)) * (2 * CHUNK_BYTES // 256)  # two pieces
+
+
+class _Kept(Wire):
+    """A connection on which nothing can be asked before the last answer was read to its end."""
+
+    def __init__(self) -> None:
+        self.answers: list[http.client.HTTPResponse] = []
+        self.asked = ""
+
+    def begin(self, _method: str, _target: str, headers: Mapping[str, str]) -> None:
+        """Take a request."""
+        if self.answers and not self.answers[-1].isclosed():
+            raise http.client.ResponseNotReady
+        self.asked = headers["Range"]
+
+    def answer(self) -> http.client.HTTPResponse:
+        """Answer the last request."""
+        start, _, end = self.asked.removeprefix("bytes=").partition("-")
+        head = (
+            f"HTTP/1.1 206 Partial Content\r\nContent-Range: bytes {start}-{end}/{len(LONG)}"
+            f'\r\nETag: "e"\r\nContent-Length: {int(end) + 1 - int(start)}\r\n\r\n'
+        )
+        self._raw = head.encode() + LONG[int(start) : int(end) + 1]
+        self.answers.append(super().answer())
+        return self.answers[-1]
+
+
+def test_a_part_that_was_left_off_does_not_stand_in_the_way_of_its_next_try() -> None:
+    """The error of whoever left it off may hold it: the next range has a connection of its own."""
+    connections: list[_Kept] = []
+
+    def connect(_: Link) -> _Kept:
+        connections.append(_Kept())
+        return connections[-1]
+
+    reader = ExportSource(LINK, lambda: LINK, connect).reader()
+    head = SourceHead(len(LONG), '"e"', None, None)
+    left_off = reader.read(0, len(LONG), head)
+    next(left_off)
+    assert b"".join(map(bytes, reader.read(0, len(LONG), head))) == LONG
+    assert b"".join(map(bytes, reader.read(256, 5, head))) == LONG[256:261]
+    assert len(connections) == 2, "one that was read to its end is kept"
 
 
 # --- renewal ---

@@ -152,6 +152,7 @@ class LinkReader:
         self._generation = -1
         self._buffer = memoryview(bytearray(CHUNK_BYTES))
         self._opened: tuple[http.client.HTTPResponse, int] | None = None
+        self._last: http.client.HTTPResponse | None = None
 
     def open(self, first_bytes: int) -> SourceHead:
         """Ask for the export's first `first_bytes` (or all, if fewer) and return what it is.
@@ -189,7 +190,7 @@ class LinkReader:
 
     def close(self) -> None:
         """Close the connection; the next read opens another."""
-        self._opened = None
+        self._opened = self._last = None
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -294,14 +295,19 @@ class LinkReader:
         headers = {"Host": host, "Accept-Encoding": "identity", **link.headers, **extra}
         try:
             connection.begin("GET", link.target, headers)
-            return connection.answer()
+            self._last = connection.answer()
         except NETWORK_ERRORS as error:
             self.close()
             raise Transient(
                 "network", f"{link.host} did not answer for the export: {kind_of(error)}."
             ) from error
+        return self._last
 
     def _ready(self) -> tuple[Link, Connection]:
+        # One that is not read to its end, and not closed yet either: whoever left it off, when the
+        # store broke off, may be held by the error that says so.
+        if self._last is not None and not self._last.isclosed():
+            self.close()
         if (
             self._connection is None
             or self._link is None
