@@ -305,9 +305,10 @@ class LinkReader:
 
     def _ready(self) -> tuple[Link, Connection]:
         # One that is not read to its end, and not closed yet either: whoever left it off, when the
-        # store broke off, may be held by the error that says so.
+        # store broke off, may be held by the error that says so. Closed here, it closes nothing
+        # later.
         if self._last is not None and not self._last.isclosed():
-            self.close()
+            self._discard(self._last)
         if (
             self._connection is None
             or self._link is None
