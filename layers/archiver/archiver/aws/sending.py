@@ -22,6 +22,8 @@ from archiver.network.deadline import TimeIsUp
 from archiver.network.https import NETWORK_ERRORS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import urllib3
     from botocore.awsrequest import AWSPreparedRequest
 
@@ -32,6 +34,9 @@ __all__ = ["ANSWERED_HERE", "proxy_for", "send_by"]
 # All handlers of an event are called, whoever has answered: so who answers a request in AWS's place
 # says so in the request's context, and nothing is sent.
 ANSWERED_HERE = "archiver_answered_here"
+# The longest that is asked for: DynamoDB's BatchGetItem ends at 16 MB of items (API Reference),
+# which as JSON are somewhat more.
+_MOST_ANSWER_BYTES = 24 << 20
 
 
 def proxy_for(url: str) -> str | None:
@@ -89,8 +94,21 @@ def _send(network: Network, request: AWSPreparedRequest, timeout: urllib3.Timeou
         decode_content=False,
         timeout=timeout,
     )
-    answer = AWSResponse(request.url, response.status, response.headers, response)  # type: ignore[arg-type] # a mapping
-    # Read now, in the time that was given; whoever reads an object's body takes it from memory, so
-    # that a GET must name a small range.
-    answer.raw = io.BytesIO(answer.content)
-    return answer
+    # Read now, in the time that was given; whoever reads an object's body takes it from memory. So
+    # a GET must name a small range, and a store that knows none must not fill the memory. By
+    # pieces, because only so urllib3 tells an answer that breaks off.
+    content = bytearray()
+    for piece in response.stream():
+        content += piece
+        if len(content) > _MOST_ANSWER_BYTES:
+            response.close()
+            raise HTTPClientError(error=f"more than {_MOST_ANSWER_BYTES} bytes")
+    return AWSResponse(request.url, response.status, response.headers, _Body(content))  # type: ignore[arg-type] # a mapping, and a body as botocore reads one
+
+
+class _Body(io.BytesIO):
+    """The bytes of an answer, as botocore's answers and their readers take them."""
+
+    def stream(self, **_: object) -> Iterator[bytes]:
+        """Yield them."""
+        yield self.getvalue()
