@@ -97,7 +97,7 @@ class OrderDesk:
         self.habits = Habits()
         self.default_after_seconds: float | None = None  # None: a job waits for `complete_job`
         self.make_export: Callable[[Order], Export] = export_for
-        self.tell_job: Callable[[dict[str, object]], dict[str, object]] = lambda document: document
+        self.tell_job: Callable[[dict[str, object]], dict[str, object]] = _as_it_is
         self._jobs, self._store = jobs, store
         self._lock = threading.RLock()
         self._turns: _Plans[Answer | _Loss] = _Plans()
@@ -167,6 +167,7 @@ class OrderDesk:
         """Forget every plan that is left, and go back to documented habits."""
         with self._lock:
             self.habits, self._accepted = Habits(), 0
+            self.tell_job = _as_it_is
             self._turns.clear()
             self._endings.clear()
 
@@ -278,6 +279,10 @@ class _Plans(Generic[_Planned]):
     def clear(self) -> None:
         with self._lock:
             self._plans.clear()
+
+
+def _as_it_is(document: dict[str, object]) -> dict[str, object]:
+    return document
 
 
 def _fits(order: Order, matching: Mapping[str, object]) -> bool:

@@ -368,6 +368,7 @@ class VendorStandIn:
         """Forget every scripted answer, disturbance, plan for orders and habit that is left."""
         self._script.clear()
         self.orders.clear()
+        self.tell_pagination_as(lambda pagination: pagination)
 
     def _commands(self) -> dict[str, Callable[..., object]]:
         """Return what can be done by HTTP."""
