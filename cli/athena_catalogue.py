@@ -13,6 +13,8 @@ them word for word.
 
 from __future__ import annotations
 
+from archiver.catalogue import FOLDER
+
 __all__ = ["EXPORT_COLUMNS", "create_exports", "create_revisions", "create_superseded"]
 
 # A receipt's fields as an entry names them, in Hive's types. Times are text: those of one column
@@ -44,7 +46,6 @@ EXPORT_COLUMNS = {
     "property_set": "string",
     "quality_warning": "string",
 }
-_FOLDER = "catalogue/"  # archiver/catalogue.py; tests/unit/test_athena_ddl.py holds them together
 _PATH = "'s3://' || \"bucket\" || '/' || \"object_key\""
 
 
@@ -55,7 +56,7 @@ def create_exports(bucket: str, database: str, key_prefix: str) -> str:
         f"CREATE EXTERNAL TABLE IF NOT EXISTS `{database}`.`exports` (\n{columns}\n)\n"
         "ROW FORMAT SERDE 'org.openx.data.jsonserde.JsonSerDe'\n"
         "STORED AS TEXTFILE\n"
-        f"LOCATION 's3://{bucket}/{key_prefix}{_FOLDER}';\n"
+        f"LOCATION 's3://{bucket}/{key_prefix}{FOLDER}';\n"
     )
 
 

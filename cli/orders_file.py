@@ -120,7 +120,7 @@ class _Loader(yaml.BaseLoader):
         if self._depth == _DEEPEST:
             raise yaml.MarkedYAMLError(
                 problem="it is nested too deeply for a plan",
-                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call] # untyped upstream,
+                problem_mark=self.peek_event().start_mark,  # type: ignore[no-untyped-call] # untyped upstream
             )
         self._depth += 1
         node: yaml.Node | None = super().compose_node(parent, index)

@@ -21,7 +21,15 @@ RULES_OF_ORDERS = {
     *("archiver.aws.moves", "archiver.aws.order_items"),  # how they lie in the table, to be read
 }
 # docs/decisions/2026-11-26-the-table-is-rebuilt-from-the-bucket.md
-ABOUT_THE_CATALOGUE = {"catalogue", "compact", "expired", "rebuild", "survey", "write_catalogue"}
+ABOUT_THE_CATALOGUE = {
+    "athena_catalogue",
+    "catalogue",
+    "compact",
+    "expired",
+    "rebuild",
+    "survey",
+    "write_catalogue",
+}
 RULES_OF_THE_CATALOGUE = {
     *("archiver", "archiver.catalogue", "archiver.receipt", "archiver.job", "archiver.moment"),
     *("archiver.states", "archiver.aws.moves", "archiver.errors"),  # to write a receipt anew
